@@ -1,0 +1,52 @@
+"""``bench``: puts the sub-commands together and turns errors into one line and an exit code.
+
+Exit codes: 0 done; 1 a run failed; 2 wrong usage or bad configuration; 3 data missing or invalid; 4 a sweep
+finished with failed cells; 130 interrupted. No command file imports torch, pandas or numpy at its top.
+"""
+
+import os
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from benchmark.cli import methods
+from benchmark.errors import BenchError
+from benchmark.screen import log
+from pipelines.errors import DataError
+
+
+class Bench(TyperGroup):
+    """Prints a known error as one line. ``BENCH_DEBUG=1`` shows the traceback."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (BenchError, DataError, KeyboardInterrupt) as error:
+            if os.environ.get("BENCH_DEBUG"):
+                raise
+            if isinstance(error, KeyboardInterrupt):
+                log().print("interrupted", style="bold red", markup=False)
+                raise typer.Exit(130) from None
+            log().print(f"error: {error}", style="bold red", markup=False)
+            raise typer.Exit(getattr(error, "exit_code", 3)) from None
+
+
+app = typer.Typer(
+    cls=Bench,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def bench() -> None:
+    """A benchmark suite for negative sampling in image-text matching."""
+
+
+app.command("methods")(methods.methods)
+
+
+def main() -> None:
+    """Entry point of the ``bench`` command."""
+    app(prog_name="bench")

@@ -1,0 +1,82 @@
+"""The one schema of a cell: everything that decides its numbers."""
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Recipe(BaseModel):
+    """How a cell is trained, the same for every method of a comparison."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    epochs: int = Field(default=10, ge=1)
+    """Passes over the training captions, warm-up included."""
+    batch: int = Field(default=128, ge=2)
+    """Anchors per step: captions, each with its image."""
+    memory: int = Field(default=4096, ge=0)
+    """Pairs in the momentum memory; 0 trains on the batch alone."""
+    momentum: float = Field(default=0.995, ge=0, lt=1)
+    """Share of the old weights kept when the momentum heads follow."""
+    warmup: str = "mean"
+    """Method of the warm-up epochs, always in the batch."""
+    warmup_epochs: int = Field(default=1, ge=0)
+    """Epochs trained with the warm-up method."""
+    head: Literal["linear", "mlp"] = "mlp"
+    """Projection head on the features of either side."""
+    hidden: int = Field(default=1024, ge=1)
+    """Width of the MLP's hidden layer."""
+    dim: int = Field(default=512, ge=1)
+    """Dimension of the joint space."""
+    learning_rate: float = Field(default=5e-4, gt=0)
+    """AdamW's learning rate."""
+    weight_decay: float = Field(default=1e-4, ge=0)
+    """AdamW's weight decay."""
+    decay_at: float = Field(default=0.6, gt=0, le=1)
+    """Share of the epochs after which the learning rate is divided by ten."""
+    clip: float = Field(default=2.0, gt=0)
+    """Gradient clipping: global norm."""
+
+
+class RunConfig(Recipe):
+    """A cell: method x dataset x seed under one recipe."""
+
+    method: str
+    """Name of the method."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """The method's own settings, where they differ from its defaults."""
+    dataset: str
+    """Name of a registered dataset."""
+    encoder: str
+    """Encoder of the feature store."""
+    seed: int = Field(default=0, ge=0)
+    """Root seed; every random stream derives from it and a role."""
+    threads: int = Field(default=1, ge=1)
+    """CPU threads; fixed, because sums in another order end in other digits."""
+    device: str = "cpu"
+    """Device of the training."""
+
+    @property
+    def method_id(self) -> str:
+        """The method with its changed settings: ``fne[prior=1000,tau_fn=2.0]``."""
+        changed = ",".join(f"{key}={value}" for key, value in sorted(self.settings.items()))
+        return f"{self.method}[{changed}]" if changed else self.method
+
+    @property
+    def hash(self) -> str:
+        """Digest of the whole configuration."""
+        return digest(self.model_dump())
+
+    @property
+    def recipe_hash(self) -> str:
+        """Digest of what must agree before two methods are compared: all but method, memory and seed."""
+        apart = {"method", "settings", "seed", "memory", "momentum"}
+        return digest(self.model_dump(exclude=apart))
+
+
+def digest(content: dict[str, Any]) -> str:
+    """Eight hex digits of a canonical JSON text."""
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()

@@ -1,0 +1,99 @@
+"""The run record: written once, atomically; every table, plot and test is computed from records.
+
+A record is a folder ``runs/<dataset>/<method-id>/seed-<n>/`` with ``run.json``, ``history.csv`` (a row per
+epoch), ``ranks.npz`` (mid-ranks per test query, both directions) and ``model.safetensors``.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from benchmark.config import RunConfig
+from benchmark.errors import NoDataError
+
+RUNS = Path("runs")
+
+
+class Protocol(BaseModel):
+    """What the test numbers were measured on. Numbers of two protocols never share a column."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    images: int
+    captions: int
+
+
+class Cost(BaseModel):
+    """What a cell took."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    wall_s: float
+    """Whole training with validations, in seconds."""
+    step_ms: float
+    """Median training step after warm-up, in milliseconds."""
+    product_ms: float
+    """The two bare similarity products of such a step, timed in the same run."""
+    peak_mb: float
+    """Peak resident memory of the process (or of the device), in MiB."""
+
+    @property
+    def ratio(self) -> float:
+        """Step time over the bare products."""
+        return self.step_ms / self.product_ms
+
+
+class RunRecord(BaseModel):
+    """``run.json``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = 1
+    status: Literal["done", "collapsed", "failed"]
+    error: str | None = None
+    """One line, where the run failed."""
+    method_id: str
+    config: RunConfig
+    config_hash: str
+    recipe_hash: str
+    manifest_hash: str
+    features_hash: str
+    protocol: Protocol
+    metrics: dict[str, float] = {}
+    """Of the test split: ``i2t_r1 i2t_r5 i2t_r10 i2t_medr i2t_meanr``, the same for ``t2i``, and ``rsum``."""
+    validation: dict[str, float] = {}
+    """The same of the validation split, at the best epoch."""
+    best_epoch: int | None = None
+    false_negative_rate: dict[str, float] = {}
+    """Share of chosen negatives that are true of their anchor, over all epochs after the warm-up: ``i2t``,
+    ``t2i``, ``both``. Empty where the truth is not known or the method chooses no single negative."""
+    cost: Cost | None = None
+    commit: str | None = None
+    dirty: bool | None = None
+    versions: dict[str, str] = {}
+    device: str = ""
+    created: str = ""
+    """UTC, ISO 8601."""
+
+
+def read(folder: Path) -> RunRecord:
+    """Read one record; ``NoDataError`` names the file and the key that is wrong."""
+    path = folder / "run.json"
+    try:
+        return RunRecord.model_validate_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise NoDataError(f"{path}: {error.strerror}") from None
+    except ValidationError as error:
+        first: Any = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise NoDataError(f"{path}: {where + ': ' if where else ''}{first['msg']}") from None
+
+
+def find(root: Path = RUNS) -> Iterator[tuple[Path, RunRecord]]:
+    """All records below ``root``, in the order of their paths."""
+    for path in sorted(root.glob("**/run.json")):
+        if not any(part.startswith(".") for part in path.relative_to(root).parts):  # scratch of a writer
+            yield path.parent, read(path.parent)

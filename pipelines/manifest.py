@@ -1,0 +1,144 @@
+"""The one internal form of a dataset: which caption belongs to which image, in which split.
+
+A manifest is a folder ``data/<dataset>/``:
+
+=====================  ====================================================================
+``images.parquet``     ``image_id, split, file, row, content``
+``captions.parquet``   ``caption_id, image_id, text``
+``judgements.parquet`` ``image_id, caption_id, match, source`` (may be empty)
+``dataset.json``       name, format, licence, source, counts per split, what was skipped, hash
+=====================  ====================================================================
+
+``file`` is relative to the root of the source (``pipelines.sources``). Where it is an ``.npy`` file,
+``row`` is the row in it: ``[n, H, W, 3]`` uint8 for pictures, ``[n, D]`` for precomputed features.
+``content`` is a hash of the picture's bytes, so that a changed picture changes the manifest.
+Other files may stand beside these, ``truth.npz`` for one (``pipelines.truth``).
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipelines.atomic import write_text
+from pipelines.errors import DataError
+
+SPLITS = ("train", "val", "test")
+SCHEMA_VERSION = 1
+COLUMNS = {
+    "images": {"image_id": "str", "split": "str", "file": "str", "row": "int64", "content": "str"},
+    "captions": {"caption_id": "str", "image_id": "str", "text": "str"},
+    "judgements": {"image_id": "str", "caption_id": "str", "match": "float64", "source": "str"},
+}
+
+
+def table(kind: str, rows: list[tuple[Any, ...]]) -> pd.DataFrame:
+    """A table of ``kind`` (``images``, ``captions``, ``judgements``) with the manifest's column types."""
+    columns = COLUMNS[kind]
+    return pd.DataFrame(rows, columns=list(columns)).astype(columns)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A dataset's tables. Rows of ``captions`` follow the order of ``images`` within a split."""
+
+    name: str
+    images: pd.DataFrame
+    captions: pd.DataFrame
+    judgements: pd.DataFrame = field(default_factory=lambda: table("judgements", []))
+    info: dict[str, Any] = field(default_factory=dict)
+    """What ``dataset.json`` says besides counts and hash: format, source, licence, skipped rows, ..."""
+
+    @property
+    def hash(self) -> str:
+        """Hex digest over the content of all tables, the same on every machine and library version."""
+        digest = hashlib.blake2b(digest_size=16)
+        for kind in COLUMNS:
+            frame: pd.DataFrame = getattr(self, kind)
+            digest.update(kind.encode())
+            for row in frame.itertuples(index=False):
+                digest.update(json.dumps(list(row), ensure_ascii=False).encode())
+        return digest.hexdigest()
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Images and captions per split."""
+        splits = self.captions["image_id"].map(self.images.set_index("image_id")["split"])
+        return {
+            split: {
+                "images": int((self.images["split"] == split).sum()),
+                "captions": int((splits == split).sum()),
+            }
+            for split in SPLITS
+        }
+
+    def check(self) -> None:
+        """Raise ``DataError`` where the tables contradict each other or the contract."""
+        for kind, columns in COLUMNS.items():
+            frame: pd.DataFrame = getattr(self, kind)
+            if list(frame.columns) != list(columns):
+                raise DataError(f"{self.name}: {kind} has columns {list(frame.columns)}, not {list(columns)}")
+        for kind, key in (("images", "image_id"), ("captions", "caption_id")):
+            ids = getattr(self, kind)[key]
+            if ids.duplicated().any():
+                raise DataError(f"{self.name}: {key} '{ids[ids.duplicated()].iloc[0]}' stands twice in {kind}")
+        for split in sorted(set(self.images["split"]) - set(SPLITS)):
+            raise DataError(f"{self.name}: split '{split}' is none of {', '.join(SPLITS)}")
+        for kind in ("captions", "judgements"):
+            ids = getattr(self, kind)["image_id"]
+            if not (known := ids.isin(self.images["image_id"])).all():
+                raise DataError(f"{self.name}: {kind} name the unknown image '{ids[~known].iloc[0]}'")
+        ids = self.judgements["caption_id"]
+        if not (known := ids.isin(self.captions["caption_id"])).all():
+            raise DataError(f"{self.name}: judgements name the unknown caption '{ids[~known].iloc[0]}'")
+        empty = self.captions["text"].str.strip() == ""
+        if empty.any():
+            raise DataError(f"{self.name}: caption '{self.captions['caption_id'][empty].iloc[0]}' is empty")
+
+    def write(self, folder: Path) -> None:
+        """Write the tables and ``dataset.json`` into ``folder``; use inside ``atomic.new_folder``."""
+        self.check()
+        folder.mkdir(parents=True, exist_ok=True)
+        for kind in COLUMNS:
+            frame: pd.DataFrame = getattr(self, kind)
+            frame.to_parquet(folder / f"{kind}.parquet", index=False)
+        info = {
+            "schema_version": SCHEMA_VERSION,
+            "name": self.name,
+            "hash": self.hash,
+            "counts": self.counts(),
+            **self.info,
+        }
+        write_text(folder / "dataset.json", json.dumps(info, indent=2, ensure_ascii=False) + "\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> "Manifest":
+        """Read a manifest and check its hash."""
+        info = read_info(folder)
+        try:
+            frames = {
+                kind: pd.read_parquet(folder / f"{kind}.parquet").astype(columns) for kind, columns in COLUMNS.items()
+            }
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(f"{folder}: {error}; make it again with: bench data prepare {folder.name}") from None
+        stated = info.pop("hash")
+        manifest = cls(info.pop("name"), **frames, info=info)
+        if manifest.hash != stated:
+            raise DataError(f"{folder}: tables changed after writing; run: bench data prepare {folder.name}")
+        return manifest
+
+
+def read_info(folder: Path) -> dict[str, Any]:
+    """``dataset.json`` of a manifest, without reading its tables."""
+    path = folder / "dataset.json"
+    try:
+        info: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing; make it with: bench data prepare {folder.name}") from None
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from None
+    if info.get("schema_version") != SCHEMA_VERSION:
+        raise DataError(f"{path}: schema version {info.get('schema_version')}, expected {SCHEMA_VERSION}")
+    return info

@@ -1,0 +1,76 @@
+"""Registered datasets: ``data/<name>.yaml`` says what a dataset is made from and how to read it.
+
+It stands beside the folder ``data/<name>/`` that holds the manifest. The fingerprint is a digest over the
+source's files, so that DVC, which tracks this small file, notices when they change.
+"""
+
+import io
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from pipelines.atomic import write_text
+from pipelines.errors import DataError, unknown
+
+DATA = Path("data")
+FEATURES = Path("features")
+
+
+class Source(BaseModel):
+    """One registered dataset."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: str
+    """Name of the reader: a file of ``pipelines/datasets/``."""
+    path: str | None = None
+    """Folder of the source's files, relative to the project's root or absolute; none for generated data."""
+    encoder: str
+    """The encoder used when none is named."""
+    fingerprint: str | None = None
+    """Digest over the source's files."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """What the reader is told besides the path."""
+
+    def root(self, name: str) -> Path:
+        """The folder that ``file`` in the manifest is relative to."""
+        return Path(self.path) if self.path is not None else manifest_folder(name)
+
+
+def manifest_folder(name: str) -> Path:
+    return DATA / name
+
+
+def store_folder(name: str, encoder: str) -> Path:
+    return FEATURES / name / encoder
+
+
+def names() -> list[str]:
+    """Names of the registered datasets."""
+    return sorted(path.stem for path in DATA.glob("*.yaml"))
+
+
+def read(name: str) -> Source:
+    """The registration of a dataset; ``DataError`` with the nearest name where there is none."""
+    path = DATA / f"{name}.yaml"
+    if not path.exists():
+        raise DataError(unknown("dataset", name, names()))
+    try:
+        return Source.model_validate(YAML(typ="safe").load(path.read_text(encoding="utf-8")))
+    except YAMLError as error:
+        raise DataError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise DataError(f"{path}: {'.'.join(map(str, first['loc'])) or 'file'}: {first['msg']}") from None
+
+
+def write(name: str, source: Source) -> Path:
+    """Register a dataset."""
+    path = DATA / f"{name}.yaml"
+    text = io.StringIO()
+    YAML().dump(source.model_dump(exclude_none=True), text)
+    write_text(path, text.getvalue())
+    return path

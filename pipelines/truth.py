@@ -1,0 +1,64 @@
+"""Which captions are true of which images, where that is known for every pair.
+
+The truth is stored as facts: an image has a set of facts, a caption asserts a few of them, and a caption is
+true of an image that has all the facts it asserts. ``truth.npz`` in a manifest's folder holds
+
+* ``image_facts`` ``[images, ceil(facts / 8)]`` uint8, bits packed by ``numpy.packbits``;
+* ``caption_facts`` ``[captions, K]`` int32, indices of facts, padded with -1;
+
+rows in the order of the manifest's ``images`` and ``captions`` tables.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.int64]
+
+
+class Truth:
+    """Truth of (image, caption) pairs by their rows in the manifest.
+
+    ``image_facts`` is ``[images, facts]`` boolean, ``caption_facts`` ``[captions, K]`` padded with -1.
+    """
+
+    def __init__(self, image_facts: NDArray[np.bool_], caption_facts: NDArray[np.int32]) -> None:
+        # One more column, always true, is what the padding -1 points at.
+        always = np.ones((len(image_facts), 1), dtype=bool)
+        self._image_facts = np.concatenate([image_facts, always], axis=1)
+        self._caption_facts = caption_facts
+
+    def pairs(self, images: Rows, captions: Rows) -> NDArray[np.bool_]:
+        """Truth of the pairs (images[k], captions[k]): ``[B]`` boolean."""
+        asserted = self._caption_facts[captions]
+        return np.asarray(self._image_facts[images[:, None], asserted].all(axis=1))
+
+    def matrix(self, images: Rows, captions: Rows) -> NDArray[np.bool_]:
+        """Truth of every image with every caption: ``[B, N]`` boolean."""
+        facts = self._image_facts[images]
+        truth = np.ones((len(images), len(captions)), dtype=bool)
+        for asserted in self._caption_facts[captions].T:  # K columns, a handful
+            truth &= facts[:, asserted]
+        return truth
+
+    def write(self, folder: Path) -> None:
+        """Write ``truth.npz`` into ``folder``."""
+        np.savez_compressed(
+            folder / "truth.npz",
+            image_facts=np.packbits(self._image_facts[:, :-1], axis=1),
+            facts=np.int64(self._image_facts.shape[1] - 1),
+            caption_facts=self._caption_facts,
+        )
+
+    @classmethod
+    def read(cls, folder: Path) -> "Truth | None":
+        """The truth beside a manifest, or None where it is not known for every pair."""
+        path = folder / "truth.npz"
+        if not path.exists():
+            return None
+        with np.load(path, allow_pickle=False) as file:
+            arrays: dict[str, Any] = dict(file)
+        bits = np.unpackbits(arrays["image_facts"], axis=1, count=int(arrays["facts"]))
+        return cls(bits.astype(bool), arrays["caption_facts"])
