@@ -19,7 +19,7 @@ from pipelines.errors import DataError
 class Bench(TyperGroup):
     """Prints a known error as one line. ``BENCH_DEBUG=1`` shows the traceback."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except (BenchError, DataError, KeyboardInterrupt) as error:
