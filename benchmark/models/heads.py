@@ -1,0 +1,43 @@
+"""Two projection heads on frozen features, into one space of unit vectors."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import layer_norm, normalize
+
+from benchmark.config import Recipe
+from benchmark.seeds import seed_for
+
+
+class Head(nn.Module):
+    """Features ``[B, D]`` to unit vectors ``[B, dim]``. Features are layer-normalised first, whatever their scale."""
+
+    def __init__(self, features: int, recipe: Recipe) -> None:
+        super().__init__()
+        if recipe.head == "linear":
+            self.project: nn.Module = nn.Linear(features, recipe.dim)
+        else:
+            self.project = nn.Sequential(
+                nn.Linear(features, recipe.hidden), nn.GELU(), nn.Linear(recipe.hidden, recipe.dim)
+            )
+
+    def forward(self, features: Tensor) -> Tensor:
+        return normalize(self.project(layer_norm(features, features.shape[-1:])), dim=-1)
+
+
+class TwoHeads(nn.Module):
+    """A head per modality."""
+
+    def __init__(self, image_features: int, text_features: int, recipe: Recipe) -> None:
+        super().__init__()
+        self.image = Head(image_features, recipe)
+        self.text = Head(text_features, recipe)
+
+    def forward(self, image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+        return self.image(image), self.text(text)
+
+
+def make(image_features: int, text_features: int, recipe: Recipe, seed: int) -> TwoHeads:
+    """Heads whose initial weights depend on the seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_for(seed, "weights"))
+        return TwoHeads(image_features, text_features, recipe)

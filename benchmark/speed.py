@@ -1,0 +1,85 @@
+"""What a method's step costs, as a ratio to the two bare similarity products of the same run."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+import methods
+from methods.base import Memory
+
+REPEATS = 7
+
+
+def measure(name: str, batch: int, memory: int, dim: int, threads: int, device: str = "cpu") -> dict[str, Any]:
+    """Time a method's loss step: both directions, choice, loss and backward, without the encoders.
+
+    Keys: ``step_ms`` and ``product_ms`` (the two products ``[batch, dim] x [dim, batch + memory]``), both the
+    median of interleaved repeats, and their ``ratio``.
+    """
+    torch.set_num_threads(threads)
+    generator = torch.Generator(device).manual_seed(0)
+    image, text, ids, pool = pairs(batch, memory, dim, generator)
+    method = methods.get(name)().to(device)
+
+    def step() -> None:
+        image.grad = text.grad = None
+        torch.autograd.backward(method.loss(image, text, ids, pool, generator))
+
+    for _ in range(3):  # statistics fill, memory is touched
+        step()
+    times = interleaved({"step": step, "product": lambda: products(image, text, pool)}, device)
+    return {
+        "method": name,
+        "batch": batch,
+        "memory": memory,
+        "dim": dim,
+        "threads": threads,
+        "device": device,
+        "step_ms": times["step"],
+        "product_ms": times["product"],
+        "ratio": times["step"] / times["product"],
+    }
+
+
+def pairs(
+    batch: int, memory: int, dim: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor, Memory | None]:
+    """Random pairs that a trained model could have made: partners at similarity about 0.5, the others near 0.25."""
+
+    def unit(rows: int) -> Tensor:
+        return normalize(torch.randn(rows, dim, generator=generator, device=generator.device), dim=1)
+
+    common, items = unit(1), unit(batch + memory)
+
+    def view() -> Tensor:
+        return normalize(common + items + unit(batch + memory), dim=1)
+
+    image, text = view(), view()
+    ids = torch.arange(batch + memory, device=generator.device) // 5
+    pool = Memory(image, text, ids) if memory else None
+    return image[:batch].clone().requires_grad_(), text[:batch].clone().requires_grad_(), ids[:batch], pool
+
+
+@torch.no_grad()
+def products(image: Tensor, text: Tensor, memory: Memory | None) -> None:
+    """The lower bound: the two bare similarity products of a step."""
+    pool = memory if memory is not None else Memory(image, text, image)
+    torch.matmul(image, pool.text.T)
+    torch.matmul(text, pool.image.T)
+
+
+def interleaved(actions: dict[str, Callable[[], None]], device: str) -> dict[str, float]:
+    """Median milliseconds of each action, taken in turns, so that a slow moment of the machine hits all alike."""
+    times: dict[str, list[float]] = {name: [] for name in actions}
+    for _ in range(REPEATS):
+        for name, action in actions.items():
+            start = time.perf_counter()
+            action()
+            if device != "cpu":
+                torch.accelerator.synchronize()
+            times[name].append((time.perf_counter() - start) * 1e3)
+    return {name: sorted(values)[len(values) // 2] for name, values in times.items()}

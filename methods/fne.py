@@ -1,0 +1,194 @@
+"""FNE: draws negatives by closeness and by their probability of being a false negative.
+
+H. Li, Y. Bin, J. Liao, Y. Yang, H. T. Shen: Your Negative May not Be True Negative: Boosting Image-Text Matching
+with False Negative Elimination, ACM MM 2023. The defaults are the numbers of the authors' code.
+
+1. Statistics: Normal(mu+, sigma+) of the positives' similarity and Normal(mu-, sigma-) of the hardest in-batch
+   negatives', over the pairs that rank first in both directions of their batch.
+2. A candidate's weight is its closeness ``exp(-tau_close (s - s+)^2)``; where its posterior
+   ``p = P(match | s)``, with prior 1 / ``prior``, exceeds ``threshold``, it is ``exp(-tau_false p)`` instead.
+3. Cut-down: the weight of easy candidates, ``s <= mu+ - cut_offset``, is ``cut_weight``.
+4. One negative per anchor is drawn by weight; where all weights are zero, the hardest is taken.
+
+Apart from the authors' code on purpose: the posterior is computed in log space (theirs is 0 / 0 some 13 sigma
+away), variances are exact, not around a drifting mean, and nothing is cut before the first statistics.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from methods.base import Candidates, Choice, Range, Sampler, TripletSettings, draw, setting
+
+ROWS = 16  # anchors weighed at a time, so that the temporaries stay in the processor's cache
+
+
+@dataclass(frozen=True)
+class FNESettings(TripletSettings):
+    tau_close: float = setting(
+        0.5, "decay of the weight with the squared distance to s+", low=0.0, search=Range(0.05, 200.0, log=True)
+    )
+    bell: str = setting(
+        "both",
+        "closeness on both sides of s+, or on the left only (1 above s+)",
+        choices=("both", "left"),
+        search=Choice(("both", "left")),
+    )
+    tau_false: float = setting(
+        0.5, "decay of the weight with the false-negative probability", low=0.0, search=Range(0.05, 20.0, log=True)
+    )
+    prior: float = setting(
+        10000.0, "a candidate matches once in this many", low=1.0 + 1e-9, search=Range(100.0, 100000.0, log=True)
+    )
+    threshold: float = setting(
+        0.001, "posterior above which a candidate counts as a possible false negative", low=0.0, high=1.0
+    )
+    cut: str = setting(
+        "global",
+        "easy candidates lie below mu+ (global) or the anchor's own s+ (anchor) minus the offset; none: no cut",
+        choices=("global", "anchor", "none"),
+        search=Choice(("global", "anchor")),
+    )
+    cut_offset: float = setting(
+        0.2, "distance of the cut below mu+ or s+; the authors take the margin", low=0.0, search=Range(0.02, 0.6)
+    )
+    cut_weight: float = setting(
+        0.0, "weight of the candidates that are cut", low=0.0, high=1.0, search=Choice((0.0, 0.001, 0.01, 0.1))
+    )
+    statistics: str = setting(
+        "epoch", "statistics start anew every epoch, or run on over all", choices=("epoch", "running")
+    )
+    pairs: str = setting(
+        "mutual", "statistics of pairs that rank first in both directions, or of all pairs", choices=("mutual", "all")
+    )
+    minimum_count: int = setting(200, "pairs seen before the posterior is used", low=2)
+
+
+class FNE(Sampler):
+    """P(draw) ~ ``exp(-tau_false p)`` where ``p > threshold`` else ``exp(-tau_close (s - s+)^2)``; 0 if easy."""
+
+    Settings = FNESettings
+
+    def __init__(self, **changes: object) -> None:
+        super().__init__(**changes)
+        self.positive = Moments()
+        self.negative = Moments()
+
+    def start_epoch(self) -> None:
+        if self.settings.statistics == "epoch":
+            self.positive.reset()
+            self.negative.reset()
+
+    def report(self) -> dict[str, float]:
+        """Mean and standard deviation of both distributions, and the pairs they come from."""
+        return {
+            "positive_mean": float(self.positive.mean),
+            "positive_std": float(self.positive.std),
+            "negative_mean": float(self.negative.mean),
+            "negative_std": float(self.negative.std),
+            "pairs": float(self.positive.count),
+        }
+
+    def observe(self, similarity: Tensor, ids: Tensor) -> None:
+        own = similarity.diagonal()
+        negatives = similarity.masked_fill(ids[:, None] == ids[None, :], -torch.inf)
+        hardest_text, hardest_image = negatives.amax(dim=1), negatives.amax(dim=0)
+        keep = hardest_text > -torch.inf
+        if self.settings.pairs == "mutual":
+            keep = keep & (own > hardest_text) & (own > hardest_image)
+        self.positive.update(own, keep)
+        self.negative.update(torch.cat([hardest_text, hardest_image]), keep.repeat(2))
+
+    def choose(self, candidates: Candidates) -> Tensor:
+        drawn = []
+        for start in range(0, len(candidates.similarity), ROWS):
+            rows = slice(start, start + ROWS)
+            similarity = candidates.similarity[rows]
+            weights = self.weights(similarity, candidates.positive_similarity[rows])
+            index = draw(weights, candidates.generator)
+            empty = weights.gather(1, index[:, None])[:, 0] == 0
+            drawn.append(torch.where(empty, similarity.argmax(dim=1), index))
+        return torch.cat(drawn)
+
+    def weights(self, similarity: Tensor, positive_similarity: Tensor) -> Tensor:
+        """Sampling weights ``[B, N]`` of ``similarity [B, N]`` (positives ``-inf``: weight 0), in [0, 1]."""
+        options = self.settings
+        similarity = similarity.float() if similarity.dtype in (torch.float16, torch.bfloat16) else similarity
+        own = positive_similarity.to(similarity.dtype)[:, None]
+        # exponent: what w = exp(-exponent) is taken of
+        closeness = similarity - own
+        if options.bell == "left":
+            closeness.clamp_max_(0)
+        exponent = closeness.square_().mul_(options.tau_close)
+        posterior = self.posterior(similarity)
+        exponent = torch.where(posterior > options.threshold, posterior.mul_(options.tau_false), exponent)
+        weights = exponent.neg_().exp_()
+        weights.masked_fill_(similarity <= self._cut(own), options.cut_weight)
+        return weights.masked_fill_(similarity == -torch.inf, 0) if options.cut_weight > 0 else weights
+
+    def posterior(self, similarity: Tensor) -> Tensor:
+        """``P(match | s)`` ``[B, N]`` by Bayes' rule; zero before ``minimum_count`` pairs were seen.
+
+        ``sigmoid(log N+ - log N- - log(prior - 1))``, where the difference of squares in the exponents is written
+        as a product, so that it stays exact far out in the tails.
+        """
+        positive, negative = self.positive, self.negative
+        # (z- - z+) and (z- + z+) are linear in s, with z = (s - mean) / std
+        slopes = torch.stack([1 / negative.std, 1 / positive.std])
+        shifts = -slopes * torch.stack([negative.mean, positive.mean])
+        minus, plus = slopes[0] - slopes[1], slopes[0] + slopes[1]
+        constant = torch.log(negative.std / positive.std) - math.log(self.settings.prior - 1)
+        ready = positive.count > self.settings.minimum_count
+        kind = similarity.dtype
+        constant = torch.where(ready, constant, -torch.inf).to(kind)
+        scale = torch.where(ready, 0.5, 0.0)
+        difference = torch.addcmul((scale * (shifts[0] - shifts[1])).to(kind), similarity, (scale * minus).to(kind))
+        total = torch.addcmul((shifts[0] + shifts[1]).to(kind), similarity, plus.to(kind))
+        return torch.sigmoid(torch.addcmul(constant, difference, total))
+
+    def _cut(self, own: Tensor) -> Tensor:
+        """Threshold of the cut-down, ``[]`` or ``[B, 1]``."""
+        lowest = own.new_tensor(-torch.inf)
+        if self.settings.cut == "none":
+            return lowest
+        if self.settings.cut == "anchor":
+            return own - self.settings.cut_offset
+        mean = self.positive.mean.to(own.dtype)
+        return torch.where(self.positive.count > 0, mean - self.settings.cut_offset, lowest)
+
+
+class Moments(nn.Module):
+    """Count, mean and variance of a stream, merged batch by batch (Chan, Golub, LeVeque 1983), in float64."""
+
+    count: Tensor
+    mean: Tensor
+    squares: Tensor
+    """Sum of squared distances from the mean."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("count", "mean", "squares"):
+            self.register_buffer(name, torch.zeros((), dtype=torch.float64))
+
+    def reset(self) -> None:
+        for buffer in self.buffers():
+            buffer.zero_()
+
+    def update(self, values: Tensor, keep: Tensor) -> None:
+        """Add those of ``values [n]`` where ``keep [n]``."""
+        values = torch.where(keep, values, 0).double()
+        count = keep.sum()
+        mean = values.sum() / count.clamp_min(1)
+        squares = ((values - mean).square() * keep).sum()
+        total = (self.count + count).clamp_min(1)
+        distance = mean - self.mean
+        self.squares += squares + distance.square() * self.count * count / total
+        self.mean += distance * count / total
+        self.count += count
+
+    @property
+    def std(self) -> Tensor:
+        """Sample standard deviation; at least 1e-6, so that a constant stream gives a steep, finite density."""
+        return (self.squares / (self.count - 1).clamp_min(1)).sqrt().clamp_min(1e-6)
