@@ -38,6 +38,10 @@ class Recipe(BaseModel):
     """Share of the epochs after which the learning rate is divided by ten."""
     clip: float = Field(default=2.0, gt=0)
     """Gradient clipping: global norm."""
+    threads: int = Field(default=1, ge=1)
+    """CPU threads; part of the recipe, because sums in another order end in other digits."""
+    device: str = "cpu"
+    """Device of the training, as torch names it."""
 
 
 class RunConfig(Recipe):
@@ -53,16 +57,24 @@ class RunConfig(Recipe):
     """Encoder of the feature store."""
     seed: int = Field(default=0, ge=0)
     """Root seed; every random stream derives from it and a role."""
-    threads: int = Field(default=1, ge=1)
-    """CPU threads; fixed, because sums in another order end in other digits."""
-    device: str = "cpu"
-    """Device of the training."""
 
     @property
     def method_id(self) -> str:
         """The method with its changed settings: ``fne[prior=1000,tau_fn=2.0]``."""
         changed = ",".join(f"{key}={value}" for key, value in sorted(self.settings.items()))
         return f"{self.method}[{changed}]" if changed else self.method
+
+    def label(self, encoder: str) -> str:
+        """Name of the cell's folder: the method and all that differs from the default recipe and ``encoder``."""
+        default = Recipe()
+        parts = [
+            f"{name}={value}"
+            for name in Recipe.model_fields
+            if (value := getattr(self, name)) != getattr(default, name)
+        ]
+        if self.encoder != encoder:
+            parts.append(f"encoder={self.encoder}")
+        return "+".join([self.method_id.replace("-", "_"), *parts])
 
     @property
     def hash(self) -> str:

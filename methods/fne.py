@@ -146,7 +146,8 @@ class FNE(Sampler):
         scale = torch.where(ready, 0.5, 0.0)
         difference = torch.addcmul((scale * (shifts[0] - shifts[1])).to(kind), similarity, (scale * minus).to(kind))
         total = torch.addcmul((shifts[0] + shifts[1]).to(kind), similarity, plus.to(kind))
-        return torch.sigmoid(torch.addcmul(constant, difference, total))
+        posterior: Tensor = torch.addcmul(constant, difference, total).sigmoid_()
+        return posterior
 
     def _cut(self, own: Tensor) -> Tensor:
         """Threshold of the cut-down, ``[]`` or ``[B, 1]``."""

@@ -1,0 +1,91 @@
+"""``bench run``: one cell."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from benchmark.screen import log, out
+
+if TYPE_CHECKING:
+    from benchmark.config import RunConfig
+    from benchmark.records import RunRecord
+
+
+def run(
+    method: Annotated[str | None, typer.Option(help="Method; bench methods lists them.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Dataset; bench data list shows them.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Root seed.")] = None,
+    encoder: Annotated[str | None, typer.Option(help="Encoder; the dataset's own if not given.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training captions.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Anchors per step.")] = None,
+    memory: Annotated[int | None, typer.Option(help="Pairs in the momentum memory; 0: none.")] = None,
+    device: Annotated[str | None, typer.Option(help="Device, as torch names it.")] = None,
+    changes: Annotated[list[str] | None, typer.Option("--set", help="key=value of the recipe or method.")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML or JSON file with the same keys.")] = None,
+    to: Annotated[Path | None, typer.Option("--out", help="Folder of the record.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Run again what is recorded.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
+) -> None:
+    """Train and evaluate one cell, and record it."""
+    from benchmark.resolve import parse_changes, resolve
+
+    flags = {
+        "method": method,
+        "dataset": dataset,
+        "seed": seed,
+        "encoder": encoder,
+        "epochs": epochs,
+        "batch": batch,
+        "memory": memory,
+        "device": device,
+    }
+    resolved = resolve(flags, parse_changes(changes or []), config)
+    show_config(resolved)
+
+    from benchmark import cell
+    from benchmark.cli.features import ensure_with_progress
+    from benchmark.progress import ShowTraining
+
+    manifest, store = ensure_with_progress(resolved.dataset, resolved.encoder)
+    folder = to or cell.folder_of(resolved)
+    record = None if force else cell.recorded(folder, resolved, manifest, store)
+    if record is not None:
+        log().print(f"already recorded in {folder}", markup=False)
+    else:
+        with ShowTraining(log(), resolved) as watcher:
+            record = cell.run(resolved, folder, manifest, store, watcher)
+    if as_json:
+        typer.echo(record.model_dump_json(indent=2))
+    else:
+        show_record(record, folder)
+
+
+def show_config(config: "RunConfig") -> None:
+    """The resolved configuration, in full, a few keys per line."""
+    log().print(f"{config.method_id} on {config.dataset}, seed {config.seed}", style="bold", markup=False)
+    content = config.model_dump(exclude={"method", "dataset", "seed", "settings"})
+    log().print("  ".join(f"{key}={value}" for key, value in content.items()), style="dim", markup=False)
+
+
+def show_record(record: "RunRecord", folder: Path) -> None:
+    """The test metrics and where the record is."""
+    from rich.table import Table
+
+    table = Table("", "R@1", "R@5", "R@10", "median", "mean", title=None)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for direction in ("i2t", "t2i"):
+        values = [record.metrics[f"{direction}_{name}"] for name in ("r1", "r5", "r10", "medr", "meanr")]
+        table.add_row(direction, *(f"{value:.1f}" for value in values))
+    protocol = record.protocol
+    out().print(table)
+    line = (
+        f"rSum {record.metrics['rsum']:.1f}  {protocol.name} ({protocol.images} images, {protocol.captions} captions)"
+    )
+    if "both" in record.false_negative_rate:
+        line += f"  false negatives picked {100 * record.false_negative_rate['both']:.1f}%"
+    if record.status == "collapsed":
+        line += "  COLLAPSED"
+    out().print(line, markup=False)
+    out().print(f"recorded in {folder}", markup=False)

@@ -1,0 +1,128 @@
+"""From defaults, ``params.yaml``, a config file and flags to the one configuration of a cell.
+
+Later ones win: the method's defaults < ``params.yaml`` < ``--config`` < flags. Unknown keys are errors.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from benchmark.config import Recipe, RunConfig
+from benchmark.errors import BenchError
+from methods.registry import UnknownMethodError, get
+from pipelines import sources
+from pipelines.errors import unknown
+
+if TYPE_CHECKING:
+    from methods.base import Method
+
+PARAMS = Path("params.yaml")
+PARAMS_KEYS = ("datasets", "encoders", "methods", "seeds", "recipe", "settings", "tune")
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """A YAML or JSON file with a mapping in it."""
+    try:
+        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BenchError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    except YAMLError as error:
+        raise BenchError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise BenchError(f"{path}: expected keys and values, found {type(content).__name__}")
+    return content
+
+
+def params() -> dict[str, Any]:
+    """``params.yaml`` of the project, or nothing where there is none."""
+    if not PARAMS.exists():
+        return {}
+    content = load_yaml(PARAMS)
+    _known(content, PARAMS_KEYS, str(PARAMS))
+    return content
+
+
+def default_encoder(dataset: str) -> str:
+    """The encoder of a dataset in ``params.yaml``, or else in its registration."""
+    encoders: dict[str, str] = params().get("encoders") or {}
+    return encoders.get(dataset) or sources.read(dataset).encoder
+
+
+def parse_changes(pairs: Iterable[str]) -> dict[str, Any]:
+    """``["tau_false=2", "epochs=5"]`` to values as YAML reads them."""
+    changes = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not sign or not key:
+            raise BenchError(f"--set {pair}: write it as key=value")
+        changes[key.strip().replace("-", "_")] = YAML(typ="safe").load(value)
+    return changes
+
+
+def resolve(flags: Mapping[str, Any], changes: Mapping[str, Any] | None = None, file: Path | None = None) -> RunConfig:
+    """The configuration of a cell.
+
+    Args:
+        flags: keys of ``RunConfig``; None is as if not given.
+        changes: ``--set``: keys of the recipe or settings of the method.
+        file: ``--config``: keys of ``RunConfig``; ``settings`` is a mapping.
+
+    Raises:
+        BenchError: an unknown key, method or setting, or a value out of range; one line.
+    """
+    project, named = params(), {key: value for key, value in flags.items() if value is not None}
+    recipe = project.get("recipe") or {}
+    _known(recipe, Recipe.model_fields, f"{PARAMS}: recipe")
+    content = load_yaml(file) if file else {}
+    _known(content, RunConfig.model_fields, str(file))
+    cell: dict[str, Any] = {**recipe, **content, **named}
+    for key, needed in (("method", "bench methods"), ("dataset", "bench data list")):
+        if not cell.get(key):
+            raise BenchError(f"no {key}; name one with --{key} ({needed} lists them)")
+    method = _method(cell["method"])
+    valid = [*Recipe.model_fields, *(entry.name for entry in fields(method.Settings))]
+    _known(changes or {}, valid, "--set")
+    settings = (project.get("settings") or {}).get(cell["method"].replace("-", "_")) or {}
+    settings |= content.get("settings") or {}
+    for key, value in (changes or {}).items():
+        (cell if key in Recipe.model_fields else settings)[key] = value
+    return _validated({**cell, "method": cell["method"].replace("_", "-"), "settings": _changed(method, settings)})
+
+
+def _known(keys: Iterable[str], valid: Iterable[str], where: str) -> None:
+    for key in keys:
+        if key not in valid:
+            raise BenchError(f"{where}: {unknown('key', str(key), valid)}")
+
+
+def _method(name: str) -> "type[Method]":
+    try:
+        return get(name)
+    except UnknownMethodError as error:
+        raise BenchError(str(error)) from None
+
+
+def _changed(method: "type[Method]", settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that differ from the method's defaults, checked."""
+    try:
+        return method.Settings.of(settings).changed()
+    except ValueError as error:
+        raise BenchError(f"settings: {error}") from None
+
+
+def _validated(cell: dict[str, Any]) -> RunConfig:
+    cell["encoder"] = cell.get("encoder") or default_encoder(cell["dataset"])
+    try:
+        config = RunConfig.model_validate(cell)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BenchError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}, got {first['input']!r}") from None
+    _method(config.warmup)
+    if 0 < config.memory < config.batch:
+        raise BenchError(f"memory: {config.memory} is smaller than the batch of {config.batch}; 0 switches it off")
+    return config

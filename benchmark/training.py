@@ -1,0 +1,207 @@
+"""The training loop, the same for every method.
+
+Batches and initial weights depend on the seed alone; the best epoch is chosen by validation rSum; the test
+split is not touched here.
+"""
+
+import math
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import methods
+from benchmark.config import RunConfig
+from benchmark.errors import RunFailedError
+from benchmark.evaluation.audit import Audit
+from benchmark.evaluation.metrics import metrics
+from benchmark.evaluation.ranks import Ranks, ranks
+from benchmark.memory import MomentumMemory
+from benchmark.models.heads import TwoHeads, make
+from benchmark.seeds import seed_for
+from methods.base import Method
+from pipelines.store import FeatureStore, Split
+from pipelines.truth import Truth
+
+ENCODE_ROWS = 8192
+COLLAPSED = 0.02
+"""A model whose positives are no more than this above the average pair has collapsed."""
+
+History = dict[str, float]
+
+
+class Watcher:
+    """What a training tells while it runs. Override what is of interest."""
+
+    def step(self, epoch: int, step: int, steps: int) -> None:
+        """After a training step; steps count from 1, epochs from 0."""
+
+    def epoch(self, row: History) -> None:
+        """After an epoch and its validation; may raise to stop the training."""
+
+
+@dataclass
+class Trained:
+    """What a training leaves."""
+
+    model: TwoHeads
+    """With the weights of the best epoch."""
+    best_epoch: int
+    validation: dict[str, float]
+    history: list[History]
+    collapsed: bool
+    """At the last epoch, positives were no more similar than other pairs."""
+    step_ms: float
+    false_negative_rate: dict[str, float]
+
+
+class SplitTensors:
+    """A split as tensors on the training's device."""
+
+    def __init__(self, split: Split, device: str) -> None:
+        self.images = torch.tensor(split.images, dtype=torch.float32, device=device)
+        self.captions = torch.tensor(split.captions, dtype=torch.float32, device=device)
+        self.caption_image = torch.tensor(split.caption_image, device=device)
+        self.image_rows = torch.tensor(split.image_rows, device=device)
+        self.caption_rows = torch.tensor(split.caption_rows, device=device)
+
+    @torch.no_grad()
+    def encode(self, model: TwoHeads) -> tuple[Tensor, Tensor]:
+        """All images ``[I, dim]`` and captions ``[C, dim]``."""
+        images = torch.cat([model.image(rows) for rows in torch.split(self.images, ENCODE_ROWS)])
+        captions = torch.cat([model.text(rows) for rows in torch.split(self.captions, ENCODE_ROWS)])
+        return images, captions
+
+
+def evaluate(model: TwoHeads, split: SplitTensors) -> tuple[dict[str, float], Ranks]:
+    """Metrics of a split, with ``positive_similarity`` and ``mean_similarity`` (of all pairs), and its ranks."""
+    images, captions = split.encode(model)
+    found = ranks(images, captions, split.caption_image)
+    row = metrics(found)
+    row["positive_similarity"] = float((images[split.caption_image] * captions).sum(dim=1).mean())
+    row["mean_similarity"] = float(images.mean(dim=0) @ captions.mean(dim=0))
+    return row, found
+
+
+def prepare(config: RunConfig) -> None:
+    """Set torch up so that the same cell gives the same digits."""
+    torch.set_num_threads(config.threads)
+    torch.use_deterministic_algorithms(True)
+
+
+def train(config: RunConfig, store: FeatureStore, truth: Truth | None, watcher: Watcher | None = None) -> Trained:
+    """Train a cell; ``RunFailedError`` when the loss is no longer a number."""
+    watcher = watcher or Watcher()
+    prepare(config)
+    data = SplitTensors(store.split("train"), config.device)
+    validation = SplitTensors(store.split("val"), config.device)
+    if len(data.captions) < config.batch:
+        raise RunFailedError(
+            f"the training split has {len(data.captions)} captions, fewer than a batch of {config.batch}"
+        )
+    model = make(data.images.shape[1], data.captions.shape[1], config, config.seed).to(config.device)
+    method = methods.get(config.method)(**config.settings).to(config.device)
+    warmup = methods.get(config.warmup)().to(config.device)
+    trainer = Trainer(config, data, model, [method, warmup], truth)
+    best: dict[str, Any] = {"rsum": -1.0}
+    history: list[History] = []
+    for epoch in range(config.epochs):
+        warm = epoch < config.warmup_epochs
+        row = trainer.epoch(epoch, warmup if warm else method, in_batch=warm, watcher=watcher)
+        found, _ = evaluate(model, validation)
+        row |= {f"val_{name}": value for name, value in found.items()}
+        history.append(row)
+        if found["rsum"] > best["rsum"]:
+            weights = {name: value.clone() for name, value in model.state_dict().items()}
+            best = {"rsum": found["rsum"], "epoch": epoch, "weights": weights, "validation": found}
+        watcher.epoch(row)
+    model.load_state_dict(best["weights"])
+    last = history[-1]
+    return Trained(
+        model=model,
+        best_epoch=best["epoch"],
+        validation=best["validation"],
+        history=history,
+        collapsed=last["val_positive_similarity"] - last["val_mean_similarity"] < COLLAPSED,
+        step_ms=statistics.median(trainer.step_ms or [math.nan]),
+        false_negative_rate=trainer.audit.overall(),
+    )
+
+
+class Trainer:
+    """One model under one optimiser and schedule."""
+
+    def __init__(
+        self, config: RunConfig, data: SplitTensors, model: TwoHeads, losses: list[Method], truth: Truth | None
+    ) -> None:
+        self.config, self.data, self.model = config, data, model
+        self.learnt = [*model.parameters(), *(weight for loss in losses for weight in loss.parameters())]
+        self.optimizer = torch.optim.AdamW(self.learnt, lr=config.learning_rate, weight_decay=config.weight_decay)
+        decay_epoch = math.ceil(config.decay_at * config.epochs)
+        self.schedule = torch.optim.lr_scheduler.StepLR(self.optimizer, step_size=decay_epoch, gamma=0.1)
+        self.memory = (
+            MomentumMemory(model, config.memory, config.batch, config.dim, config.momentum) if config.memory else None
+        )
+        self.generator = torch.Generator(config.device).manual_seed(seed_for(config.seed, "negatives"))
+        self.audit = Audit(truth)
+        self.step_ms: list[float] = []
+        """Milliseconds of the steps after the warm-up."""
+
+    def epoch(self, epoch: int, method: Method, in_batch: bool, watcher: Watcher) -> History:
+        """Train one epoch; ``in_batch`` keeps the memory from the method, but goes on filling it."""
+        start = time.perf_counter()
+        method.start_epoch()
+        learning_rate = self.optimizer.param_groups[0]["lr"]
+        losses = torch.zeros((), device=self.config.device)
+        steps = len(self.data.captions) // self.config.batch
+        for number, captions in enumerate(batches(self.config, epoch, len(self.data.captions)), start=1):
+            started = time.perf_counter()
+            losses += self.step(method, captions.to(self.config.device), in_batch)
+            if not in_batch:
+                self.step_ms.append((time.perf_counter() - started) * 1e3)
+            watcher.step(epoch, number, steps)
+        self.schedule.step()
+        loss = float(losses) / steps
+        if not math.isfinite(loss):
+            raise RunFailedError(f"the loss of epoch {epoch} is {loss}")
+        return {
+            "epoch": epoch,
+            "loss": loss,
+            "learning_rate": learning_rate,
+            "seconds": time.perf_counter() - start,
+            **{f"false_negative_{name}": value for name, value in self.audit.epoch().items()},
+            **{f"method_{name}": value for name, value in method.report().items()},
+        }
+
+    def step(self, method: Method, captions: Tensor, in_batch: bool) -> Tensor:
+        """One step on the pairs of ``captions [B]`` (rows of the split); returns the loss, detached."""
+        data, memory = self.data, self.memory
+        images = data.caption_image[captions]
+        ids, rows = data.image_rows[images], data.caption_rows[captions]
+        image, text = self.model(data.images[images], data.captions[captions])
+        pool, pool_rows = None, rows
+        if memory is not None:
+            pool = memory.look(self.model, data.images[images], data.captions[captions], ids, rows)
+            pool_rows = memory.captions
+        loss = method.loss(image, text, ids, None if in_batch else pool, self.generator)
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(self.learnt, self.config.clip)
+        self.optimizer.step()
+        if not in_batch:
+            self.audit.note(method, ids, rows, ids if pool is None else pool.ids, pool_rows)
+        if memory is not None:
+            memory.keep()
+        return loss.detach()
+
+
+def batches(config: RunConfig, epoch: int, captions: int) -> Iterator[Tensor]:
+    """Caption rows ``[B]`` of each step: a permutation that depends on seed and epoch alone; the rest is dropped."""
+    generator = torch.Generator().manual_seed(seed_for(config.seed, "batches", epoch))
+    order = torch.randperm(captions, generator=generator)
+    whole = captions // config.batch * config.batch
+    yield from torch.split(order[:whole], config.batch)
