@@ -155,7 +155,7 @@ class FNE(Sampler):
         if self.settings.cut == "none":
             return lowest
         if self.settings.cut == "anchor":
-            return own - self.settings.cut_offset
+            return own - float(self.settings.cut_offset)
         mean = self.positive.mean.to(own.dtype)
         return torch.where(self.positive.count > 0, mean - self.settings.cut_offset, lowest)
 
