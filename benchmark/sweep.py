@@ -4,34 +4,47 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
+
+from benchmark.config import RunConfig
+from benchmark.resolve import parse_changes, resolve
 
 LOGS = Path(".bench") / "logs"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a sweep, as flags of ``bench run``."""
+    """One cell of a sweep, as arguments of ``bench run``."""
 
     method: str
     dataset: str
     seed: int
-    memory: int | None
-    flags: tuple[str, ...] = field(default=())
+    memory: int | None = None
+    """None leaves it to the recipe."""
+    changes: tuple[str, ...] = ()
+    """``key=value`` each."""
+    force: bool = False
 
     @property
     def name(self) -> str:
-        memory = "" if self.memory is None else f"-memory{self.memory}"
-        return f"{self.dataset}-{self.method}{memory}-seed{self.seed}"
+        memory = "" if self.memory is None else f" memory {self.memory}"
+        return f"{self.dataset} {self.method}{memory} seed {self.seed}"
+
+    @property
+    def config(self) -> RunConfig:
+        flags = {"method": self.method, "dataset": self.dataset, "seed": self.seed, "memory": self.memory}
+        return resolve(flags, parse_changes(self.changes))
 
     @property
     def command(self) -> list[str]:
-        words = ["--method", self.method, "--dataset", self.dataset, "--seed", str(self.seed)]
+        """Arguments after ``bench``."""
+        words = ["run", "--method", self.method, "--dataset", self.dataset, "--seed", str(self.seed)]
         words += [] if self.memory is None else ["--memory", str(self.memory)]
-        return [sys.executable, "-m", "benchmark.cli", "run", *words, *self.flags]
+        words += [word for change in self.changes for word in ("--set", change)]
+        return [*words, "--force"] if self.force else words
 
 
 @dataclass(frozen=True)
@@ -49,11 +62,12 @@ def cells(
     datasets: Sequence[str],
     seeds: Sequence[int],
     memories: Sequence[int | None],
-    flags: Sequence[str],
+    changes: Sequence[str] = (),
+    force: bool = False,
 ) -> list[Cell]:
     """Every combination; seeds change slowest, so that a sweep cut short has whole comparisons."""
     return [
-        Cell(method, dataset, seed, memory, tuple(flags))
+        Cell(method, dataset, seed, memory, tuple(changes), force)
         for seed, dataset, memory, method in product(seeds, datasets, memories, methods)
     ]
 
@@ -64,9 +78,10 @@ def run(plan: Sequence[Cell], jobs: int, finished: Callable[[Done], Any]) -> lis
     running: list[subprocess.Popen[bytes]] = []
 
     def one(cell: Cell) -> Done:
-        path = LOGS / f"{cell.name}.log"
+        path = LOGS / f"{cell.name.replace(' ', '-')}.log"
+        command = [sys.executable, "-m", "benchmark.cli", *cell.command]
         with path.open("wb") as log:
-            process = subprocess.Popen(cell.command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+            process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
             running.append(process)
             code = process.wait()
         lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()

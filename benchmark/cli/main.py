@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from benchmark.cli import methods
+from benchmark.cli import leaderboard, methods, run, speed, sweep
 from benchmark.errors import BenchError
 from benchmark.screen import log
 from pipelines.errors import DataError
@@ -45,6 +45,10 @@ def bench() -> None:
 
 
 app.command("methods")(methods.methods)
+app.command("leaderboard")(leaderboard.leaderboard)
+app.command("run")(run.run)
+app.command("sweep")(sweep.sweep)
+app.command("speed")(speed.speed)
 
 
 def main() -> None:

@@ -87,5 +87,5 @@ def show_record(record: "RunRecord", folder: Path) -> None:
         line += f"  false negatives picked {100 * record.false_negative_rate['both']:.1f}%"
     if record.status == "collapsed":
         line += "  COLLAPSED"
-    out().print(line, markup=False)
     out().print(f"recorded in {folder}", markup=False)
+    out().print(line, markup=False)

@@ -1,0 +1,50 @@
+"""``bench speed``: what a step or an evaluation costs, as a ratio to its bare matrix product."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from benchmark.screen import out
+
+
+def speed(
+    method: Annotated[str | None, typer.Option(help="Time this method's loss step.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Time every method's loss step.")] = False,
+    evaluation: Annotated[bool, typer.Option("--evaluation", help="Time the ranks of a gallery.")] = False,
+    batch: Annotated[int, typer.Option(min=2, help="Anchors.")] = 128,
+    memory: Annotated[int, typer.Option(min=0, help="Pairs in the memory.")] = 65536,
+    dim: Annotated[int, typer.Option(min=1, help="Dimension of the joint space.")] = 512,
+    images: Annotated[int, typer.Option(min=1, help="Images, for --evaluation.")] = 5000,
+    captions: Annotated[int, typer.Option(min=1, help="Captions, for --evaluation.")] = 25000,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+    device: Annotated[str, typer.Option(help="Device, as torch names it.")] = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Time loss steps, or the ranks of a gallery, against the bare products of the same run."""
+    if sum([method is not None, everything, evaluation]) != 1:
+        raise typer.BadParameter("give one of --method NAME, --all and --evaluation")
+    if evaluation:
+        from benchmark import speed_evaluation
+
+        results = [speed_evaluation.measure(images, captions, dim, threads)]
+    else:
+        from benchmark import speed as speeds
+        from methods import names
+
+        chosen = names() if method is None else [method]
+        results = [speeds.measure(name, batch, memory, dim, threads, device) for name in chosen]
+    if as_json:
+        typer.echo(json.dumps(results if everything else results[0], indent=2))
+    else:
+        show(results)
+
+
+def show(results: list[dict[str, object]]) -> None:
+    """A table of all keys."""
+    from rich.table import Table
+
+    table = Table(*results[0])
+    for result in results:
+        table.add_row(*(f"{value:.2f}" if isinstance(value, float) else str(value) for value in result.values()))
+    out().print(table)

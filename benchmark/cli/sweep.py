@@ -1,0 +1,53 @@
+"""``bench sweep``: many cells."""
+
+import shlex
+from typing import Annotated
+
+import typer
+
+from benchmark.screen import log
+
+
+def sweep(
+    methods: Annotated[str, typer.Option(help="Methods, separated by commas.")],
+    datasets: Annotated[str, typer.Option(help="Datasets, separated by commas.")],
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds: 0, 1, ...")] = 3,
+    memory: Annotated[str | None, typer.Option(help="Memory sizes, separated by commas, such as 0,4096.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Cells at a time.")] = 1,
+    changes: Annotated[list[str] | None, typer.Option("--set", help="key=value, for every cell.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Run again what is recorded.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the commands and stop.")] = False,
+) -> None:
+    """Run every combination of methods, datasets, memories and seeds. What is recorded is not run again."""
+    from benchmark import sweep as sweeps
+    from benchmark.cli.features import ensure_with_progress
+    from benchmark.errors import SweepFailedError
+    from benchmark.progress import show_sweep
+
+    plan = sweeps.cells(names(methods), names(datasets), range(seeds), sizes(memory), changes or [], force)
+    configs = [cell.config for cell in plan]  # a wrong word is told before the first cell runs
+    if dry_run:
+        for cell in plan:
+            typer.echo(shlex.join(["bench", *cell.command]))
+        return
+    for dataset, encoder in dict.fromkeys((config.dataset, config.encoder) for config in configs):
+        ensure_with_progress(dataset, encoder)  # once, before all cells ask for them at the same time
+    with show_sweep(log(), len(plan)) as finished:
+        done = sweeps.run(plan, jobs, finished)
+    failed = [one for one in done if one.code != 0]
+    if failed:
+        raise SweepFailedError(f"{len(failed)} of {len(done)} cells failed; their logs are in {sweeps.LOGS}")
+
+
+def names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def sizes(text: str | None) -> list[int | None]:
+    """Memory sizes; [None] leaves it to the recipe."""
+    if text is None:
+        return [None]
+    try:
+        return [int(size) for size in names(text)]
+    except ValueError:
+        raise typer.BadParameter(f"{text} is not a list of numbers", param_hint="--memory") from None
