@@ -1,0 +1,100 @@
+"""Rendered pictures of a few shapes with captions whose truth is known for every picture; needs no download.
+
+Settings: ``seed``; ``train``, ``val``, ``test`` images; ``ambiguity`` of the captions in [0, 1]. Five captions
+per image, from very specific to vague. Deterministic: a scene depends on its seed, split and number alone.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipelines.errors import DataError, unknown
+from pipelines.manifest import SPLITS, Manifest, table
+from pipelines.scenes import facts
+from pipelines.scenes.grammar import MOST_FACTS, Caption, caption
+from pipelines.scenes.render import SIDE, render
+from pipelines.scenes.world import Scene, generator, scene
+from pipelines.sources import Source
+from pipelines.truth import Truth
+
+LEVELS = (0.1, 0.25, 0.5, 0.75, 1.1)
+"""Vagueness of an image's five captions at ambiguity 1."""
+
+Count = Annotated[int, Field(ge=1, le=100_000)]
+
+
+class Settings(BaseModel):
+    """What can be set in ``data/<name>.yaml``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    seed: int = Field(default=0, ge=0)
+    train: Count = 4000
+    val: Count = 500
+    test: Count = 500
+    ambiguity: float = Field(default=0.5, ge=0, le=1)
+    """How vague captions are: 0 nearly always describes one image only."""
+
+
+def settings(name: str, given: dict[str, Any]) -> Settings:
+    """The checked settings of a source; ``DataError`` names the first wrong one."""
+    try:
+        return Settings.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0])
+        if first["type"] == "extra_forbidden":
+            raise DataError(f"data/{name}.yaml: {unknown('setting', key, Settings.model_fields)}") from None
+        raise DataError(f"data/{name}.yaml: {key}: {first['msg']}, got {first['input']!r}") from None
+
+
+def scenes(chosen: Settings) -> dict[str, list[Scene]]:
+    """The scenes of every split."""
+    return {
+        split: [scene(chosen.seed, number, index) for index in range(getattr(chosen, split))]
+        for number, split in enumerate(SPLITS)
+    }
+
+
+def captions(chosen: Settings, split: int, index: int, of: Scene) -> list[Caption]:
+    """The five captions of one scene, from specific to vague."""
+    lot = generator(chosen.seed, split, index, "captions")
+    return [caption(of, lot, chosen.ambiguity * level) for level in LEVELS]
+
+
+def build(name: str, source: Source, folder: Path) -> Manifest:
+    """Draw the scenes; write ``images.npy`` and ``truth.npz`` into ``folder`` and return the manifest."""
+    chosen = settings(name, source.settings)
+    world = scenes(chosen)
+    total = sum(map(len, world.values()))
+    pictures = np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=(total, SIDE, SIDE, 3))
+    image_rows: list[tuple[Any, ...]] = []
+    caption_rows: list[tuple[Any, ...]] = []
+    asserted: list[tuple[facts.Fact, ...]] = []
+    for number, (split, of_split) in enumerate(world.items()):
+        for index, one in enumerate(of_split):
+            row, image_id = len(image_rows), f"{split}-{index:05d}"
+            pictures[row] = render(one, generator(chosen.seed, number, index, "picture"))
+            content = hashlib.blake2b(pictures[row].tobytes(), digest_size=16).hexdigest()
+            image_rows.append((image_id, split, "images.npy", row, content))
+            for place, said in enumerate(captions(chosen, number, index, one)):
+                caption_rows.append((f"{image_id}-{place}", image_id, said.text))
+                asserted.append(said.facts)
+    pictures.flush()
+    truth_of([one for of_split in world.values() for one in of_split], asserted).write(folder)
+    info = {"format": "scenes", "licence": "CC0-1.0", "source": "generated", "settings": chosen.model_dump()}
+    return Manifest(name, table("images", image_rows), table("captions", caption_rows), info=info)
+
+
+def truth_of(world: list[Scene], asserted: list[tuple[facts.Fact, ...]]) -> Truth:
+    """The truth of every scene (rows) with every caption, given the facts each asserts."""
+    known = list(dict.fromkeys(fact for some in asserted for fact in some))
+    index = {fact: number for number, fact in enumerate(known)}
+    caption_facts: NDArray[np.int32] = np.full((len(asserted), MOST_FACTS), -1, dtype=np.int32)
+    for row, some in enumerate(asserted):
+        caption_facts[row, : len(some)] = [index[fact] for fact in some]
+    return Truth(facts.table(world, known), caption_facts)
