@@ -1,0 +1,242 @@
+"""Every registered method keeps the contract of ``methods.base``; new files are tested by themselves."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn.functional import normalize
+
+import methods
+from methods.base import Candidates, Memory, Method, Sampler, SettingError, draw
+from methods.registry import UnknownMethodError, summaries
+
+NAMES = methods.names()
+SAMPLERS = [name for name in NAMES if issubclass(methods.get(name), Sampler)]
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def unit(rows: int, dim: int = 8, seed: int = 0) -> Tensor:
+    return normalize(torch.randn(rows, dim, generator=generator(seed)), dim=1)
+
+
+def sampler(name: str) -> Sampler:
+    """A sampler that has seen enough pairs for all of its statistics."""
+    made = methods.get(name)()
+    assert isinstance(made, Sampler)
+    for seed in range(40):
+        similarity = 0.2 * torch.randn(16, 16, generator=generator(seed)) + 0.8 * torch.eye(16)
+        made.observe(similarity, torch.arange(16))
+    return made
+
+
+def candidates(similarity: Tensor, anchor_ids: Tensor, candidate_ids: Tensor, seed: int = 0) -> Candidates:
+    """Positive similarity is that of the first candidate with the anchor's id, or 0.5."""
+    own = torch.where(anchor_ids[:, None] == candidate_ids[None, :], similarity, -torch.inf).amax(dim=1)
+    own = torch.where(own > -torch.inf, own, 0.5)
+    return Candidates.of(similarity.clone(), own, anchor_ids, candidate_ids, generator(seed))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_has_one_line_summary_and_checked_defaults(name: str) -> None:
+    assert 10 < len(summaries()[name]) < 120
+    assert methods.get(name).Settings.of({}).changed() == {}
+    assert isinstance(methods.get(name)(), Method)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+@settings(max_examples=40, deadline=None)
+@given(
+    data=st.data(),
+    rows=st.integers(1, 6),
+    columns=st.integers(2, 40),
+    kind=st.sampled_from(["random", "constant", "extreme", "half"]),
+)
+def test_never_chooses_a_positive(name: str, data: st.DataObject, rows: int, columns: int, kind: str) -> None:
+    ids = st.integers(0, 3)
+    anchor_ids = torch.tensor(data.draw(st.lists(ids, min_size=rows, max_size=rows)))
+    candidate_ids = torch.tensor(data.draw(st.lists(ids, min_size=columns, max_size=columns)))
+    similarity = torch.rand(rows, columns, generator=generator(data.draw(st.integers(0, 99)))) * 2 - 1
+    if kind == "constant":
+        similarity = torch.full_like(similarity, 0.3)
+    elif kind == "extreme":
+        similarity = similarity.sign()
+    elif kind == "half":
+        similarity = similarity.half()
+    index = sampler(name).choose(candidates(similarity, anchor_ids, candidate_ids))
+    assert index.shape == (rows,)
+    assert index.dtype == torch.int64
+    assert ((index >= 0) & (index < columns)).all()
+    for row in range(rows):
+        if (candidate_ids != anchor_ids[row]).any():
+            assert candidate_ids[index[row]] != anchor_ids[row]
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("value", [-1.0, -0.2, 0.0, 0.49, 0.9, 1.0])
+def test_takes_the_only_negative(name: str, value: float) -> None:
+    similarity = torch.tensor([[0.5, 0.5, value, 0.5]])
+    index = sampler(name).choose(candidates(similarity, torch.tensor([7]), torch.tensor([7, 7, 1, 7])))
+    assert index.tolist() == [2]
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_many_more_candidates_than_anchors(name: str) -> None:
+    similarity = torch.rand(3, 5000, generator=generator()) * 2 - 1
+    ids = torch.arange(5000) % 50
+    index = sampler(name).choose(candidates(similarity, torch.tensor([0, 1, 2]), ids))
+    assert (ids[index] != torch.tensor([0, 1, 2])).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_without_any_negative_the_loss_is_zero(name: str) -> None:
+    method = methods.get(name)()
+    image, text = unit(4).requires_grad_(), unit(4, seed=1).requires_grad_()
+    loss = method.loss(image, text, torch.zeros(4, dtype=torch.int64), generator=generator())
+    torch.autograd.backward(loss)
+    assert loss.item() == 0
+    assert image.grad is not None
+    assert (image.grad == 0).all()
+    for index in method.chosen.values():
+        assert (index == -1).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("with_memory", [False, True])
+def test_loss_is_finite_and_reaches_both_sides(name: str, with_memory: bool) -> None:
+    method = methods.get(name)()
+    image, text = unit(8).requires_grad_(), unit(8, seed=1).requires_grad_()
+    ids = torch.arange(8)
+    memory = Memory(unit(40, seed=2), unit(40, seed=3), torch.cat([ids, torch.arange(32) + 5])) if with_memory else None
+    loss = method.loss(image, text, ids, memory, generator())
+    torch.autograd.backward(loss)
+    assert loss.shape == ()
+    assert torch.isfinite(loss)
+    for side in (image, text):
+        assert side.grad is not None
+        assert torch.isfinite(side.grad).all()
+        assert side.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_loss_is_the_hinge_of_the_chosen_pairs(name: str) -> None:
+    """Value and gradient equal the plain triplet loss, and no gradient flows through the choice."""
+    method = sampler(name)
+    image, text = unit(8).double().requires_grad_(), unit(8, seed=1).double().requires_grad_()
+    loss = method.loss(image, text, torch.arange(8), generator=generator())
+    got = torch.autograd.grad(loss, [image, text])
+    margin = method.settings.margin
+    expected = torch.zeros((), dtype=torch.float64)
+    for row in range(8):
+        i2t, t2i = int(method.chosen["i2t"][row]), int(method.chosen["t2i"][row])
+        own = image[row] @ text[row]
+        expected = expected + torch.relu(margin + image[row] @ text[i2t] - own) / 8
+        expected = expected + torch.relu(margin + text[row] @ image[t2i] - own) / 8
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(got, torch.autograd.grad(expected, [image, text]))
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_gradient_touches_only_chosen_candidates(name: str) -> None:
+    memory_text = unit(30, seed=3).requires_grad_()
+    method = sampler(name)
+    image, text, ids = unit(4), unit(4, seed=1), torch.arange(4)
+    memory = Memory(unit(30, seed=2), memory_text, torch.arange(30))
+    torch.autograd.backward(method.loss(image, text, ids, memory, generator()))
+    assert memory_text.grad is not None
+    touched = set(memory_text.grad.abs().sum(dim=1).nonzero()[:, 0].tolist())
+    assert touched <= set(method.chosen["i2t"].tolist()) | set(range(4))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_same_generator_same_loss_and_state_round_trip(name: str) -> None:
+    image, text, ids = unit(16), unit(16, seed=1), torch.arange(16)
+
+    def run(method: Method, times: int) -> list[float]:
+        stream = generator(5)
+        return [method.loss(image, text, ids, generator=stream).item() for _ in range(times)]
+
+    first, second = methods.get(name)(), methods.get(name)()
+    assert run(first, 3) == run(second, 3)
+    restored = methods.get(name)()
+    restored.load_state_dict(first.state_dict())
+    assert run(restored, 2) == run(first, 2)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_report_is_numbers(name: str) -> None:
+    method = methods.get(name)()
+    method.start_epoch()
+    method.loss(unit(8), unit(8, seed=1), torch.arange(8), generator=generator())
+    assert all(isinstance(value, float) for value in method.report().values())
+
+
+@pytest.mark.parametrize("name", ["hardest", "semi-hard"])
+def test_deterministic_samplers_follow_a_permutation_of_the_candidates(name: str) -> None:
+    similarity, ids = torch.rand(5, 30, generator=generator()), torch.arange(30)
+    order = torch.randperm(30, generator=generator(1))
+    plain = sampler(name).choose(candidates(similarity, torch.arange(5), ids))
+    moved = sampler(name).choose(candidates(similarity[:, order], torch.arange(5), ids[order]))
+    assert (order[moved] == plain).all()
+
+
+def test_hardest_is_the_largest_negative() -> None:
+    similarity = torch.tensor([[0.9, 0.1, 0.8], [0.3, 0.2, 0.4]])
+    index = sampler("hardest").choose(candidates(similarity, torch.tensor([0, 1]), torch.tensor([0, 1, 2])))
+    assert index.tolist() == [2, 2]
+
+
+def test_semi_hard_takes_the_hardest_below_the_positive_and_counts_fallbacks() -> None:
+    method = methods.get("semi-hard")()
+    assert isinstance(method, Sampler)
+    similarity = torch.tensor([[0.5, 0.45, 0.6, 0.2], [0.9, 0.5, 0.7, 0.8], [0.1, 0.2, 0.5, 0.05]])
+    ids = torch.tensor([0, 1, 2, 3])
+    index = method.choose(candidates(similarity, torch.tensor([0, 1, 2]), ids))
+    # below 0.5 within 0.2: 0.45; all negatives above the positive: the easiest; all below the band: the easiest
+    assert index.tolist() == [1, 2, 3]
+    assert method.report() == {"fallback": pytest.approx(2 / 3)}
+    method.start_epoch()
+    assert method.report() == {"fallback": 0.0}
+    hardest = methods.get("semi-hard")(fallback="hardest")
+    assert isinstance(hardest, Sampler)
+    assert hardest.choose(candidates(similarity, torch.tensor([0, 1, 2]), ids)).tolist() == [1, 0, 1]
+
+
+def test_draw_follows_the_weights() -> None:
+    """Chi-square of 20,000 draws against the weights, over several blocks of columns."""
+    weights = torch.zeros(1, 600)
+    weights[0, [3, 255, 256, 511, 599]] = torch.tensor([1.0, 2.0, 3.0, 0.5, 1.5])
+    drawn = draw(weights.expand(20000, -1), generator(3))
+    counts = torch.bincount(drawn, minlength=600).double()
+    assert counts[weights[0] == 0].sum() == 0
+    expected = weights[0].double() / weights.sum() * 20000
+    kept = expected > 0
+    chi_square = ((counts - expected)[kept].square() / expected[kept]).sum()
+    assert chi_square < 18.47  # 0.999 quantile with 4 degrees of freedom
+
+
+def test_random_is_uniform_over_negatives() -> None:
+    similarity, ids = torch.rand(1, 10).expand(20000, -1), torch.arange(10)
+    index = sampler("random").choose(candidates(similarity, torch.full((20000,), 4), ids))
+    counts = torch.bincount(index, minlength=10).double()
+    assert counts[4] == 0
+    expected = 20000 / 9
+    assert ((counts - expected).square() / expected).sum() - expected < 26.12  # 8 degrees of freedom
+
+
+def test_unknown_names_and_settings_are_told() -> None:
+    with pytest.raises(UnknownMethodError, match="did you mean 'hardest'"):
+        methods.get("hardst")
+    with pytest.raises(SettingError, match="unknown setting 'tau_flase'; did you mean 'tau_false'"):
+        methods.get("fne")(tau_flase=1)
+    with pytest.raises(SettingError, match="prior: 0.5 must be at least"):
+        methods.get("fne")(prior=0.5)
+    with pytest.raises(SettingError, match="bell: 'right' is none of both, left"):
+        methods.get("fne")(bell="right")
+    with pytest.raises(SettingError, match="minimum_count: 2.5 is no int"):
+        methods.get("fne")(minimum_count=2.5)
+    with pytest.raises(ValueError, match="differ in length: 2, 3, 3"):
+        methods.get("hardest")().loss(unit(2), unit(3), torch.arange(3))
