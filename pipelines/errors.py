@@ -1,4 +1,4 @@
-"""The one error of this package, and how an unknown name is reported."""
+"""The errors of this package, and how an unknown name is reported."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -6,6 +6,12 @@ from difflib import get_close_matches
 
 class DataError(Exception):
     """Data that is missing or invalid. One line: what is wrong, where, and what to do."""
+
+
+class RequestError(DataError):
+    """What was asked for cannot be: a wrong name or option, not wrong data."""
+
+    exit_code = 2
 
 
 def unknown(kind: str, name: str, valid: Iterable[str]) -> str:

@@ -1,0 +1,37 @@
+"""``bench features``: encode a dataset's pictures and captions."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from benchmark.screen import log, out
+
+if TYPE_CHECKING:
+    from pipelines.manifest import Manifest
+    from pipelines.store import FeatureStore
+
+
+def features(
+    dataset: Annotated[str, typer.Option(help="Name of a registered dataset.")],
+    encoder: Annotated[
+        str | None, typer.Option(help="IMAGE+TEXT encoder, or builtin, or offline; the dataset's own if not given.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Encode again, even if nothing changed.")] = False,
+    batch: Annotated[int, typer.Option(min=1, help="Items encoded at once.")] = 128,
+) -> None:
+    """Encode a dataset's pictures and captions into features/DATASET/ENCODER. Goes on where it was stopped."""
+    from benchmark.encoding_progress import progress
+    from pipelines.features import make
+
+    with progress(log()) as report:
+        folder = make(dataset, encoder, batch=batch, force=force, progress=report)
+    out().print(str(folder), markup=False)
+
+
+def ensure_with_progress(dataset: str, encoder: str | None = None) -> "tuple[Manifest, FeatureStore]":
+    """Manifest and features of a dataset, built with progress on stderr where they are missing or stale."""
+    from benchmark.encoding_progress import progress
+    from pipelines.features import ensure
+
+    with progress(log()) as report:
+        return ensure(dataset, encoder, report)

