@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipelines import prepare
+from pipelines import prepare, sources
 from pipelines.errors import DataError
 from pipelines.files import file_digest
 from pipelines.known import KNOWN
@@ -34,7 +34,7 @@ class Report:
 
 def check(name: str) -> Report:
     """Look at a dataset's manifest, its source's files, and the truth where it is known."""
-    source = prepare.registered(name)
+    source = sources.read(name)
     manifest = Manifest.read(manifest_folder(name))
     report = Report(name, _splits(manifest), {"hash": manifest.hash, "format": source.format})
     if not prepare.is_current(name, source):

@@ -52,14 +52,14 @@ def make(
 
     ``encoder`` is the dataset's own where None. ``DataError`` where the dataset is not there or broken.
     """
-    source = prepare.registered(name)
+    source = sources.read(name)
     manifest = _manifest(name, source)
     return _make(manifest, source, encoder or source.encoder, batch=batch, force=force, progress=progress)
 
 
 def ensure(name: str, encoder: str | None = None, progress: Progress = silent) -> tuple[Manifest, FeatureStore]:
     """Manifest and store of a dataset, built where missing or stale; its own encoder where none is named."""
-    source = prepare.registered(name)
+    source = sources.read(name)
     manifest = _manifest(name, source)
     folder = _make(manifest, source, encoder or source.encoder, progress=progress)
     return manifest, FeatureStore(folder, manifest.hash)

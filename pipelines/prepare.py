@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipelines import datasets, encoders, sources
 from pipelines.atomic import new_folder
-from pipelines.errors import DataError, RequestError, unknown
+from pipelines.errors import DataError, RequestError
 from pipelines.files import digest
 from pipelines.known import KNOWN
 from pipelines.manifest import SPLITS, Manifest, read_info
@@ -19,15 +19,6 @@ from pipelines.sources import Source
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 PRECOMP = "precomp"
 DEFAULT_ENCODER = {True: f"{encoders.PRECOMPUTED}+ngrams", False: "hog+ngrams"}
-
-
-def registered(name: str) -> Source:
-    """The registration of a dataset; where a well-known one is not added, one line that says how to."""
-    if name in sources.names():
-        return sources.read(name)
-    if name in KNOWN:
-        raise DataError(KNOWN[name].how_to_add(name))
-    raise DataError(unknown("dataset", name, {*sources.names(), *KNOWN}))
 
 
 def fingerprint(manifest: Manifest) -> str:
@@ -74,7 +65,7 @@ def add(
 
 def prepare(name: str) -> Manifest:
     """Build ``data/<name>/`` from ``data/<name>.yaml``."""
-    source = registered(name)
+    source = sources.read(name)
     if source.path is not None and not Path(source.path).is_dir():
         raise DataError(f"data/{name}.yaml: the folder {source.path} is missing; run: {_add_again(name)}")
     with new_folder(sources.manifest_folder(name)) as folder:

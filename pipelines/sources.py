@@ -14,6 +14,7 @@ from ruamel.yaml.error import YAMLError
 
 from pipelines.atomic import write_text
 from pipelines.errors import DataError, unknown
+from pipelines.known import KNOWN
 
 DATA = Path("data")
 FEATURES = Path("features")
@@ -54,10 +55,12 @@ def names() -> list[str]:
 
 
 def read(name: str) -> Source:
-    """The registration of a dataset; ``DataError`` with the nearest name where there is none."""
+    """The registration of a dataset; ``DataError`` with the nearest name, or with how to add a well-known one."""
     path = DATA / f"{name}.yaml"
     if not path.exists():
-        raise DataError(unknown("dataset", name, names()))
+        if name in KNOWN:
+            raise DataError(KNOWN[name].how_to_add(name))
+        raise DataError(unknown("dataset", name, {*names(), *KNOWN}))
     try:
         return Source.model_validate(YAML(typ="safe").load(path.read_text(encoding="utf-8")))
     except YAMLError as error:

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from benchmark.cli import leaderboard, methods, run, speed, sweep
+from benchmark.cli import data, features, leaderboard, methods, run, speed, sweep
 from benchmark.errors import BenchError
 from benchmark.screen import log
 from pipelines.errors import DataError
@@ -45,6 +45,8 @@ def bench() -> None:
 
 
 app.command("methods")(methods.methods)
+app.add_typer(data.app, name="data")
+app.command("features")(features.features)
 app.command("leaderboard")(leaderboard.leaderboard)
 app.command("run")(run.run)
 app.command("sweep")(sweep.sweep)

@@ -28,7 +28,7 @@ class MiniLM:
         from transformers import AutoModel, AutoTokenizer
         from transformers.utils.logging import disable_progress_bar
 
-        disable_progress_bar()
+        disable_progress_bar()  # type: ignore[no-untyped-call]
         folder = str(get_model_path())
         self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self._net = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
