@@ -21,7 +21,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipelines import encoders, prepare
+from pipelines import encoders, prepare, sources
 from pipelines.atomic import move_into_place, write_text
 from pipelines.errors import DataError
 from pipelines.files import Progress, decode, digest, file_digest, read_bytes, silent
