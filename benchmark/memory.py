@@ -49,6 +49,6 @@ class MomentumMemory:
         """Queue the pairs of the last ``look`` over the oldest ones; call it after backward."""
         places = torch.arange(self._next, self._next + self.batch, device=self.ids.device) % self.size + self.batch
         for buffer in (self.image, self.text, self.ids, self.captions):
-            buffer[places] = buffer[: self.batch]
+            buffer[places] = buffer[: self.batch].clone()
         self._next = (self._next + self.batch) % self.size
         self.filled = min(self.filled + self.batch, self.size)

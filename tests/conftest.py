@@ -1,0 +1,59 @@
+"""A tiny project: 60 images in a folder of their own, made in milliseconds."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines import sources
+from pipelines.manifest import Manifest, table
+from pipelines.store import FeatureStore
+from pipelines.truth import Truth
+
+SPLITS = {"train": 40, "val": 10, "test": 10}
+CAPTIONS = 3
+DIM = 12
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Manifest, FeatureStore]:
+    """Dataset ``tiny`` with encoder ``made+up``, in the current directory; learnable, with known truth.
+
+    Images of the same kind (of 8) share their facts, so captions are true of all images of the kind.
+    """
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    images, captions, kinds = [], [], []
+    for split, count in SPLITS.items():
+        for number in range(count):
+            name = f"{split}{number}"
+            kinds.append(rng.integers(8))
+            images.append((name, split, "", -1, name))
+            captions += [(f"{name}#{k}", name, f"caption {k} of {name}") for k in range(CAPTIONS)]
+    manifest = Manifest("tiny", table("images", images), table("captions", captions))
+    folder = sources.manifest_folder("tiny")
+    manifest.write(folder)
+    facts = np.eye(8, dtype=bool)[kinds]
+    Truth(facts, np.repeat(np.array(kinds, dtype=np.int32), CAPTIONS)[:, None]).write(folder)
+    sources.write("tiny", sources.Source(format="scenes", encoder="made+up"))
+
+    store = sources.store_folder("tiny", "made+up")
+    store.mkdir(parents=True)
+    items = rng.normal(size=(len(images), DIM)).astype(np.float32)
+    split_of = np.array([row[1] for row in images])
+    for split in SPLITS:
+        rows = items[split_of == split]
+        np.save(store / f"{split}_images.npy", rows + rng.normal(scale=0.2, size=rows.shape).astype(np.float32))
+        texts = np.repeat(rows, CAPTIONS, axis=0)
+        np.save(store / f"{split}_captions.npy", texts + rng.normal(scale=0.2, size=texts.shape).astype(np.float32))
+    split_of_image = manifest.images.set_index("image_id")["split"]
+    manifest.images[["image_id", "split"]].to_parquet(store / "images.parquet", index=False)
+    (
+        manifest.captions[["caption_id", "image_id"]]
+        .assign(split=manifest.captions["image_id"].map(split_of_image))
+        .to_parquet(store / "captions.parquet", index=False)
+    )
+    info = {"schema_version": 1, "dataset": "tiny", "encoder": "made+up", "manifest": manifest.hash, "hash": "00ff"}
+    (store / "features.json").write_text(json.dumps(info))
+    return manifest, FeatureStore(store, manifest.hash)

@@ -1,0 +1,212 @@
+"""The fairness rules, the memory, the audit and the loop."""
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import methods
+from benchmark import training
+from benchmark.config import Recipe, RunConfig
+from benchmark.errors import RunFailedError
+from benchmark.evaluation.audit import Audit
+from benchmark.memory import MomentumMemory
+from benchmark.models.heads import make
+from benchmark.seeds import seed_for
+from benchmark.training import Trained, Trainer, train
+from methods.base import Method
+from pipelines.manifest import Manifest
+from pipelines.sources import manifest_folder
+from pipelines.store import FeatureStore, Split
+from pipelines.truth import Truth
+
+Tiny = tuple[Manifest, FeatureStore]
+
+
+def config(**changes: Any) -> RunConfig:
+    plain: dict[str, Any] = {
+        "method": "hardest",
+        "dataset": "tiny",
+        "encoder": "made+up",
+        "epochs": 3,
+        "batch": 16,
+        "memory": 32,
+        "dim": 8,
+        "hidden": 16,
+        "learning_rate": 0.01,
+    }
+    return RunConfig(**(plain | changes))
+
+
+class Spy(Trainer):
+    """Notes the batches it trains on and the weights it starts from."""
+
+    seen: dict[str, tuple[list[list[int]], dict[str, Tensor]]]
+
+    def __init__(self, config: RunConfig, *rest: Any) -> None:
+        super().__init__(config, *rest)
+        type(self).seen[f"{config.method} {config.seed}"] = ([], copy.deepcopy(self.model.state_dict()))
+
+    def step(self, method: Method, captions: Tensor, in_batch: bool) -> Tensor:
+        self.seen[f"{self.config.method} {self.config.seed}"][0].append(captions.tolist())
+        return super().step(method, captions, in_batch)
+
+
+@pytest.fixture
+def spy(monkeypatch: pytest.MonkeyPatch) -> type[Spy]:
+    Spy.seen = {}
+    monkeypatch.setattr(training, "Trainer", Spy)
+    return Spy
+
+
+def same_weights(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_methods_see_the_same_batches_and_start_from_the_same_weights(tiny: Tiny, spy: type[Spy]) -> None:
+    for name in methods.names():
+        train(config(method=name), tiny[1], None)
+    train(config(seed=1), tiny[1], None)
+    first_batches, first_weights = spy.seen["hardest 0"]
+    assert len(first_batches) == 3 * (120 // 16)
+    for name in methods.names():
+        batches, weights = spy.seen[f"{name} 0"]
+        assert batches == first_batches
+        assert same_weights(weights, first_weights)
+    other_batches, other_weights = spy.seen["hardest 1"]
+    assert other_batches != first_batches
+    assert not same_weights(other_weights, first_weights)
+
+
+def test_the_test_split_stays_closed(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    plain = FeatureStore.split
+
+    def watched(store: FeatureStore, split: str) -> Split:
+        opened.append(split)
+        return plain(store, split)
+
+    monkeypatch.setattr(FeatureStore, "split", watched)
+    train(config(), tiny[1], None)
+    assert opened == ["train", "val"]
+
+
+def test_warm_up_is_the_same_whatever_the_method(tiny: Tiny) -> None:
+    rows = [train(config(method=name, epochs=2), tiny[1], None).history[0] for name in ("random", "fne")]
+    assert rows[0]["loss"] == rows[1]["loss"]
+    assert rows[0]["val_rsum"] == rows[1]["val_rsum"]
+
+
+def test_best_epoch_is_chosen_by_validation_rsum(tiny: Tiny) -> None:
+    trained = train(config(epochs=5), tiny[1], None)
+    sums = [row["val_rsum"] for row in trained.history]
+    assert trained.best_epoch == int(np.argmax(sums))
+    validation = training.SplitTensors(tiny[1].split("val"), "cpu")
+    assert training.evaluate(trained.model, validation)[0] == trained.validation
+
+
+def test_training_learns_and_repeats_bit_for_bit(tiny: Tiny) -> None:
+    def once() -> Trained:
+        return train(config(method="fne", epochs=4), tiny[1], Truth.read(manifest_folder("tiny")))
+
+    one, two = once(), once()
+    assert one.history[-1]["val_rsum"] > one.history[0]["val_rsum"] > 0
+    assert same_weights(one.model.state_dict(), two.model.state_dict())
+    timeless = [[{k: v for k, v in row.items() if k != "seconds"} for row in run.history] for run in (one, two)]
+    assert timeless[0] == timeless[1]
+    assert one.false_negative_rate == two.false_negative_rate
+
+
+@pytest.mark.parametrize("memory", [0, 16, 50])
+def test_every_method_trains_with_and_without_memory(tiny: Tiny, memory: int) -> None:
+    for name in methods.names():
+        trained = train(config(method=name, memory=memory, epochs=2), tiny[1], None)
+        assert not trained.collapsed
+        assert np.isfinite(trained.history[-1]["loss"])
+
+
+class Broken(Method):
+    """Its loss is no number, or pulls everything to one point."""
+
+    collapse = False
+
+    def loss(self, image: Tensor, text: Tensor, *rest: Any, **named: Any) -> Tensor:
+        if not self.collapse:
+            return image.sum() * torch.nan
+        middle = torch.nn.functional.one_hot(torch.zeros(len(image), dtype=torch.int64), image.shape[1]).float()
+        return -(image * middle).sum() - (text * middle).sum()
+
+
+def test_a_loss_that_is_no_number_fails_the_run(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(methods, "get", lambda name: Broken)
+    with pytest.raises(RunFailedError, match="the loss of epoch 0 is nan"):
+        train(config(), tiny[1], None)
+
+
+def test_a_collapse_is_told(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Collapsing(Broken):
+        collapse = True
+
+    monkeypatch.setattr(methods, "get", lambda name: Collapsing)
+    trained = train(config(epochs=12, learning_rate=0.05), tiny[1], None)
+    assert trained.collapsed
+
+
+def test_too_few_captions_for_a_batch(tiny: Tiny) -> None:
+    with pytest.raises(RunFailedError, match="120 captions, fewer than a batch of 128"):
+        train(config(batch=128, memory=128), tiny[1], None)
+
+
+def test_memory_is_a_queue_of_the_last_pairs() -> None:
+    """Against a plain list, with a batch that does not divide the size."""
+    recipe = Recipe(dim=4, hidden=8)
+    model = make(6, 5, recipe, seed=0)
+    memory = MomentumMemory(model, size=10, batch=4, dim=4, momentum=0.5)
+    queued: list[int] = []
+    for step in range(8):
+        ids = torch.arange(4) + 4 * step
+        pool = memory.look(model, torch.randn(4, 6), torch.randn(4, 5), ids, ids * 10)
+        assert pool.ids[:4].tolist() == ids.tolist()
+        assert sorted(pool.ids[4:].tolist()) == sorted(queued)
+        assert (memory.captions[: len(pool.ids)] == pool.ids * 10).all()
+        assert torch.allclose(pool.image.norm(dim=1), torch.ones(len(pool.ids)))
+        memory.keep()
+        queued = (queued + ids.tolist())[-10:]
+
+
+def test_momentum_heads_follow_slowly() -> None:
+    model = make(6, 5, Recipe(dim=4, head="linear"), seed=0)
+    memory = MomentumMemory(model, size=4, batch=4, dim=4, momentum=0.9)
+    features = torch.randn(4, 6), torch.randn(4, 5), torch.arange(4), torch.arange(4)
+    memory.look(model, *features)
+    before = model.image.project.weight.detach().clone()  # type: ignore[operator, union-attr]
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight += 1
+    memory.look(model, *features)
+    followed = dict(memory.model.named_parameters())["module.image.project.weight"]
+    assert torch.allclose(followed, before + 0.1, atol=1e-6)
+
+
+def test_audit_counts_true_pairs() -> None:
+    """Against a loop over anchors."""
+    truth = Truth(np.eye(3, dtype=bool)[[0, 0, 1, 2]], np.array([[0], [0], [1], [2]], dtype=np.int32))
+    audit = Audit(truth)
+    method = methods.get("hardest")()
+    method.chosen = {"i2t": torch.tensor([1, 0, 3, -1]), "t2i": torch.tensor([1, 2, 0, 2])}
+    rows = torch.arange(4)
+    audit.note(method, rows, rows, rows, rows)
+    # i2t: caption 1 true of image 0, caption 0 true of image 1, caption 3 false of image 2, none for image 3
+    # t2i: image 1 has caption 0, image 2 lacks 1, image 0 lacks 2, image 2 lacks 3
+    assert audit.epoch() == {"i2t": 2 / 3, "t2i": 1 / 4, "both": 3 / 7}
+    assert audit.epoch() == {}
+    assert audit.overall() == {"i2t": 2 / 3, "t2i": 1 / 4, "both": 3 / 7}
+
+
+def test_seeds_of_roles_differ_and_stay() -> None:
+    assert seed_for(0, "weights") == seed_for(0, "weights")
+    assert len({seed_for(root, role) for root in range(50) for role in ("weights", "batches", "negatives")}) == 150
+    assert seed_for(1, "batches", 2) != seed_for(1, "batches", 3)
