@@ -26,6 +26,7 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 def move_into_place(folder: Path, target: Path) -> None:
     """Rename ``folder`` to ``target``; what was there is moved away first and then deleted."""
+    target.parent.mkdir(parents=True, exist_ok=True)
     old = None
     if target.exists():
         old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
