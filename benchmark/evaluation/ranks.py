@@ -52,7 +52,8 @@ def ranks(images: Tensor, captions: Tensor, caption_image: Tensor, block: int = 
     check(images, captions, caption_image)
     side = -(-block // TILE) * TILE
     owner, order = caption_image.long().sort(stable=True)
-    grid = Grid(padded(images, side), padded(captions[order], side), len(images), len(captions))
+    rows = torch.arange(len(images), device=images.device)
+    grid = Grid(padded(images, rows, side), padded(captions, order, side), len(images), len(captions))
 
     own = torch.empty(len(captions), device=images.device)
     stairs = {}
@@ -83,12 +84,14 @@ class Grid(NamedTuple):
         return whole[: self.height - row * side, : self.width - column * side]
 
 
-def padded(features: Tensor, side: int) -> Tensor:
-    """``[N, D]`` as float32 blocks ``[ceil(N / side), side, D]``, the last one filled up with zeros."""
+def padded(features: Tensor, order: Tensor, side: int) -> Tensor:
+    """``features[order]`` as float32 blocks ``[ceil(N / side), side, D]``, the last one filled up with zeros."""
     blocks = -(-len(features) // side)
-    out = torch.zeros(blocks * side, features.shape[1], device=features.device)
-    out[: len(features)] = features
-    return out.view(blocks, side, -1)
+    out = torch.zeros(blocks, side, features.shape[1], device=features.device)
+    for block in range(blocks):
+        rows = order[block * side : (block + 1) * side]
+        out[block, : len(rows)] = features[rows]
+    return out
 
 
 def staircase(owner: Tensor, side: int) -> Iterator[tuple[int, int]]:
