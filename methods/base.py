@@ -186,7 +186,7 @@ class Method(nn.Module, ABC):
 class TripletSettings(Settings):
     """Settings of every triplet loss."""
 
-    margin: float = setting(0.2, "margin of the triplet loss", low=0.0, high=2.0)
+    margin: float = setting(0.2, "margin of the triplet loss", low=0.0, high=2.0, search=Range(0.05, 0.4))
 
 
 class Sampler(Method):

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from benchmark.cli import data, features, leaderboard, methods, run, speed, sweep
+from benchmark.cli import data, features, leaderboard, methods, run, speed, sweep, tune
 from benchmark.errors import BenchError
 from benchmark.screen import log
 from pipelines.errors import DataError
@@ -50,6 +50,7 @@ app.command("features")(features.features)
 app.command("leaderboard")(leaderboard.leaderboard)
 app.command("run")(run.run)
 app.command("sweep")(sweep.sweep)
+app.command("tune")(tune.tune)
 app.command("speed")(speed.speed)
 
 

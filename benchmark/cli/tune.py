@@ -1,0 +1,118 @@
+"""``bench tune``: search the settings of a method."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from benchmark.cli.run import show_config
+from benchmark.screen import log, out
+
+if TYPE_CHECKING:
+    from benchmark.studies import Outcome, Tried
+
+
+def tune(
+    method: Annotated[str | None, typer.Option(help="Method; bench methods lists them.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Dataset; bench data list shows them.")] = None,
+    trials: Annotated[int, typer.Option(min=1, help="Trials in all; the first one has the defaults.")] = 20,
+    seed: Annotated[int | None, typer.Option(help="Root seed, the same in all trials.")] = None,
+    encoder: Annotated[str | None, typer.Option(help="Encoder; the dataset's own if not given.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training captions.")] = None,
+    memory: Annotated[int | None, typer.Option(help="Pairs in the momentum memory; 0: none.")] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value of the recipe or method; held in all trials.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML or JSON file with the same keys.")] = None,
+    fresh_seeds: Annotated[int, typer.Option(min=0, help="Other seeds that default and best are run with.")] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="Print study.json.")] = False,
+) -> None:
+    """Search the settings of a method by validation rSum. Run again, it goes on where it was stopped."""
+    from benchmark.resolve import load_yaml, parse_changes, resolve
+
+    flags = {
+        "method": method,
+        "dataset": dataset,
+        "seed": seed,
+        "encoder": encoder,
+        "epochs": epochs,
+        "memory": memory,
+    }
+    parsed = parse_changes(changes or [])
+    resolved = resolve(flags, parsed, config)
+    in_file = load_yaml(config).get("settings") or {} if config else {}
+
+    from benchmark import tuning
+    from benchmark.cli.features import ensure_with_progress
+    from benchmark.search_space import space_of
+    from benchmark.tuning_progress import ShowTuning
+    from pipelines.sources import manifest_folder
+    from pipelines.truth import Truth
+
+    space = space_of(resolved, {*parsed, *in_file})
+    show_config(resolved)
+    manifest, store = ensure_with_progress(resolved.dataset, resolved.encoder)
+    task = tuning.Task(resolved, space, manifest.hash, store, Truth.read(manifest_folder(resolved.dataset)))
+    folder = tuning.folder_of(resolved)
+    try:
+        with ShowTuning(log(), trials, resolved.epochs, task.defaults) as watcher:
+            outcome = tuning.tune(task, folder, trials, fresh_seeds, watcher)
+    except KeyboardInterrupt:
+        log().print(f"kept in {folder}; the same command goes on with it", markup=False)
+        raise
+    if as_json:
+        typer.echo(json.dumps(outcome.summary(), indent=2))
+    else:
+        show(outcome, folder)
+
+
+def show(outcome: "Outcome", folder: Path) -> None:
+    """Default and best side by side, and where the files are."""
+    from rich.table import Table
+
+    from benchmark.tuning_progress import brief
+
+    tried = {"default": outcome.default} | ({} if outcome.best_is_default else {"best": outcome.best})
+    default = outcome.default.row.settings
+    table = Table("", *tried)
+    for name in sorted(name for name in default if outcome.best.row.settings[name] != default[name]):
+        table.add_row(name, *(brief(one.row.settings[name]) for one in tried.values()))
+    seed = outcome.facts["config"]["seed"]
+    table.add_row(f"validation rSum, seed {seed}", *(number(one.row.rsum) for one in tried.values()))
+    if seeds := [run.seed for run in outcome.best.fresh]:
+        label = f"validation rSum, seeds {seeds[0]} to {seeds[-1]}"
+        table.add_row(label, *(f"{number(one.mean)} ± {number(one.std)}" for one in tried.values()))
+        table.add_row("n", *(count(one) for one in tried.values()))
+    if any(one.false_negatives is not None for one in tried.values()):
+        table.add_row("false negatives picked", *(number(one.false_negatives, 100, "%") for one in tried.values()))
+    for column in table.columns[1:]:
+        column.justify = "right"
+    out().print(table)
+    for line in verdict(outcome, folder):
+        out().print(line, markup=False)
+
+
+def number(value: float | None, factor: float = 1, unit: str = "") -> str:
+    return "–" if value is None else f"{factor * value:.1f}{unit}"
+
+
+def count(tried: "Tried") -> str:
+    """Runs in the mean, and those that are not."""
+    other = [run.status for run in tried.fresh if run.status != "done"]
+    return ", ".join([str(len(tried.done)), *(f"{other.count(status)} {status}" for status in sorted(set(other)))])
+
+
+def verdict(outcome: "Outcome", folder: Path) -> list[str]:
+    """What came out, in a few sentences."""
+    states = ", ".join(f"{count} {state}" for state, count in outcome.states.items() if count)
+    default, best, dataset = outcome.default, outcome.best, outcome.facts["config"]["dataset"]
+    if outcome.best_is_default:
+        lines = [f"no trial beats the defaults ({states})"]
+    else:
+        lines = [f"trial {best.row.number} is the best ({states})" + ("; it COLLAPSED" if best.row.collapsed else "")]
+    if not outcome.best_is_default and default.mean is not None and best.mean is not None:
+        lines.append(f"fresh seeds: {best.mean - default.mean:+.1f} rSum over the defaults")
+    if not outcome.importance:
+        lines.append("no importance picture: too few complete trials, or a single setting")
+    return [*lines, f"written to {folder}; use it with: bench run --config {folder / 'best.json'} --dataset {dataset}"]

@@ -1,0 +1,301 @@
+"""Tuning: Optuna searches the settings of a method by validation rSum; the test split is never opened.
+
+Every trial has the same seed, so the same batches and initial weights; the method's defaults are the first one.
+The best of many trials on one seed looks better than it is: default and best are therefore trained again with
+fresh seeds, and those numbers are the ones to believe.
+
+The journal is the only state. A study is named after all that decides its numbers, so that one journal may hold
+several and never mixes budgets, data or search spaces. Trial ``n`` draws from its own stream, so that a study
+that was stopped and resumed has the same trials as one that was not.
+"""
+
+import os
+import warnings
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+from filelock import FileLock, Timeout
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+
+import methods
+from benchmark import cell
+from benchmark.config import RunConfig, digest
+from benchmark.errors import BenchError, RunFailedError
+from benchmark.search_space import Space, suggest
+from benchmark.seeds import seed_for
+from benchmark.studies import Fresh, Outcome, Row, Tried, best_of
+from benchmark.training import History, Trained, Watcher, train
+from pipelines.store import FeatureStore
+from pipelines.truth import Truth
+
+STUDIES = Path("studies")
+LOCKS = Path(".bench") / "studies"
+ENOUGH = 10
+"""Complete trials needed before the importance of a setting means something."""
+
+
+def folder_of(config: RunConfig) -> Path:
+    """Where a method's studies on a dataset belong."""
+    return STUDIES / config.dataset / config.method.replace("-", "_")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is tuned, and on what."""
+
+    config: RunConfig
+    """Its settings are held in all trials."""
+    space: Space
+    manifest_hash: str
+    store: FeatureStore
+    truth: Truth | None
+
+    @property
+    def name(self) -> str:
+        """Name of the study: the same for the same trials only."""
+        space = {name: {type(search).__name__: asdict(search)} for name, search in self.space.items()}
+        data = {"manifest": self.manifest_hash, "features": self.store.hash}
+        return f"{self.config.method}-{digest({**self.config.model_dump(), 'space': space, **data})}"
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """What is searched, as the method has it."""
+        settings = methods.get(self.config.method).Settings()
+        return {name: getattr(settings, name) for name in self.space}
+
+    def train(self, settings: Mapping[str, Any], seed: int, watcher: Watcher) -> Trained:
+        config = self.config.model_copy(update={"settings": {**self.config.settings, **settings}, "seed": seed})
+        return train(config, self.store, self.truth, watcher)
+
+
+class TuningWatcher(Watcher):
+    """What a tuning tells while it runs, besides the training of the moment."""
+
+    def plan(self, trainings: int) -> None:
+        """So many trainings are to come."""
+
+    def begin(self, title: str) -> None:
+        """A training begins."""
+
+    def trial(self, row: Row, best: Row | None) -> None:
+        """A trial ended; ``best`` is the best complete one so far."""
+
+    def fresh(self, row: Row, run: Fresh) -> None:
+        """A training of a trial's settings with a fresh seed ended."""
+
+
+def tune(task: Task, folder: Path, trials: int, fresh: int, watcher: TuningWatcher) -> Outcome:
+    """Bring the study of ``task`` to ``trials`` trials and ``fresh`` fresh seeds, and write its files.
+
+    What the journal of ``folder`` has already is not run again. ``RunFailedError`` where no trial is complete.
+    """
+    with alone(folder):
+        study = Study(task, folder / "journal.log")
+        study.search(trials, watcher)
+        rows = study.rows
+        best = best_of(rows)
+        if best is None:
+            raise RunFailedError(f"none of {len(rows)} trials is complete; the first failed: {rows[0].error}")
+        pair = [rows[0]] if best.number == 1 else [rows[0], best]
+        seeds = range(task.config.seed + 1, task.config.seed + 1 + fresh)
+        study.train_again(pair, seeds, watcher)
+        default, tuned = study.tried(pair[0], seeds), study.tried(pair[-1], seeds)
+        outcome = Outcome(study.facts, rows, default, tuned, study.importance())
+        outcome.write(folder)
+    return outcome
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other processes from tuning in ``folder``: they would take our running trial for a dead one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    LOCKS.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(LOCKS / f"{'-'.join(folder.parts[-2:])}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise BenchError(f"{folder}: another bench tune is at work there; wait until it has ended") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+class Study:
+    """One study of a journal."""
+
+    def __init__(self, task: Task, journal: Path) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self.task = task
+        mend(journal)
+        try:
+            storage = JournalStorage(JournalFileBackend(str(journal)))
+        except (ValueError, KeyError, TypeError) as error:
+            raise BenchError(f"{journal}: no journal of Optuna ({error}); move it away to begin anew") from None
+        self.optuna = optuna.create_study(
+            storage=storage,
+            study_name=task.name,
+            direction="maximize",
+            load_if_exists=True,
+            # The median rule: its best epoch so far is below the median of the complete trials at this epoch.
+            # Hyperband divides 20 trials among brackets of a few each, and a patient pruner waits for a falling
+            # rSum, but here a poor trial is one that rises slowly. The second epoch of a method is the first one
+            # judged, as rSum may fall right after the warm-up.
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=task.config.warmup_epochs + 1),
+        )
+        if not self.optuna.trials:
+            self.optuna.set_user_attr("made", {"versions": versions(), **cell.commit()})
+            self.optuna.enqueue_trial(task.defaults)
+        self._recover()
+
+    def _recover(self) -> None:
+        """End the trials that a stopped process left running, and queue their parameters again."""
+        for trial in self.optuna.get_trials(states=(TrialState.RUNNING,)):
+            self.optuna.tell(trial.number, state=TrialState.FAIL)
+            if trial.params.keys() == self.task.space.keys():  # else it was stopped before it had drawn them all
+                self.optuna.enqueue_trial(trial.params)
+
+    @property
+    def rows(self) -> list[Row]:
+        """The trials that ended by themselves, in their order; the first one has the defaults."""
+        ended = [trial for trial in self.optuna.get_trials(deepcopy=False) if _counts(trial)]
+        return [_row(number, trial) for number, trial in enumerate(ended, start=1)]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the study is about; versions and commit are those of its start."""
+        config = self.task.config
+        return {
+            "study": self.task.name,
+            "config": config.model_dump(),
+            "recipe_hash": config.recipe_hash,
+            "manifest_hash": self.task.manifest_hash,
+            "features_hash": self.task.store.hash,
+            "space": {name: asdict(search) for name, search in self.task.space.items()},
+            **self.optuna.user_attrs["made"],
+        }
+
+    def search(self, trials: int, watcher: TuningWatcher) -> None:
+        """Run trials until there are ``trials`` in all."""
+        missing = range(len(self.rows) + 1, trials + 1)
+        watcher.plan(len(missing))
+        for number in missing:
+            watcher.begin(f"trial {number}/{trials}")
+            seed = seed_for(self.task.config.seed, "tuning", number) % 2**32
+            self.optuna.sampler = optuna.samplers.TPESampler(seed=seed)
+            self._trial(self.optuna.ask(), watcher)
+            rows = self.rows
+            watcher.trial(rows[-1], best_of(rows))
+
+    def _trial(self, trial: optuna.Trial, watcher: TuningWatcher) -> None:
+        config = self.task.config
+        settings = {name: suggest(trial, name, search) for name, search in self.task.space.items()}
+        try:
+            trained = self.task.train(settings, config.seed, Pruning(trial, config, watcher))
+        except optuna.TrialPruned:
+            self.optuna.tell(trial, state=TrialState.PRUNED)
+        except RunFailedError as error:
+            trial.set_user_attr("error", str(error))
+            self.optuna.tell(trial, state=TrialState.FAIL)
+        else:
+            trial.set_user_attr("collapsed", trained.collapsed)
+            trial.set_user_attr("false_negatives", trained.false_negative_rate.get("both"))
+            self.optuna.tell(trial, trained.validation["rsum"])
+
+    def train_again(self, rows: Collection[Row], seeds: Collection[int], watcher: TuningWatcher) -> None:
+        """Train the settings of trials with other seeds, those apart that the journal has already."""
+        known = self.optuna.user_attrs
+        missing = [(row, seed) for row in rows for seed in seeds if _again(row, seed) not in known]
+        watcher.plan(len(missing))
+        for row, seed in missing:
+            watcher.begin(f"trial {row.number} again, seed {seed}")
+            try:
+                trained = self.task.train(row.settings, seed, watcher)
+            except RunFailedError as error:
+                run = Fresh(seed, "failed", error=str(error))
+            else:
+                status: Literal["collapsed", "done"] = "collapsed" if trained.collapsed else "done"
+                run = Fresh(seed, status, trained.validation["rsum"], trained.false_negative_rate.get("both"))
+            self.optuna.set_user_attr(_again(row, seed), asdict(run))
+            watcher.fresh(row, run)
+
+    def tried(self, row: Row, seeds: Collection[int]) -> Tried:
+        """A trial with its trainings with other seeds."""
+        known = self.optuna.user_attrs
+        return Tried(row, [Fresh(**known[_again(row, seed)]) for seed in seeds])
+
+    def importance(self) -> dict[str, float]:
+        """How much each setting tells the five best complete trials from all complete ones; empty for few trials."""
+        complete = len(self.optuna.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+        if complete < ENOUGH or len(self.task.space) < 2:
+            return {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=5 / complete)
+            return optuna.importance.get_param_importances(self.optuna, evaluator=evaluator)
+
+
+class Pruning(Watcher):
+    """Tells Optuna the validation rSum of each epoch after the warm-up, and stops a trial that is behind."""
+
+    def __init__(self, trial: optuna.Trial, config: RunConfig, shown: Watcher) -> None:
+        self.trial, self.config, self.shown = trial, config, shown
+
+    def step(self, epoch: int, step: int, steps: int) -> None:
+        self.shown.step(epoch, step, steps)
+
+    def epoch(self, row: History) -> None:
+        self.shown.epoch(row)
+        epoch = int(row["epoch"])
+        if epoch < self.config.warmup_epochs:  # the same in all trials
+            return
+        self.trial.report(row["val_rsum"], epoch)
+        if epoch + 1 < self.config.epochs and self.trial.should_prune():
+            raise optuna.TrialPruned
+
+
+def versions() -> dict[str, str]:
+    return {**cell.versions(), "optuna": optuna.__version__}
+
+
+def mend(journal: Path) -> None:
+    """Take away what a killed process leaves: half a line, which Optuna refuses, and a lock it waits 30 s for."""
+    if journal.exists():
+        content = journal.read_bytes()
+        os.truncate(journal, content.rfind(b"\n") + 1)
+    Path(f"{journal}.lock").unlink(missing_ok=True)
+
+
+def _counts(trial: FrozenTrial) -> bool:
+    """Whether a trial ended by itself; one that was killed has no error to show."""
+    return trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or "error" in trial.user_attrs
+
+
+def _again(row: Row, seed: int) -> str:
+    """Key in the journal of a training with another seed."""
+    return f"seed {seed} of {digest(row.settings)}"
+
+
+def _row(number: int, trial: FrozenTrial) -> Row:
+    states: dict[TrialState, Literal["complete", "pruned", "failed"]] = {
+        TrialState.COMPLETE: "complete",
+        TrialState.PRUNED: "pruned",
+        TrialState.FAIL: "failed",
+    }
+    reported = max(trial.intermediate_values.values(), default=None)
+    return Row(
+        number=number,
+        state=states[trial.state],
+        rsum=trial.value if trial.state == TrialState.COMPLETE else reported,
+        epochs=None if trial.last_step is None else trial.last_step + 1,
+        settings=trial.params,
+        false_negatives=trial.user_attrs.get("false_negatives"),
+        collapsed=trial.user_attrs.get("collapsed", False),
+        error=trial.user_attrs.get("error"),
+    )
