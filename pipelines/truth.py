@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.manifest import Manifest
+
 Rows = NDArray[np.int64]
 
 
@@ -62,3 +64,33 @@ class Truth:
             arrays: dict[str, Any] = dict(file)
         bits = np.unpackbits(arrays["image_facts"], axis=1, count=int(arrays["facts"]))
         return cls(bits.astype(bool), arrays["caption_facts"])
+
+
+def calibration(manifest: Manifest, truth: Truth, split: str = "test") -> dict[str, float]:
+    """How ambiguous the captions of a split are: counts over every pair of its images and captions.
+
+    Gives the number of true pairs, their ratio to the labelled ones, the share of captions true of one image
+    only, and quantiles of the images a caption is true of and of the captions true of an image.
+    """
+    in_split = manifest.images["split"].to_numpy() == split
+    images: Rows = np.flatnonzero(in_split)
+    ids = manifest.images["image_id"][in_split]
+    captions: Rows = np.flatnonzero(manifest.captions["image_id"].isin(ids).to_numpy())
+    per_caption = np.zeros(len(captions), dtype=np.int64)
+    per_image = np.zeros(len(images), dtype=np.int64)
+    for start in range(0, len(images), 500):  # bounds the memory
+        true = truth.matrix(images[start : start + 500], captions)
+        per_caption += true.sum(axis=0)
+        per_image[start : start + 500] = true.sum(axis=1)
+    result: dict[str, float] = {
+        "labelled_pairs": len(captions),
+        "true_pairs": int(per_caption.sum()),
+        "true_per_labelled": round(float(per_caption.mean()), 3),
+        "captions_true_of_one_image": round(float((per_caption == 1).mean()), 3),
+    }
+    for name, counts in (("images_per_caption", per_caption), ("captions_per_image", per_image)):
+        for quantile in (50, 90, 99, 100):
+            result[f"{name}_{'max' if quantile == 100 else f'q{quantile}'}"] = round(
+                float(np.percentile(counts, quantile)), 1
+            )
+    return result

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipelines.errors import DataError, unknown
@@ -94,7 +93,7 @@ def truth_of(world: list[Scene], asserted: list[tuple[facts.Fact, ...]]) -> Trut
     """The truth of every scene (rows) with every caption, given the facts each asserts."""
     known = list(dict.fromkeys(fact for some in asserted for fact in some))
     index = {fact: number for number, fact in enumerate(known)}
-    caption_facts: NDArray[np.int32] = np.full((len(asserted), MOST_FACTS), -1, dtype=np.int32)
+    caption_facts = np.full((len(asserted), MOST_FACTS), -1, dtype=np.int32)
     for row, some in enumerate(asserted):
         caption_facts[row, : len(some)] = [index[fact] for fact in some]
     return Truth(facts.table(world, known), caption_facts)

@@ -9,20 +9,26 @@ from numpy.typing import NDArray
 
 from pipelines.scenes.world import COLOURS, KINDS, MOST_THINGS, SIZES, Scene, Thing
 
-PLACES = {
-    "left": lambda row, column: column == 0,
-    "right": lambda row, column: column == 2,
-    "top": lambda row, column: row == 0,
-    "bottom": lambda row, column: row == 2,
-    "middle": lambda row, column: (row == 1) & (column == 1),
-    "top left": lambda row, column: (row == 0) & (column == 0),
-    "top right": lambda row, column: (row == 0) & (column == 2),
-    "bottom left": lambda row, column: (row == 2) & (column == 0),
-    "bottom right": lambda row, column: (row == 2) & (column == 2),
+PLACES: dict[str, tuple[int | None, int | None]] = {
+    "left": (None, 0),
+    "right": (None, 2),
+    "top": (0, None),
+    "bottom": (2, None),
+    "middle": (1, 1),
+    "top left": (0, 0),
+    "top right": (0, 2),
+    "bottom left": (2, 0),
+    "bottom right": (2, 2),
 }
-"""Place names: conditions on a thing's row and column (numbers or arrays)."""
+"""Place names: the row and the column they ask for; None asks for nothing."""
 RELATIONS = ("above", "left", "beside")
 """``above``: in a higher row; ``left``: in a column further left; ``beside``: neighbours in one row."""
+
+
+def stands(thing: Thing, place: str) -> bool:
+    """Whether a thing stands at a place of ``PLACES``."""
+    row, column = PLACES[place]
+    return row in (None, thing.row) and column in (None, thing.column)
 
 
 class Like(NamedTuple):
@@ -39,7 +45,7 @@ class Like(NamedTuple):
             self.kind in (None, thing.kind)
             and self.colour in (None, thing.colour)
             and self.size in (None, thing.size)
-            and (self.place is None or bool(PLACES[self.place](thing.row, thing.column)))
+            and (self.place is None or stands(thing, self.place))
         )
 
 
@@ -97,7 +103,9 @@ def table(scenes: Sequence[Scene], facts: Sequence[Fact]) -> NDArray[np.bool_]:
             if (wanted := getattr(like, name)) is not None:
                 fits = fits & (codes == names.index(wanted))
         if like.place is not None:
-            fits = fits & PLACES[like.place](rows, columns)
+            for wanted_cell, cells in zip(PLACES[like.place], (rows, columns), strict=True):
+                if wanted_cell is not None:
+                    fits = fits & (cells == wanted_cell)
         return _bits(fits)
 
     @cache
@@ -107,11 +115,11 @@ def table(scenes: Sequence[Scene], facts: Sequence[Fact]) -> NDArray[np.bool_]:
     def holds(fact: Fact) -> NDArray[np.bool_]:
         match fact:
             case Some(like):
-                return matching(like) != 0
+                return np.asarray(matching(like) != 0)
             case Exactly(number, like):
-                return np.bitwise_count(matching(like)) == number
+                return np.asarray(np.bitwise_count(matching(like)) == number)
             case Related(relation, one, other):
-                return (matching(one) & related_to(relation, other)) != 0
+                return np.asarray((matching(one) & related_to(relation, other)) != 0)
             case Before(name):
                 return np.asarray(background == name)
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.scenes.facts import PLACES, RELATIONS, Before, Exactly, Fact, Like, Related, Some
+from pipelines.scenes.facts import PLACES, RELATIONS, Before, Exactly, Fact, Like, Related, Some, stands
 from pipelines.scenes.world import Scene, Thing
 
 MOST_FACTS = 4  # of one caption: two about things, the total, the background
@@ -143,7 +143,7 @@ def _group(scene: Scene, thing: Thing, keep: set[str]) -> tuple[Like, int]:
 
 def _place(thing: Thing, exact: bool, draw: float) -> str | None:
     """The thing's place: its corner where ``exact``, else one of its sides; None where it has no name."""
-    names = [name for name, holds in PLACES.items() if holds(thing.row, thing.column)]
+    names = [name for name in PLACES if stands(thing, name)]
     sides = [name for name in names if " " not in name]
     if exact or not sides:
         return names[-1] if names else None  # corners come last

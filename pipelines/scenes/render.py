@@ -72,7 +72,7 @@ def shape_mask(kind: str, size: str, angle: int) -> Plane:
     turn = np.deg2rad(_ANGLES[angle])
     x, y = across * np.cos(turn) + down * np.sin(turn), down * np.cos(turn) - across * np.sin(turn)
     inside = _inside(kind, x, -y).reshape(_PATCH, _FINE, _PATCH, _FINE)
-    return inside.mean(axis=(1, 3), dtype=np.float32)
+    return np.asarray(inside.mean(axis=(1, 3)), dtype=np.float32)
 
 
 def _inside(kind: str, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
