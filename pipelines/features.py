@@ -109,6 +109,7 @@ def _make(
                     for done in _fill(path, rows, side.dim, encode, batch):
                         progress(f"{split} {modality}", done, len(rows))
             _finish(work, manifest, recipe)
+            target.parent.mkdir(parents=True, exist_ok=True)
             move_into_place(work, target)
         if encoder == source.encoder:
             _point(target)
@@ -167,9 +168,11 @@ def _fill(path: Path, rows: pd.DataFrame, dim: int, encode: Encode, batch: int) 
         for start in range(done, len(rows), batch):
             some = rows.iloc[start : start + batch]
             features = encode(some)
-            if features.shape != (len(some), dim) or not np.isfinite(features).all():
+            if features.shape != (len(some), dim):
+                raise DataError(f"{path.name}: the encoder gave {list(features.shape)}, not {[len(some), dim]}")
+            if not np.isfinite(features).all():
                 raise DataError(
-                    f"{path.name}: rows {start}-{start + len(some) - 1} are not [{len(some)}, {dim}] finite"
+                    f"{path.name}: the encoder gave NaN or infinity in rows {start}-{start + len(some) - 1}"
                 )
             file.write(np.ascontiguousarray(features, dtype="<f4").tobytes())
             file.flush()
@@ -212,9 +215,10 @@ def picture(root: Path, file: str, row: int, content: str) -> Image.Image:
 
 
 def _precomputed(root: Path, rows: pd.DataFrame) -> NDArray[np.float32]:
+    arrays = {file: load_array(root / file) for file in rows["file"].unique()}
     features = []
     for file, row, content in rows[["file", "row", "content"]].itertuples(index=False):
-        vector = load_array(root / file)[row]
+        vector = arrays[file][row]
         if digest(vector.tobytes()) != content:
             raise DataError(f"{root / file}: row {row} changed since the dataset was added; see: bench data check")
         features.append(vector.astype(np.float32))

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 
 from pipelines.atomic import write_text
@@ -19,27 +20,38 @@ def list_in_params(name: str, encoder: str) -> bool:
     """Append the dataset to ``datasets`` and ``encoders``, comments kept; False where there is no ``params.yaml``."""
     if not PARAMS.exists():
         return False
+    params = read_params()
+    if name not in params["datasets"]:
+        params["datasets"].append(name)
+    params["encoders"][name] = encoder
+    out = io.StringIO()
+    _yaml().dump(params, out)
+    write_text(PARAMS, out.getvalue())
+    return True
+
+
+def read_params() -> CommentedMap:
+    """``params.yaml`` with both lists in it; ``DataError`` where it cannot take a dataset."""
+    try:
+        params = _yaml().load(PARAMS.read_text(encoding="utf-8")) if PARAMS.exists() else None
+    except YAMLError as error:
+        raise DataError(f"{PARAMS}: not YAML: {' '.join(str(error).split())}") from None
+    params = CommentedMap() if params is None else params
+    if not isinstance(params, CommentedMap):
+        raise DataError(f"{PARAMS}: not a mapping")
+    names, chosen = params.setdefault("datasets", []), params.setdefault("encoders", CommentedMap())
+    if not isinstance(names, list) or not isinstance(chosen, dict):
+        raise DataError(f"{PARAMS}: 'datasets' must be a list and 'encoders' a mapping")
+    return params
+
+
+def _yaml() -> YAML:
+    """Round trip: comments, quotes and layout stay."""
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 4096
-    text = PARAMS.read_text(encoding="utf-8")
     yaml.indent(mapping=2, sequence=4, offset=2)
-    try:
-        params = yaml.load(text)
-    except YAMLError as error:
-        raise DataError(f"{PARAMS}: not YAML: {' '.join(str(error).split())}") from None
-    params = {} if params is None else params
-    names = params.setdefault("datasets", [])
-    chosen = params.setdefault("encoders", {})
-    if not isinstance(names, list) or not isinstance(chosen, dict):
-        raise DataError(f"{PARAMS}: 'datasets' must be a list and 'encoders' a mapping")
-    if name not in names:
-        names.append(name)
-    chosen[name] = encoder
-    out = io.StringIO()
-    yaml.dump(params, out)
-    write_text(PARAMS, out.getvalue())
-    return True
+    return yaml
 
 
 def track(name: str) -> str:
@@ -47,7 +59,7 @@ def track(name: str) -> str:
     stage = f"prepare@{name}"
     if not Path(".dvc").is_dir():
         return "not a DVC repository: nothing to track"
-    if not PIPELINE.exists() or "prepare" not in (YAML(typ="safe").load(PIPELINE) or {}).get("stages", {}):
+    if "prepare" not in _stages():
         return f"{PIPELINE} has no stage 'prepare': nothing to track"
     command = [sys.executable, "-m", "dvc", "commit", "--force", "--quiet", stage]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -55,3 +67,13 @@ def track(name: str) -> str:
         reason = " ".join(done.stderr.split())[:300]
         return f"DVC did not record {stage} ({reason}); try: dvc repro {stage}"
     return f"DVC tracks data/{name} (stage {stage})"
+
+
+def _stages() -> dict[str, object]:
+    """Stages of ``dvc.yaml``; none where it cannot be read, which is DVC's to report."""
+    try:
+        pipeline = YAML(typ="safe").load(PIPELINE.read_text(encoding="utf-8")) if PIPELINE.exists() else None
+    except YAMLError:
+        return {}
+    stages = pipeline.get("stages") if isinstance(pipeline, dict) else None
+    return stages if isinstance(stages, dict) else {}

@@ -3,13 +3,19 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from benchmark.errors import NoDataError
 from benchmark.screen import log, out
 from pipelines.errors import RequestError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+PIPE = 200
+"""Columns to write in where there is no terminal."""
 
 app = typer.Typer(no_args_is_help=True, help="Bring datasets in, check them, build their manifests.")
 Name = Annotated[str, typer.Argument(help="Name of the dataset: small letters, digits, - and _.")]
@@ -23,8 +29,10 @@ def add(
     precomp: Annotated[Path | None, typer.Option(help="Folder of precomputed features.")] = None,
     file_format: Annotated[str | None, typer.Option("--format", help="Reader; found by looking if not given.")] = None,
     encoder: Annotated[str | None, typer.Option(help="Encoder used when none is named.")] = None,
-    any_counts: Annotated[bool, typer.Option(help="Accept other sizes than the name stands for.")] = False,
-    replace: Annotated[bool, typer.Option(help="Take the place of a registered dataset.")] = False,
+    any_counts: Annotated[
+        bool, typer.Option("--any-counts", help="Accept other sizes than the name stands for.")
+    ] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Take the place of a registered dataset.")] = False,
 ) -> None:
     """Check a dataset's files, register them, build the manifest. Copies nothing."""
     from pipelines import prepare, project, sources
@@ -36,6 +44,7 @@ def add(
     path = folder or precomp
     assert path is not None
     prepare.check_new(name, replace)
+    project.read_params()  # what is wrong with it is told before anything is written
     log().print(f"reading {path}", markup=False)
     manifest = prepare.add(
         name,
@@ -80,11 +89,11 @@ def check(name: Name, as_json: Json = False) -> None:
             each = f"{fewest}" if fewest == most else f"{fewest} to {most}"
             expected = "–" if row["expected"] is None else f"{row['expected']:,}"
             table.add_row(split, f"{row['images']:,}", expected, f"{row['captions']:,}", each)
-        out().print(table)
+        _show(table)
         facts = Table(show_header=False)
         for what, value in _flat(report.facts):
             facts.add_row(what, value)
-        out().print(facts)
+        _show(facts)
         for line in report.warnings:
             log().print(f"warning: {line}", style="yellow", markup=False)
     if report.errors:
@@ -109,10 +118,16 @@ def list_datasets(as_json: Json = False) -> None:
     for entry in entries:
         counts = [f"{entry.images[split]:,}" if split in entry.images else "–" for split in ("train", "val", "test")]
         table.add_row(entry.name, entry.status, entry.format or "–", *counts, entry.encoder, entry.title)
-    out().print(table)
+    _show(table)
     for entry in entries:
         if entry.how_to_add:
             log().print(entry.how_to_add, style="dim", markup=False)
+
+
+def _show(table: "Table") -> None:
+    """A table as wide as it needs to be where no terminal sets its width."""
+    console = out()
+    console.print(table, width=None if console.is_terminal else PIPE)
 
 
 def _tell(manifest: Any) -> None:

@@ -1,0 +1,212 @@
+"""The reader of precomputed features: on the real files, and on small made-up folders with one fault each."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines import datasets, encoders, features, prepare, sources
+from pipelines.datasets.precomp import build
+from pipelines.errors import DataError, RequestError
+from pipelines.manifest import Manifest
+from pipelines.store import FeatureStore
+
+REAL = Path(__file__).parents[2] / "shared" / "data" / "f8k_precomp"
+SIZES = {"train": 6, "dev": 2, "test": 3}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Eleven images of width 4, five captions each, ids for each, as the current directory's ``raw``."""
+    monkeypatch.chdir(tmp_path)
+    root = Path("raw")
+    root.mkdir()
+    rng = np.random.default_rng(0)
+    for part, count in SIZES.items():
+        np.save(root / f"{part}_ims.npy", rng.normal(size=(count, 4)).astype(np.float16))
+        captions = [f"caption {k} of {part} {row} ." for row in range(count) for k in range(5)]
+        (root / f"{part}_caps.txt").write_text("\n".join(captions) + "\n")
+        (root / f"{part}_ids.txt").write_text("".join(f"{part}{row}.jpg\n" for row in range(count)))
+    return root
+
+
+def read(folder: Path) -> Manifest:
+    manifest = build("my", sources.Source(format="precomp", path=str(folder), encoder="precomputed+ngrams"), folder)
+    manifest.check()
+    return manifest
+
+
+def test_reads_rows_captions_and_ids(folder: Path) -> None:
+    manifest = read(folder)
+    assert datasets.detect(folder) == "precomp"
+    assert manifest.counts()["val"] == {"images": 2, "captions": 10}
+    assert manifest.images.iloc[7][["image_id", "split", "file", "row"]].tolist() == [
+        "dev1.jpg",
+        "val",
+        "dev_ims.npy",
+        1,
+    ]
+    assert manifest.captions.iloc[37].tolist() == ["dev1.jpg#2", "dev1.jpg", "caption 2 of dev 1 ."]
+
+
+def test_rows_repeated_five_times_give_one_image(folder: Path) -> None:
+    single = read(folder)
+    for part in SIZES:
+        np.save(folder / f"{part}_ims.npy", np.repeat(np.load(folder / f"{part}_ims.npy"), 5, axis=0))
+    repeated = read(folder)
+    assert repeated.images["image_id"].tolist() == single.images["image_id"].tolist()
+    assert repeated.images["content"].tolist() == single.images["content"].tolist()
+    assert repeated.images["row"].tolist()[:3] == [0, 5, 10]
+    assert repeated.captions.equals(single.captions)
+    for part in SIZES:  # ids may be repeated too
+        ids = (folder / f"{part}_ids.txt").read_text().split()
+        (folder / f"{part}_ids.txt").write_text("\n".join(name for name in ids for _ in range(5)))
+    assert read(folder).hash == repeated.hash
+
+
+def test_repeated_rows_that_differ_are_an_error(folder: Path) -> None:
+    rows = np.repeat(np.load(folder / "train_ims.npy"), 5, axis=0)
+    rows[12] += 1
+    np.save(folder / "train_ims.npy", rows)
+    with pytest.raises(DataError, match=r"raw/train_ims\.npy: rows 10-14 differ, but rows are repeated"):
+        read(folder)
+
+
+def test_one_caption_for_each_image(folder: Path) -> None:
+    for part, count in SIZES.items():
+        rng = np.random.default_rng(1)
+        np.save(folder / f"{part}_ims.npy", rng.normal(size=(5 * count, 4)).astype(np.float32))
+        (folder / f"{part}_ids.txt").unlink()
+    manifest = read(folder)
+    assert manifest.counts()["train"] == {"images": 30, "captions": 30}
+    assert manifest.images["image_id"].iloc[3] == "train-3"
+
+
+def test_float32_and_no_ids(folder: Path) -> None:
+    for part in SIZES:
+        np.save(folder / f"{part}_ims.npy", np.load(folder / f"{part}_ims.npy").astype(np.float32))
+        (folder / f"{part}_ids.txt").unlink()
+    assert read(folder).captions["caption_id"].iloc[-1] == "test-2#4"
+
+
+def test_unicode_line_separators_do_not_end_a_caption(folder: Path) -> None:
+    captions = (folder / "dev_caps.txt").read_text().splitlines()
+    captions[0] = "one\u2028caption\x85 \x0b."
+    (folder / "dev_caps.txt").write_bytes("\r\n".join([*captions, ""]).encode())
+    assert read(folder).captions["text"].iloc[30] == captions[0]
+
+
+def bad(array: np.ndarray, row: int, value: float) -> np.ndarray:
+    array = array.copy()
+    array[row, 1] = value
+    return array
+
+
+GOOD = np.ones((6, 4), dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (bad(GOOD, 4, np.nan), "raw/train_ims.npy: row 4 holds NaN or infinity"),
+        (bad(GOOD, 2, np.inf), "raw/train_ims.npy: row 2 holds NaN or infinity"),
+        (np.ones((7, 4), dtype=np.float32), "raw/train_ims.npy: 7 rows for 30 captions"),
+        (np.ones((60, 4), dtype=np.float32), "raw/train_ims.npy: 60 rows for 30 captions"),
+        (np.ones((0, 4), dtype=np.float32), "raw/train_ims.npy: shape [0, 4], expected [n, D]"),
+        (np.ones((6, 36, 4), dtype=np.float32), "raw/train_ims.npy: region features [6, 36, 4] are not supported yet"),
+        (np.ones(6, dtype=np.float32), "raw/train_ims.npy: shape [6], expected [n, D]"),
+        (np.ones((6, 4), dtype=np.int64), "raw/train_ims.npy: int64 values, expected float16 or float32"),
+        (np.array([[None] * 4] * 6, dtype=object), "raw/train_ims.npy: "),
+        (np.ones((6, 5), dtype=np.float32), "raw: features differ in width: train_ims.npy 5, dev_ims.npy 4"),
+    ],
+)
+def test_bad_arrays_are_one_line(folder: Path, array: np.ndarray, message: str) -> None:
+    np.save(folder / "train_ims.npy", array)
+    with pytest.raises(DataError) as error:
+        read(folder)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("dev_caps.txt", b"a\n" * 9, "raw/dev_ims.npy: 2 rows for 9 captions"),
+        ("dev_caps.txt", b"a\n" * 9 + b" \n", "raw/dev_caps.txt:10: caption is empty"),
+        ("dev_caps.txt", b"a\n" * 10 + b"\n", "raw/dev_caps.txt:11: caption is empty"),
+        ("dev_caps.txt", b"a\n" * 9 + b"\xff\n", "raw/dev_caps.txt:10: not UTF-8"),
+        ("dev_caps.txt", b"", "raw/dev_ims.npy: 2 rows for 0 captions"),
+        ("dev_ids.txt", b"x\ny\nz\n", "raw/dev_ids.txt: 3 ids for 2 images"),
+        ("dev_ids.txt", b"x\n\n", "raw/dev_ids.txt:2: id is empty"),
+        ("dev_ids.txt", b"x\nx\n", "image_id 'x' stands twice"),
+        ("dev_ids.txt", b"x\n" * 4 + b"z\n" + b"y\n" * 5, "raw/dev_ids.txt:5: id z within the block of x"),
+        ("dev_ims.npy", b"not an array", "raw/dev_ims.npy: "),
+    ],
+)
+def test_bad_files_are_one_line(folder: Path, file: str, text: bytes, message: str) -> None:
+    (folder / file).write_bytes(text)
+    with pytest.raises(DataError) as error:
+        read(folder)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("file", ["train_ims.npy", "dev_caps.txt"])
+def test_missing_files_are_named(folder: Path, file: str) -> None:
+    (folder / file).unlink()
+    with pytest.raises(DataError, match=f"raw/{file}"):
+        read(folder)
+
+
+def test_a_cut_array_is_an_error(folder: Path) -> None:
+    path = folder / "train_ims.npy"
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(DataError, match=r"raw/train_ims\.npy"):
+        read(folder)
+
+
+def test_features_are_the_rows_of_the_files(folder: Path) -> None:
+    manifest = prepare.add("my", folder)
+    store = FeatureStore(features.make("my", "builtin"), manifest.hash)  # an alias means its text side here
+    assert store.info["encoder"] == "precomputed+ngrams"
+    assert store.info["image"]["dim"] == 4
+    for split, part in (("train", "train"), ("val", "dev"), ("test", "test")):
+        np.testing.assert_array_equal(store.split(split).images, np.load(folder / f"{part}_ims.npy").astype(np.float32))
+    with pytest.raises(RequestError, match="the dataset has features, no pictures: use precomputed"):
+        features.make("my", "hog+ngrams")
+
+
+def test_changed_rows_are_refused(folder: Path) -> None:
+    prepare.add("my", folder)
+    np.save(folder / "dev_ims.npy", np.zeros((2, 4), dtype=np.float16))
+    with pytest.raises(DataError, match=r"raw/dev_ims\.npy: row 0 changed"):
+        features.make("my")
+    assert not Path("features/my").exists()
+
+
+def test_names_of_encoders() -> None:
+    assert encoders.pair("builtin", precomputed=False) == ("hog", "ngrams")
+    assert encoders.pair("offline", precomputed=False) == ("efficientnet-lite0", "minilm")
+    assert encoders.pair("efficientnet_lite0+ngrams", precomputed=False) == ("efficientnet-lite0", "ngrams")
+    assert encoders.pair("offline", precomputed=True) == ("precomputed", "minilm")
+    for wrong, message in (
+        ("hog", "is not <image encoder>"),
+        ("hogg+ngrams", "unknown encoder 'hogg'; did you mean 'hog'"),
+        ("ngrams+hog", "hog encodes images, not texts"),
+        ("precomputed+ngrams", "no precomputed features"),
+    ):
+        with pytest.raises(RequestError, match=message):
+            encoders.pair(wrong, precomputed=False)
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="the real precomputed features are not here")
+def test_the_real_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    manifest = prepare.add("my", REAL)
+    assert {split: row["images"] for split, row in manifest.counts().items()} == {
+        "train": 6000,
+        "val": 1000,
+        "test": 1000,
+    }
+    assert manifest.captions["caption_id"].iloc[0] == "2513260012_03d33305cf.jpg#0"
+    assert sources.read("my").encoder == "precomputed+ngrams"
