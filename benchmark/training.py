@@ -80,7 +80,10 @@ class SplitTensors:
 def evaluate(model: TwoHeads, split: SplitTensors) -> tuple[dict[str, float], Ranks]:
     """Metrics of a split, with ``positive_similarity`` and ``mean_similarity`` (of all pairs), and its ranks."""
     images, captions = split.encode(model)
-    found = ranks(images, captions, split.caption_image)
+    try:
+        found = ranks(images, captions, split.caption_image)
+    except ValueError as error:  # features that are not finite
+        raise RunFailedError(f"cannot rank: {error}") from None
     row = metrics(found)
     row["positive_similarity"] = float((images[split.caption_image] * captions).sum(dim=1).mean())
     row["mean_similarity"] = float(images.mean(dim=0) @ captions.mean(dim=0))

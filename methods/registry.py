@@ -20,7 +20,11 @@ FOLDER = Path(__file__).parent
 NOT_METHODS = {"__init__", "base", "registry"}
 
 
-class UnknownMethodError(ValueError):
+class RegistryError(ValueError):
+    """A method that cannot be had; one line."""
+
+
+class UnknownMethodError(RegistryError):
     """No method of that name; the message offers the nearest."""
 
 
@@ -34,7 +38,7 @@ def _plugins() -> dict[str, EntryPoint]:
     for point in entry_points(group=GROUP):
         name = point.name.replace("_", "-")
         if name in _files() or name in found:
-            raise ValueError(f"method '{name}' of {point.value} is already taken; rename the entry point")
+            raise RegistryError(f"method '{name}' of {point.value} is already taken; rename the entry point")
         found[name] = point
     return found
 

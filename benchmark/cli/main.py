@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from benchmark.cli import data, features, leaderboard, methods, run, speed, sweep, tune
 from benchmark.errors import BenchError
 from benchmark.screen import log
+from methods.registry import RegistryError
 from pipelines.errors import DataError
 
 
@@ -22,14 +23,20 @@ class Bench(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except (BenchError, DataError, KeyboardInterrupt) as error:
+        except (BenchError, DataError, RegistryError, KeyboardInterrupt) as error:
             if os.environ.get("BENCH_DEBUG"):
                 raise
             if isinstance(error, KeyboardInterrupt):
                 log().print("interrupted", style="bold red", markup=False)
                 raise typer.Exit(130) from None
             log().print(f"error: {error}", style="bold red", markup=False)
-            raise typer.Exit(getattr(error, "exit_code", 3)) from None
+            raise typer.Exit(exit_code(error)) from None
+
+
+def exit_code(error: BenchError | DataError | RegistryError) -> int:
+    if isinstance(error, BenchError):
+        return error.exit_code
+    return 3 if isinstance(error, DataError) else 2
 
 
 app = typer.Typer(
