@@ -141,11 +141,11 @@ def _is_current(target: Path, recipe: dict[str, Any]) -> bool:
 
 def _begin(work: Path, state: dict[str, Any]) -> None:
     """Keep what an earlier try left, if it was the same work."""
-    path = work / "state.json"
-    if path.exists() and json.loads(path.read_text(encoding="utf-8")) == state:
+    path, text = work / "state.json", json.dumps(state, indent=2) + "\n"
+    if path.exists() and path.read_text(encoding="utf-8") == text:
         return
     shutil.rmtree(work, ignore_errors=True)
-    write_text(path, json.dumps(state))
+    write_text(path, text)
 
 
 def _parts(manifest: Manifest, modality: str) -> Iterator[tuple[str, pd.DataFrame]]:

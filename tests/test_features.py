@@ -111,6 +111,15 @@ def test_work_for_something_else_is_thrown_away(project: Path, change: dict[str,
     assert seen[0] == ("train images", 0, 11)
 
 
+def test_two_at_once_make_it_once(project: Path) -> None:
+    code = "from pipelines import features; features.make('my', batch=1, progress=lambda *r: print('worked'))"
+    both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(2)]
+    told = [one.communicate(timeout=60)[0] for one in both]
+    assert [one.returncode for one in both] == [0, 0]
+    assert sorted(bool(text) for text in told) == [False, True]  # the second waits, then finds it made
+    FeatureStore(sources.store_folder("my", BUILTIN), Manifest.read(Path("data/my")).hash).split("train")
+
+
 def test_a_second_call_does_nothing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = features.make("my")
     pointer = json.loads(Path("features/my.json").read_text())

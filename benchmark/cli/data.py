@@ -127,7 +127,9 @@ def list_datasets(as_json: Json = False) -> None:
 def _show(table: "Table") -> None:
     """A table as wide as it needs to be where no terminal sets its width."""
     console = out()
-    console.print(table, width=None if console.is_terminal else PIPE)
+    if not console.is_terminal:
+        console.width = PIPE
+    console.print(table)
 
 
 def _tell(manifest: Any) -> None:
