@@ -1,5 +1,7 @@
-"""How a training shows itself: bars on a terminal, a line per epoch everywhere."""
+"""How trainings show themselves: bars on a terminal, a line per epoch or cell everywhere."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 from rich.console import Console
@@ -7,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from benchmark.config import RunConfig
+from benchmark.sweep import Done
 from benchmark.training import History, Watcher
 
 
@@ -59,3 +62,26 @@ def epoch_line(row: History, config: RunConfig) -> str:
         line += f"  false negatives {100 * row['false_negative_both']:4.1f}%"
     line += f"  {row['seconds']:.1f}s"
     return line + ("  warm-up" if number < config.warmup_epochs else "")
+
+
+@contextmanager
+def show_sweep(console: Console, cells: int) -> Iterator[Callable[[Done], None]]:
+    """A bar over ``cells`` cells; yields what to call after each, which prints a line."""
+    bars = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    task = bars.add_task("cells", total=cells)
+
+    def finished(done: Done) -> None:
+        bars.advance(task)
+        mark, style = ("ok", "green") if done.code == 0 else ("failed", "bold red")
+        console.print(f"{mark:>6}  {done.cell.name}  {done.line}", style=style, markup=False)
+
+    with bars:
+        yield finished

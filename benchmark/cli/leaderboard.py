@@ -29,12 +29,18 @@ def leaderboard(
     runs: Annotated[Path, typer.Option(help="Folder of the run records.")] = RUNS,
     layout: Annotated[Format, typer.Option("--format", help="How it is written.")] = Format.rich,
     output: Annotated[Path | None, typer.Option(help="Write to this file instead of the screen.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Write all formats, metrics and curves into this folder.")] = None,
 ) -> None:
     """Compare what was recorded: recall as mean and deviation over seeds, false negatives picked, cost."""
     from benchmark.leaderboard import load
     from benchmark.tables import show
     from pipelines.atomic import write_text
 
+    if folder is not None:
+        from benchmark import board
+
+        board.write(folder, runs)
+        return
     groups = load(runs, dataset)
     if output is not None:
         try:
