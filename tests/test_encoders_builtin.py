@@ -45,7 +45,7 @@ def test_hog_of_a_picture_does_not_depend_on_the_batch(cut: int) -> None:
 def test_hog_of_one_colour_has_no_edges(colour: tuple[int, int, int], size: tuple[int, int]) -> None:
     (row,) = Hog().encode([Image.new("RGB", size, colour)])
     assert np.isfinite(row).all()
-    hues, mean, rest = np.split(row, [8 * 8 * 12, 8 * 8 * 12 + 3])
+    hues, mean, rest = np.split(row, [6 * 6 * 12, 6 * 6 * 12 + 3])
     np.testing.assert_allclose(rest, 0, atol=1e-3)  # neither differences of colour nor edges
     np.testing.assert_allclose(mean, np.array(colour) / 255, atol=1e-5)
     assert np.linalg.norm(hues) == pytest.approx(0 if len(set(colour)) == 1 else 1, abs=1e-5)

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-SIDE = 64  # pixels; pictures are squeezed to a square
-GRID = 8  # cells per side
+SIDE = 48  # pixels; pictures are squeezed to a square
+GRID = 6  # cells per side
 CELL = SIDE // GRID
 HUES = 12
 DIRECTIONS = 8
@@ -25,7 +25,7 @@ class Hog:
     """Pictures to hues, colours and edges per cell, each block of unit length, and the mean colour."""
 
     name = "hog"
-    revision = "1"
+    revision = "2"
     dim = GRID * GRID * (HUES + 3 + DIRECTIONS) + 3
     kind: Literal["image"] = "image"
 
