@@ -134,21 +134,18 @@ class Study:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.task = task
         mend(journal)
+        # The median rule: its best epoch so far is below the median of the complete trials at this epoch. Hyperband
+        # divides 20 trials among brackets of a few each, and a patient pruner waits for a falling rSum, but here a
+        # poor trial is one that rises slowly. The second epoch of a method is the first one judged, as rSum may
+        # fall right after the warm-up.
+        pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=task.config.warmup_epochs + 1)
         try:
             storage = JournalStorage(JournalFileBackend(str(journal)))
-        except (ValueError, KeyError, TypeError) as error:
+            if task.name not in optuna.get_all_study_names(storage):
+                optuna.create_study(storage=storage, study_name=task.name, direction="maximize")
+            self.optuna = optuna.load_study(storage=storage, study_name=task.name, pruner=pruner)
+        except (ValueError, KeyError, TypeError, AssertionError) as error:
             raise BenchError(f"{journal}: no journal of Optuna ({error}); move it away to begin anew") from None
-        self.optuna = optuna.create_study(
-            storage=storage,
-            study_name=task.name,
-            direction="maximize",
-            load_if_exists=True,
-            # The median rule: its best epoch so far is below the median of the complete trials at this epoch.
-            # Hyperband divides 20 trials among brackets of a few each, and a patient pruner waits for a falling
-            # rSum, but here a poor trial is one that rises slowly. The second epoch of a method is the first one
-            # judged, as rSum may fall right after the warm-up.
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=task.config.warmup_epochs + 1),
-        )
         if not self.optuna.trials:
             self.optuna.set_user_attr("made", {"versions": versions(), **cell.commit()})
             self.optuna.enqueue_trial(task.defaults)

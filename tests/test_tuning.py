@@ -1,0 +1,359 @@
+"""Tuning: defaults first, resumed as if never stopped, pruned, confirmed, and blind to the test split."""
+
+import csv
+import json
+import time
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+import pytest
+from filelock import FileLock
+from optuna.trial import TrialState
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+import methods
+from benchmark import tuning
+from benchmark.cli.main import app
+from benchmark.config import RunConfig
+from benchmark.errors import BenchError, RunFailedError
+from benchmark.plots import importance, tuning_history
+from benchmark.resolve import resolve
+from benchmark.search_space import space_of, suggest
+from benchmark.studies import Fresh, Outcome, Row, Tried, best_of
+from benchmark.training import Trained, Watcher, train
+from benchmark.tuning import Study, Task, TuningWatcher, tune
+from methods.base import Choice, Range
+from pipelines.manifest import Manifest
+from pipelines.store import FeatureStore, Split
+
+Tiny = tuple[Manifest, FeatureStore]
+SMALL = {"epochs": 4, "batch": 16, "memory": 16, "dim": 8, "hidden": 16, "learning_rate": 0.01}
+FOLDER = Path("studies") / "tiny" / "fne"
+
+
+class Blind(FeatureStore):
+    """A store whose test split cannot be opened."""
+
+    def split(self, split: str) -> Split:
+        assert split in ("train", "val"), "the test split was opened"
+        return super().split(split)
+
+
+def task_of(tiny: Tiny, **changes: Any) -> Task:
+    config = RunConfig(**{"method": "fne", "dataset": "tiny", "encoder": "made+up", **SMALL, **changes})
+    store = Blind(tiny[1].folder, tiny[0].hash)
+    return Task(config, space_of(config), tiny[0].hash, store, None)
+
+
+class Scripted:
+    """In place of training: a curve per margin, so that a test says which trial is good; counts the trainings."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seen: list[tuple[int, dict[str, Any]]] = []
+        self.epochs = 0
+        monkeypatch.setattr(tuning, "train", self)
+
+    def value(self, config: RunConfig) -> float:
+        return 100 - 100 * abs(config.settings["margin"] - 0.3) + config.seed
+
+    def __call__(self, config: RunConfig, store: object, truth: object, watcher: Watcher) -> Trained:
+        self.seen.append((config.seed, config.settings))
+        for epoch in range(config.epochs):
+            self.epochs += 1
+            watcher.epoch({"epoch": epoch, "val_rsum": self.value(config) * (epoch + 1) / config.epochs})
+        none: Any = None
+        return Trained(none, config.epochs - 1, {"rsum": self.value(config)}, [], False, 1.0, {"both": 0.1})
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> Scripted:
+    return Scripted(monkeypatch)
+
+
+@pytest.fixture
+def built(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command finds its data made."""
+    monkeypatch.setattr("benchmark.cli.features.ensure_with_progress", lambda dataset, encoder: tiny)
+
+
+def search(task: Task, trials: int, fresh: int = 0) -> Outcome:
+    return tune(task, FOLDER, trials, fresh, TuningWatcher())
+
+
+def trials_of(outcome: Outcome) -> list[tuple[dict[str, Any], str, float | None]]:
+    return [(row.settings, row.state, row.rsum) for row in outcome.rows]
+
+
+def bench(*words: str) -> Result:
+    small = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
+    return CliRunner().invoke(app, ["tune", "--dataset", "tiny", *small, *words])
+
+
+def test_real_training_is_the_same_twice_and_never_opens_the_test_split(tiny: Tiny) -> None:
+    task = task_of(tiny)
+    first = search(task, 3, fresh=1)
+    (FOLDER / "journal.log").unlink()
+    second = search(task, 3, fresh=1)
+    assert first == second
+    assert first.rows[0].settings == task.defaults
+    assert first.rows[0].rsum == train(task.config, task.store, None).validation["rsum"]
+    again = task.config.model_copy(update={"seed": 1})
+    assert first.default.fresh[0].rsum == train(again, task.store, None).validation["rsum"]
+
+
+def test_resumed_study_equals_an_uninterrupted_one(tiny: Tiny, scripted: Scripted) -> None:
+    whole = search(task_of(tiny), 14)
+    ran = len(scripted.seen)
+    (FOLDER / "journal.log").unlink()
+    for trials in (1, 5, 12):
+        assert len(search(task_of(tiny), trials).rows) == trials
+    assert trials_of(search(task_of(tiny), 14)) == trials_of(whole)
+    assert len(scripted.seen) == 2 * ran
+
+
+@pytest.mark.parametrize("stop", ["during the first", "during the fourth", "before it has drawn"])
+def test_killed_trial_is_run_again(tiny: Tiny, scripted: Scripted, monkeypatch: pytest.MonkeyPatch, stop: str) -> None:
+    whole = search(task_of(tiny), 6)
+    (FOLDER / "journal.log").unlink()
+    done = 0 if "first" in stop else 3
+    if done:
+        search(task_of(tiny), done)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tuning, "suggest" if "drawn" in stop else "train", killed)
+        with pytest.raises(KeyboardInterrupt):
+            search(task_of(tiny), 6)
+    assert trials_of(search(task_of(tiny), 6)) == trials_of(whole)
+    states = [trial.state for trial in Study(task_of(tiny), FOLDER / "journal.log").optuna.trials]
+    assert states.count(TrialState.FAIL) == 1
+    assert TrialState.RUNNING not in states
+
+
+def test_finished_study_runs_nothing_and_says_the_same(tiny: Tiny, scripted: Scripted) -> None:
+    first = search(task_of(tiny), 6, fresh=2)
+    files = {path.name: path.read_bytes() for path in FOLDER.iterdir()}
+    ran = len(scripted.seen)
+    assert search(task_of(tiny), 6, fresh=2) == first
+    assert {path.name: path.read_bytes() for path in FOLDER.iterdir()} == files
+    assert len(scripted.seen) == ran
+    search(task_of(tiny), 6, fresh=3)  # one more seed, for default and best
+    assert [seed for seed, _ in scripted.seen[ran:]] == [3, 3]
+
+
+def test_all_trials_have_one_seed_and_the_fresh_ones_others(tiny: Tiny, scripted: Scripted) -> None:
+    outcome = search(task_of(tiny, seed=7), 5, fresh=3)
+    assert [seed for seed, _ in scripted.seen] == [7] * 5 + [8, 9, 10] * 2
+    assert [run.seed for run in outcome.best.fresh] == [8, 9, 10]
+    assert outcome.best.mean == pytest.approx(outcome.best.done[1])
+    assert outcome.best.std == pytest.approx(1.0)
+
+
+def test_poor_trials_are_pruned_after_the_warm_up(tiny: Tiny, scripted: Scripted) -> None:
+    outcome = search(task_of(tiny, epochs=6, warmup_epochs=2), 15)
+    pruned = [row for row in outcome.rows if row.state == "pruned"]
+    assert pruned
+    assert {row.epochs for row in pruned} <= {4, 5}  # from the second epoch after the warm-up, not at the last
+    assert scripted.epochs < 15 * 6
+    rsums = sorted((row.rsum or 0.0) / (row.epochs or 0) * 6 for row in pruned)
+    assert rsums[-1] < (outcome.best.row.rsum or 0.0)
+    assert [row.state for row in outcome.rows[:5]] == ["complete"] * 5
+
+
+def test_failed_trial_keeps_its_line_and_the_study_goes_on(
+    tiny: Tiny, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value = scripted.value
+
+    def diverge(config: RunConfig) -> float:
+        if config.settings["margin"] != 0.2 and (config.seed > 0 or len(scripted.seen) % 2):
+            raise RunFailedError("the loss of epoch 1 is nan")
+        return value(config)
+
+    monkeypatch.setattr(scripted, "value", diverge)
+    outcome = search(task_of(tiny), 8, fresh=2)
+    failed = [row for row in outcome.rows if row.state == "failed"]
+    assert {row.error for row in failed} == {"the loss of epoch 1 is nan"}
+    assert outcome.states == {"complete": 8 - len(failed), "pruned": 0, "failed": len(failed)}
+    assert outcome.best.summary() | {"n": 0, "mean": None} == outcome.best.summary()  # shown, not averaged
+    assert len(search(task_of(tiny), 8).rows) == 8  # a failure is a trial: it is not tried again
+
+
+def test_no_complete_trial_is_an_error(tiny: Tiny) -> None:
+    with pytest.raises(RunFailedError, match=r"none of 2 trials is complete.* fewer than a batch"):
+        search(task_of(tiny, batch=128, memory=0), 2)
+
+
+def test_other_recipe_data_or_space_is_another_study_of_the_same_journal(tiny: Tiny, scripted: Scripted) -> None:
+    tasks = [task_of(tiny), task_of(tiny, epochs=3), task_of(tiny, settings={"margin": 0.25}), task_of(tiny, seed=1)]
+    for task in tasks:
+        search(task, 2)
+    assert len({task.name for task in tasks}) == 4
+    assert len(scripted.seen) == 8
+    assert len(search(tasks[0], 2).rows) == 2
+    assert len(scripted.seen) == 8
+
+
+def test_best_json_is_a_configuration_of_bench_run(tiny: Tiny, scripted: Scripted) -> None:
+    outcome = search(task_of(tiny, settings={"margin": 0.3, "threshold": 0.01}), 4)
+    assert "margin" not in outcome.facts["space"]
+    content = json.loads((FOLDER / "best.json").read_text())
+    assert content["method"] == "fne"
+    Path("params.yaml").write_text("settings:\n  fne:\n    tau_close: 99\n")
+    config = resolve({"dataset": "tiny"}, file=FOLDER / "best.json")
+    held = {"margin": 0.3, "threshold": 0.01}
+    assert methods.get("fne").Settings.of(config.settings) == methods.get("fne").Settings.of(
+        outcome.best.row.settings | held
+    )
+
+
+def test_trials_csv_has_a_row_per_trial(tiny: Tiny, scripted: Scripted) -> None:
+    outcome = search(task_of(tiny), 3)
+    with (FOLDER / "trials.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["rsum"]) for row in rows] == [row.rsum for row in outcome.rows]
+    assert [float(row["tau_close"]) for row in rows] == [row.settings["tau_close"] for row in outcome.rows]
+
+
+def test_half_a_line_and_a_left_lock_are_mended(tiny: Tiny, scripted: Scripted) -> None:
+    search(task_of(tiny), 2)
+    journal = FOLDER / "journal.log"
+    journal.write_bytes(journal.read_bytes() + b'{"op_code":4,"wor')
+    (FOLDER / "journal.log.lock").symlink_to("journal.log")
+    start = time.monotonic()
+    assert len(search(task_of(tiny), 3).rows) == 3
+    assert time.monotonic() - start < 5
+    assert len(search(task_of(tiny), 3).rows) == 3
+
+
+@pytest.mark.parametrize("content", ["no journal\n", "[]\n", '{"a": 1}\n', '{"op_code": 99, "worker_id": "x"}\n'])
+def test_broken_journal_is_one_line(tiny: Tiny, content: str) -> None:
+    FOLDER.mkdir(parents=True)
+    (FOLDER / "journal.log").write_text(content)
+    with pytest.raises(BenchError, match=r"journal.log: no journal of Optuna .*; move it away"):
+        search(task_of(tiny), 1)
+
+
+def test_two_at_once_are_refused(tiny: Tiny, scripted: Scripted) -> None:
+    search(task_of(tiny), 1)
+    with FileLock(tuning.LOCKS / "tiny-fne.lock"), pytest.raises(BenchError, match="another bench tune"):
+        search(task_of(tiny), 2)
+
+
+@pytest.mark.parametrize("method", methods.names())
+def test_defaults_lie_in_the_search_space(method: str) -> None:
+    settings = methods.get(method).Settings()
+    for entry in fields(settings):
+        space, default = entry.metadata["search"], getattr(settings, entry.name)
+        if isinstance(space, Range):
+            assert space.low <= default <= space.high, entry.name
+            methods.get(method).Settings.of({entry.name: space.low})
+            methods.get(method).Settings.of({entry.name: space.high})
+        elif isinstance(space, Choice):
+            assert default in space.options, entry.name
+
+
+def test_whole_ends_give_whole_numbers() -> None:
+    trial = optuna.trial.FixedTrial({"k": 3, "tau": 0.5, "cut": "none"})
+    drawn: Any = trial
+    assert suggest(drawn, "k", Range(1, 9)) == 3
+    assert isinstance(trial.distributions["k"], optuna.distributions.IntDistribution)
+    assert suggest(drawn, "tau", Range(0.1, 1, log=True)) == 0.5
+    assert suggest(drawn, "cut", Choice(("none", "global"))) == "none"
+
+
+def row(number: int, state: Literal["complete", "pruned", "failed"], rsum: float | None) -> Row:
+    return Row(number, state, rsum, 3, {"margin": 0.1 * number}, None, False, None)
+
+
+def test_best_is_complete_and_the_first_of_equals() -> None:
+    rows = [row(1, "failed", None), row(2, "complete", 5.0), row(3, "pruned", 9.0), row(4, "complete", 5.0)]
+    assert best_of(rows) == rows[1]
+    assert best_of(rows[:1]) is None
+
+
+def test_failed_and_collapsed_seeds_are_not_averaged() -> None:
+    tried = Tried(row(1, "complete", 5.0), [Fresh(1, "done", 4.0), Fresh(2, "collapsed", 0.5), Fresh(3, "failed")])
+    assert (tried.mean, tried.std) == (4.0, None)
+
+
+def test_plots(tmp_path: Path) -> None:
+    rows = [row(1, "failed", None), row(2, "complete", 400.0), row(3, "pruned", 390.0), row(4, "complete", 410.0)]
+    tuning_history(rows, tmp_path / "history.png")
+    importance({"margin": 0.75, "tau_close": 0.25}, tmp_path / "importance.png")
+    for path in sorted(tmp_path.iterdir()):
+        with Image.open(path) as picture:
+            assert min(picture.size) > 200
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_command(tiny: Tiny, scripted: Scripted, built: None) -> None:
+    result = bench("--method", "fne", "--trials", "12", "--fresh-seeds", "2")
+    assert result.exit_code == 0, result.output
+    lines = [line for line in result.stderr.splitlines() if line.startswith("trial ")]
+    assert lines[0] == "trial  1/12  complete  rSum   90.0  best   90.0  defaults"
+    assert len(lines) == 12 + 4
+    assert "validation rSum, seeds 1 to 2" in result.stdout
+    assert "fresh seeds: +" in result.stdout
+    assert {path.name for path in FOLDER.iterdir()} >= {"best.json", "study.json", "trials.csv", "history.png"}
+    ran = len(scripted.seen)
+    again = bench("--method", "fne", "--trials", "12", "--fresh-seeds", "2")
+    assert again.stdout == result.stdout
+    as_json = bench("--method", "fne", "--trials", "12", "--fresh-seeds", "2", "--json")
+    assert json.loads(as_json.stdout) == json.loads((FOLDER / "study.json").read_text())
+    assert len(scripted.seen) == ran
+
+
+def test_command_says_that_the_default_is_the_best(tiny: Tiny, scripted: Scripted, built: None) -> None:
+    result = bench("--method", "fne", "--trials", "1", "--fresh-seeds", "0")
+    assert result.exit_code == 0, result.output
+    assert "no trial beats the defaults (1 complete)" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--method", "fnee"], "did you mean 'fne'?"),
+        (["--method", "fne", "--set", "tau_clos=1"], "tau_close"),
+        (["--method", "hardest", "--set", "margin=0.2"], "hardest: nothing to search, as margin are set to one value"),
+        (["--method", "fne", "--set", "warmup_epochs=4"], "leave none to the method"),
+        (["--method", "fne", "--trials", "0"], "--trials"),
+    ],
+)
+def test_wrong_usage_exits_2_and_leaves_nothing(tiny: Tiny, words: list[str], message: str) -> None:
+    result = bench(*words)
+    assert result.exit_code == 2
+    assert message in result.output
+    assert "Traceback" not in result.output
+    assert not Path("studies").exists()
+
+
+def test_method_without_search_space_exits_2(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(methods.get("hardest"), "Settings", methods.base.Settings)
+    result = bench("--method", "hardest")
+    assert result.exit_code == 2
+    assert "error: hardest has no search space" in result.output
+
+
+def test_interrupt_exits_130_and_the_same_command_goes_on(
+    tiny: Tiny, scripted: Scripted, built: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(config: RunConfig) -> float:
+        if len(scripted.seen) == 3:
+            raise KeyboardInterrupt
+        return 50.0
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scripted, "value", interrupted)
+        result = bench("--method", "fne", "--trials", "4")
+    assert result.exit_code == 130
+    assert "kept in studies/tiny/fne; the same command goes on with it" in result.stderr
+    assert [path.name for path in FOLDER.iterdir()] == ["journal.log"]
+    result = bench("--method", "fne", "--trials", "4", "--fresh-seeds", "0")
+    assert result.exit_code == 0, result.output
+    assert [line[:9] for line in result.stderr.splitlines() if line.startswith("trial")] == ["trial 3/4", "trial 4/4"]
