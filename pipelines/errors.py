@@ -11,8 +11,6 @@ class DataError(Exception):
 class RequestError(DataError):
     """What was asked for cannot be: a wrong name or option, not wrong data."""
 
-    exit_code = 2
-
 
 def unknown(kind: str, name: str, valid: Iterable[str]) -> str:
     """One line for an unknown name, with the nearest valid one where there is one."""

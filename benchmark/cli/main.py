@@ -14,7 +14,7 @@ from benchmark.cli import data, features, leaderboard, methods, run, speed, swee
 from benchmark.errors import BenchError
 from benchmark.screen import log
 from methods.registry import RegistryError
-from pipelines.errors import DataError
+from pipelines.errors import DataError, RequestError
 
 
 class Bench(TyperGroup):
@@ -36,7 +36,7 @@ class Bench(TyperGroup):
 def exit_code(error: BenchError | DataError | RegistryError) -> int:
     if isinstance(error, BenchError):
         return error.exit_code
-    return 3 if isinstance(error, DataError) else 2
+    return 3 if isinstance(error, DataError) and not isinstance(error, RequestError) else 2
 
 
 app = typer.Typer(
