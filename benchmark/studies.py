@@ -81,6 +81,12 @@ class Tried:
         known = [rate for rate in rates if rate is not None]
         return statistics.mean(known) if known else None
 
+    def gains(self, other: "Tried") -> list[float]:
+        """rSum over ``other``'s, per fresh seed that neither failed nor collapsed with either."""
+        theirs = {run.seed: run for run in other.fresh}
+        pairs = [(run, theirs[run.seed]) for run in self.fresh]
+        return [a.rsum - b.rsum for a, b in pairs if a.status == b.status == "done" and a.rsum and b.rsum]
+
     def summary(self) -> dict[str, Any]:
         runs = [asdict(run) for run in self.fresh]
         return {**asdict(self.row), "fresh": runs, "mean": self.mean, "std": self.std, "n": len(self.done)}

@@ -25,7 +25,7 @@ class ShowTuning(TuningWatcher):
             transient=True,
             disable=not console.is_terminal,
         )
-        self.task = self.bars.add_task("tuning", total=None, best="")
+        self.task = self.bars.add_task("tuning", total=None, best="", visible=False)
         self.done = 0
         """Trainings that ended here."""
         self.title = ""

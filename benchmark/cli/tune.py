@@ -81,7 +81,7 @@ def show(outcome: "Outcome", folder: Path) -> None:
     seed = outcome.facts["config"]["seed"]
     table.add_row(f"validation rSum, seed {seed}", *(number(one.row.rsum) for one in tried.values()))
     if seeds := [run.seed for run in outcome.best.fresh]:
-        label = f"validation rSum, seeds {seeds[0]} to {seeds[-1]}"
+        label = f"validation rSum, fresh seeds {', '.join(map(str, seeds))}"
         table.add_row(label, *(f"{number(one.mean)} ± {number(one.std)}" for one in tried.values()))
         table.add_row("n", *(count(one) for one in tried.values()))
     if any(one.false_negatives is not None for one in tried.values()):
@@ -111,8 +111,18 @@ def verdict(outcome: "Outcome", folder: Path) -> list[str]:
         lines = [f"no trial beats the defaults ({states})"]
     else:
         lines = [f"trial {best.row.number} is the best ({states})" + ("; it COLLAPSED" if best.row.collapsed else "")]
-    if not outcome.best_is_default and default.mean is not None and best.mean is not None:
-        lines.append(f"fresh seeds: {best.mean - default.mean:+.1f} rSum over the defaults")
+        lines += against(default, best)
     if not outcome.importance:
         lines.append("no importance picture: too few complete trials, or a single setting")
-    return [*lines, f"written to {folder}; use it with: bench run --config {folder / 'best.json'} --dataset {dataset}"]
+    use = f"bench run --config {folder / 'best.json'} --dataset {dataset}"
+    return [*lines, f"written to {folder}; use it with:", use]
+
+
+def against(default: "Tried", best: "Tried") -> list[str]:
+    """Best against default over the seeds that both came through; nothing where there are none."""
+    gains = best.gains(default)
+    if not gains:
+        return []
+    mean, higher = sum(gains) / len(gains), sum(gain > 0 for gain in gains)
+    side = "above" if mean > 0 else "below"
+    return [f"fresh seeds: {abs(mean):.1f} rSum {side} the defaults, higher with {higher} of {len(gains)}"]
