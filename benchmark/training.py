@@ -130,7 +130,7 @@ def train(config: RunConfig, store: FeatureStore, truth: Truth | None, watcher: 
         validation=best["validation"],
         history=history,
         collapsed=last["val_positive_similarity"] - last["val_mean_similarity"] < COLLAPSED,
-        step_ms=statistics.median(trainer.step_ms or [math.nan]),
+        step_ms=statistics.median(trainer.step_ms),
         false_negative_rate=trainer.audit.overall(),
     )
 

@@ -1,0 +1,253 @@
+"""The commands as a person types them, on a small dataset of scenes: results, records and every exit code."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from benchmark import records, training
+from benchmark.cli.main import app
+from pipelines import sources
+
+SMALL = ["--epochs", "2", "--batch", "32", "--memory", "64", "--set", "hidden=32", "--set", "dim=16"]
+BENCH = [sys.executable, "-m", "benchmark.cli"]
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with the dataset ``small``: 60 scenes to train on."""
+    monkeypatch.chdir(tmp_path)
+    settings = {"seed": 0, "train": 60, "val": 20, "test": 20, "ambiguity": 0.5}
+    sources.write("small", sources.Source(format="scenes", encoder="hog+ngrams", settings=settings))
+    return tmp_path
+
+
+def bench(*words: str) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a command."""
+    result = CliRunner().invoke(app, words)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def one_line_error(stderr: str) -> str:
+    (line,) = [line for line in stderr.splitlines() if line.startswith("error: ")]
+    assert stderr.splitlines()[-1] == line
+    assert "Traceback" not in stderr
+    return line
+
+
+def test_run_builds_what_is_missing_and_records_the_cell(small: Path) -> None:
+    code, out, _ = bench("run", "--method", "fne", "--dataset", "small", *SMALL)
+    assert code == 0
+    assert "rSum" in out
+    (folder,) = [path.parent for path in small.glob("runs/**/run.json")]
+    assert folder == Path("runs/small/fne+epochs=2+batch=32+memory=64+hidden=32+dim=16/seed-0").absolute()
+    assert {path.name for path in folder.iterdir()} == {"run.json", "history.csv", "ranks.npz", "model.safetensors"}
+    record = records.read(folder)
+    assert record.status == "done"
+    assert record.protocol.model_dump() == {"name": "small", "images": 20, "captions": 100}
+    assert record.features_hash
+    assert record.manifest_hash
+    assert 0 <= record.false_negative_rate["both"] < 1
+    assert record.cost is not None
+    assert record.cost.step_ms > 0
+    lines = (folder / "history.csv").read_text().splitlines()
+    assert len(lines) == 3
+    assert {"val_rsum", "false_negative_both", "method_positive_mean"} <= set(lines[0].split(","))
+
+
+def test_the_same_cell_twice_gives_the_same_digits(small: Path) -> None:
+    for name in ("one", "two"):
+        assert bench("run", "--method", "fne", "--dataset", "small", *SMALL, "--out", name)[0] == 0
+    assert records.read(small / "one").metrics == records.read(small / "two").metrics
+    for file in ("ranks.npz", "model.safetensors"):
+        assert (small / "one" / file).read_bytes() == (small / "two" / file).read_bytes()
+    with np.load(small / "one" / "ranks.npz", allow_pickle=False) as ranks:
+        assert (ranks["i2t"].shape, ranks["t2i"].shape) == ((20,), (100,))
+
+
+def test_a_recorded_cell_is_not_run_again_but_with_force(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["run", "--method", "random", "--dataset", "small", *SMALL]
+    assert bench(*words)[0] == 0
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("trained again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("benchmark.cell.train", refuse)
+        code, out, err = bench(*words, "--json")
+        assert code == 0
+        assert "already recorded" in err
+        assert json.loads(out)["method_id"] == "random"
+        with pytest.raises(AssertionError, match="trained again"):
+            bench(*words, "--force")
+    code, _, err = bench("run", "--method", "hardest", "--dataset", "small", *SMALL, "--out", "runs/x")
+    assert code == 0
+    code, _, err = bench("run", "--method", "random", "--dataset", "small", *SMALL, "--out", "runs/x")
+    assert code == 2
+    assert "runs/x holds a run with other settings; use --force" in one_line_error(err)
+
+
+def test_settings_come_from_project_file_and_flags_in_that_order(small: Path) -> None:
+    Path("params.yaml").write_text(
+        "recipe: {epochs: 5, batch: 32, memory: 64}\nsettings: {fne: {tau_false: 3.0, prior: 7}}\n"
+    )
+    Path("cell.yaml").write_text("epochs: 4\nmethod: fne\nsettings: {prior: 8}\n")
+    code, out, err = bench(
+        "run",
+        "--dataset",
+        "small",
+        "--config",
+        "cell.yaml",
+        "--epochs",
+        "2",
+        "--set",
+        "bell=left",
+        "--set",
+        "dim=8",
+        "--json",
+    )
+    assert code == 0, err
+    config = json.loads(out)["config"]
+    assert config["epochs"] == 2
+    assert (config["batch"], config["memory"], config["dim"]) == (32, 64, 8)
+    assert json.loads(out)["method_id"] == "fne[bell=left,prior=8.0,tau_false=3.0]"
+
+
+WRONG = {
+    "no method": (["--dataset", "small"], "no method; name one with --method"),
+    "unknown method": (["--method", "hardes"], "unknown method 'hardes'; did you mean 'hardest'?"),
+    "unknown setting": (
+        ["--method", "fne", "--set", "tau_flase=1"],
+        "unknown key 'tau_flase'; did you mean 'tau_false'?",
+    ),
+    "unknown recipe key": (["--method", "fne", "--set", "epoch=1"], "unknown key 'epoch'; did you mean 'epochs'?"),
+    "wrong type": (["--method", "fne", "--set", "prior=many"], "prior: 'many' is no float"),
+    "out of range": (["--method", "hardest", "--epochs", "0"], "epochs: Input should be greater than or equal to 1"),
+    "warm-up only": (["--method", "hardest", "--epochs", "1"], "epochs: 1 leave nothing after 1 of warm-up"),
+    "no pair": (["--method", "hardest", "--set", "epochs"], "--set epochs: write it as key=value"),
+    "memory below batch": (["--method", "fne", "--memory", "8"], "memory: 8 is smaller than the batch of 128"),
+    "warm-up": (["--method", "fne", "--set", "warmup=men"], "unknown method 'men'; did you mean 'mean'?"),
+    "no file": (["--method", "fne", "--config", "none.yaml"], "none.yaml: No such file or directory"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_usage_is_one_line_and_2(small: Path, name: str) -> None:
+    words, message = WRONG[name]
+    code, out, err = bench("run", "--dataset", "small", *[word for word in words if word not in ("--dataset", "small")])
+    assert code == 2
+    assert message in one_line_error(err)
+    assert out == ""
+    assert not Path("runs").exists()
+
+
+def test_unknown_keys_in_files_name_the_file(small: Path) -> None:
+    Path("params.yaml").write_text("recipe: {epoch: 5}\n")
+    code, _, err = bench("run", "--dataset", "small", "--method", "fne")
+    assert code == 2
+    assert one_line_error(err) == "error: params.yaml: recipe: unknown key 'epoch'; did you mean 'epochs'?"
+    Path("params.yaml").write_text("recipe: [\n")
+    assert one_line_error(bench("run", "--dataset", "small", "--method", "fne")[2]).startswith(
+        "error: params.yaml: not YAML"
+    )
+
+
+def test_missing_data_is_one_line_and_3(small: Path) -> None:
+    code, _, err = bench("run", "--method", "fne", "--dataset", "smal")
+    assert code == 3
+    assert "unknown dataset 'smal'; did you mean 'small'?" in one_line_error(err)
+    code, _, err = bench("run", "--method", "fne", "--dataset", "f30k")
+    assert code == 3
+    assert "bench data add f30k" in one_line_error(err)
+    assert not Path("runs").exists()
+
+
+def test_a_failed_training_is_1_and_recorded_as_failed(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, _, err = bench("run", "--method", "hardest", "--dataset", "small", "--batch", "512", "--memory", "0")
+    assert code == 1
+    assert "the training split has 300 captions, fewer than a batch of 512" in one_line_error(err)
+    (path,) = small.glob("runs/**/run.json")
+    record = records.read(path.parent)
+    assert record.status == "failed"
+    assert record.metrics == {}
+    code, out, _ = bench("leaderboard", "--format", "md")
+    assert code == 0
+    assert "1 of 1 failed" in out
+
+
+def test_a_sweep_runs_all_cells_and_ends_with_4_when_some_failed(small: Path) -> None:
+    words = ["sweep", "--methods", "random,semi-hard", "--datasets", "small", "--seeds", "2", "--jobs", "2"]
+    plain = ["--set", "batch=32", "--set", "epochs=2", "--set", "hidden=8", "--set", "dim=4", "--memory", "0,64"]
+    code, out, _ = bench(*words, *plain, "--dry-run")
+    assert code == 0
+    assert len(out.splitlines()) == 8
+    ran = subprocess.run([*BENCH, *words, *plain], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert len(list(small.glob("runs/**/run.json"))) == 8
+    code, out, _ = bench("leaderboard", "--dataset", "small", "--format", "csv")
+    assert code == 0
+    assert len(out.splitlines()) == 5
+    failing = ["--set", "batch=512", "--memory", "0"]
+    ran = subprocess.run([*BENCH, *words[:-2], *failing, "--seeds", "1"], capture_output=True, text=True, check=False)
+    assert ran.returncode == 4
+    assert "error: 2 of 2 cells failed; their logs are in .bench/logs" in ran.stderr
+    assert "fewer than a batch of 512" in ran.stderr
+
+
+def test_an_interrupt_is_130_and_leaves_no_record(small: Path) -> None:
+    words = ["run", "--method", "hardest", "--dataset", "small", "--epochs", "100000", "--batch", "32", "--memory", "0"]
+    process = subprocess.Popen([*BENCH, *words], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("epoch"):
+            break
+    process.send_signal(signal.SIGINT)
+    rest = process.stderr.read()
+    assert process.wait(timeout=30) == 130
+    assert rest.splitlines()[-1] == "interrupted"
+    assert not list(small.glob("runs/**/*.json"))
+    assert not [path for path in small.glob("runs/**/*") if path.is_file()]
+
+
+def test_the_test_split_is_opened_once_after_training(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipelines.store import FeatureStore
+
+    order: list[str] = []
+    plain_split, plain_epoch = FeatureStore.split, training.Trainer.epoch
+    monkeypatch.setattr(FeatureStore, "split", lambda store, split: (order.append(split), plain_split(store, split))[1])
+    monkeypatch.setattr(
+        training.Trainer, "epoch", lambda *args, **named: (order.append("epoch"), plain_epoch(*args, **named))[1]
+    )
+    assert bench("run", "--method", "random", "--dataset", "small", *SMALL)[0] == 0
+    assert order == ["train", "val", "epoch", "epoch", "test"]
+
+
+def test_speed_prints_the_keys_programs_read(small: Path) -> None:
+    code, out, _ = bench("speed", "--method", "fne", "--batch", "16", "--memory", "512", "--dim", "32", "--json")
+    assert code == 0
+    result = json.loads(out)
+    assert result["ratio"] == pytest.approx(result["step_ms"] / result["product_ms"])
+    code, out, _ = bench("speed", "--evaluation", "--images", "64", "--captions", "320", "--dim", "16", "--json")
+    assert code == 0
+    assert {"step_ms", "product_ms", "ratio", "peak_mb"} <= set(json.loads(out))
+    assert bench("speed")[0] == 2
+
+
+def test_run_record_is_tied_to_the_code(small: Path) -> None:
+    root = Path(__file__).parents[1]
+    assert bench("run", "--method", "random", "--dataset", "small", *SMALL, "--out", "here")[0] == 0
+    record = records.read(Path("here"))
+    head = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    assert record.commit == (head.stdout.strip() or None)
+    assert record.versions["torch"]
+    assert time.strptime(record.created[:19], "%Y-%m-%dT%H:%M:%S")
+    assert os.sep not in record.config.label("hog+ngrams")
