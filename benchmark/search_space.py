@@ -26,8 +26,6 @@ def space_of(config: RunConfig, held: Collection[str] = ()) -> Space:
     free = {name: search for name, search in found.items() if name not in {*held, *config.settings}}
     if not free:
         raise BenchError(f"{config.method}: nothing to search, as {', '.join(found)} are set to one value")
-    if config.warmup_epochs >= config.epochs:
-        raise BenchError(f"warmup_epochs: {config.warmup_epochs} of {config.epochs} epochs leave none to the method")
     return free
 
 

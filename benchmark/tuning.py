@@ -9,35 +9,30 @@ several and never mixes budgets, data or search spaces. Trial ``n`` draws from i
 that was stopped and resumed has the same trials as one that was not.
 """
 
-import os
 import warnings
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import optuna
-from filelock import FileLock, Timeout
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 import methods
 from benchmark import cell
 from benchmark.config import RunConfig, digest
-from benchmark.errors import BenchError, RunFailedError
+from benchmark.errors import NoDataError, RunFailedError
+from benchmark.journal import alone, load
 from benchmark.search_space import Space, suggest
 from benchmark.seeds import seed_for
 from benchmark.studies import Fresh, Outcome, Row, Tried, best_of
 from benchmark.training import History, Trained, Watcher, train
-from pipelines.store import FeatureStore
+from pipelines.store import FeatureStore, read_info
 from pipelines.truth import Truth
 
 STUDIES = Path("studies")
-LOCKS = Path(".bench") / "studies"
 ENOUGH = 10
-"""Complete trials needed before the importance of a setting means something."""
+"""Trials needed before the importance of a setting means something."""
 
 
 def folder_of(config: RunConfig) -> Path:
@@ -70,6 +65,9 @@ class Task:
         return {name: getattr(settings, name) for name in self.space}
 
     def train(self, settings: Mapping[str, Any], seed: int, watcher: Watcher) -> Trained:
+        """Train on validation alone; ``NoDataError`` where the features are others than those of the study."""
+        if read_info(self.store.folder)["hash"] != self.store.hash:
+            raise NoDataError(f"{self.store.folder} was made anew meanwhile; the same command begins a new study on it")
         config = self.config.model_copy(update={"settings": {**self.config.settings, **settings}, "seed": seed})
         return train(config, self.store, self.truth, watcher)
 
@@ -111,41 +109,17 @@ def tune(task: Task, folder: Path, trials: int, fresh: int, watcher: TuningWatch
     return outcome
 
 
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Keep other processes from tuning in ``folder``: they would take our running trial for a dead one."""
-    folder.mkdir(parents=True, exist_ok=True)
-    LOCKS.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(LOCKS / f"{'-'.join(folder.parts[-2:])}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise BenchError(f"{folder}: another bench tune is at work there; wait until it has ended") from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 class Study:
     """One study of a journal."""
 
     def __init__(self, task: Task, journal: Path) -> None:
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.task = task
-        mend(journal)
         # The median rule: its best epoch so far is below the median of the complete trials at this epoch. Hyperband
         # divides 20 trials among brackets of a few each, and a patient pruner waits for a falling rSum, but here a
         # poor trial is one that rises slowly. The second epoch of a method is the first one judged, as rSum may
         # fall right after the warm-up.
         pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=task.config.warmup_epochs + 1)
-        try:
-            storage = JournalStorage(JournalFileBackend(str(journal)))
-            if task.name not in optuna.get_all_study_names(storage):
-                optuna.create_study(storage=storage, study_name=task.name, direction="maximize")
-            self.optuna = optuna.load_study(storage=storage, study_name=task.name, pruner=pruner)
-        except (ValueError, KeyError, TypeError, AssertionError) as error:
-            raise BenchError(f"{journal}: no journal of Optuna ({error}); move it away to begin anew") from None
+        self.optuna = load(journal, task.name, pruner)
         if not self.optuna.trials:
             self.optuna.set_user_attr("made", {"versions": versions(), **cell.commit()})
             self.optuna.enqueue_trial(task.defaults)
@@ -228,14 +202,20 @@ class Study:
         return Tried(row, [Fresh(**known[_again(row, seed)]) for seed in seeds])
 
     def importance(self) -> dict[str, float]:
-        """How much each setting tells the five best complete trials from all complete ones; empty for few trials."""
-        complete = len(self.optuna.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
-        if complete < ENOUGH or len(self.task.space) < 2:
+        """How much each setting tells the five best trials from all; empty where there are few trials.
+
+        A pruned trial counts with its rSum so far: left out, it would take with it what is known to be poor.
+        """
+        ended = [trial for trial in self.optuna.get_trials(deepcopy=False) if _rsum(trial) is not None]
+        if len(ended) < ENOUGH or len(self.task.space) < 2:
             return {}
+        scored = optuna.create_study(direction="maximize")
+        for trial in ended:
+            scored.add_trial(create_trial(params=trial.params, distributions=trial.distributions, value=_rsum(trial)))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=5 / complete)
-            return optuna.importance.get_param_importances(self.optuna, evaluator=evaluator)
+            evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=5 / len(ended))
+            return optuna.importance.get_param_importances(scored, evaluator=evaluator)
 
 
 class Pruning(Watcher):
@@ -261,17 +241,16 @@ def versions() -> dict[str, str]:
     return {**cell.versions(), "optuna": optuna.__version__}
 
 
-def mend(journal: Path) -> None:
-    """Take away what a killed process leaves: half a line, which Optuna refuses, and a lock it waits 30 s for."""
-    if journal.exists():
-        content = journal.read_bytes()
-        os.truncate(journal, content.rfind(b"\n") + 1)
-    Path(f"{journal}.lock").unlink(missing_ok=True)
-
-
 def _counts(trial: FrozenTrial) -> bool:
     """Whether a trial ended by itself; one that was killed has no error to show."""
     return trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or "error" in trial.user_attrs
+
+
+def _rsum(trial: FrozenTrial) -> float | None:
+    """Validation rSum of a complete trial; of a pruned one that of its best epoch so far."""
+    if trial.state == TrialState.PRUNED:
+        return max(trial.intermediate_values.values(), default=None)
+    return trial.value if trial.state == TrialState.COMPLETE else None
 
 
 def _again(row: Row, seed: int) -> str:
@@ -285,11 +264,10 @@ def _row(number: int, trial: FrozenTrial) -> Row:
         TrialState.PRUNED: "pruned",
         TrialState.FAIL: "failed",
     }
-    reported = max(trial.intermediate_values.values(), default=None)
     return Row(
         number=number,
         state=states[trial.state],
-        rsum=trial.value if trial.state == TrialState.COMPLETE else reported,
+        rsum=_rsum(trial),
         epochs=None if trial.last_step is None else trial.last_step + 1,
         settings=trial.params,
         false_negatives=trial.user_attrs.get("false_negatives"),

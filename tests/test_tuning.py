@@ -16,10 +16,10 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 import methods
-from benchmark import tuning
+from benchmark import journal, tuning
 from benchmark.cli.main import app
 from benchmark.config import RunConfig
-from benchmark.errors import BenchError, RunFailedError
+from benchmark.errors import BenchError, NoDataError, RunFailedError
 from benchmark.plots import importance, tuning_history
 from benchmark.resolve import resolve
 from benchmark.search_space import space_of, suggest
@@ -223,8 +223,8 @@ def test_trials_csv_has_a_row_per_trial(tiny: Tiny, scripted: Scripted) -> None:
 
 def test_half_a_line_and_a_left_lock_are_mended(tiny: Tiny, scripted: Scripted) -> None:
     search(task_of(tiny), 2)
-    journal = FOLDER / "journal.log"
-    journal.write_bytes(journal.read_bytes() + b'{"op_code":4,"wor')
+    path = FOLDER / "journal.log"
+    path.write_bytes(path.read_bytes() + b'{"op_code":4,"wor')
     (FOLDER / "journal.log.lock").symlink_to("journal.log")
     start = time.monotonic()
     assert len(search(task_of(tiny), 3).rows) == 3
@@ -240,9 +240,32 @@ def test_broken_journal_is_one_line(tiny: Tiny, content: str) -> None:
         search(task_of(tiny), 1)
 
 
+def test_features_made_anew_meanwhile_end_the_tuning(tiny: Tiny, scripted: Scripted) -> None:
+    task = task_of(tiny)
+    search(task, 2)
+    file = task.store.folder / "features.json"
+    file.write_text(file.read_text().replace("00ff", "11ff"))
+    with pytest.raises(NoDataError, match="made anew meanwhile"):
+        search(task, 3)
+    assert len(scripted.seen) == 2
+    assert len(search(task_of(tiny), 1).rows) == 1  # another study
+
+
+def test_importance_finds_the_setting_that_matters(tiny: Tiny, scripted: Scripted) -> None:
+    assert search(task_of(tiny), 9).importance == {}
+    assert not (FOLDER / "importance.png").exists()
+    outcome = search(task_of(tiny), 20)
+    assert outcome.states["pruned"] > 0
+    assert sum(outcome.importance.values()) == pytest.approx(1)
+    assert next(iter(outcome.importance)) == "margin"
+    assert (FOLDER / "importance.png").exists()
+    search(task_of(tiny, epochs=3), 2)
+    assert not (FOLDER / "importance.png").exists()  # that of another study is gone
+
+
 def test_two_at_once_are_refused(tiny: Tiny, scripted: Scripted) -> None:
     search(task_of(tiny), 1)
-    with FileLock(tuning.LOCKS / "tiny-fne.lock"), pytest.raises(BenchError, match="another bench tune"):
+    with FileLock(journal.LOCKS / "tiny-fne.lock"), pytest.raises(BenchError, match="another bench tune"):
         search(task_of(tiny), 2)
 
 
@@ -324,7 +347,6 @@ def test_command_says_that_the_default_is_the_best(tiny: Tiny, scripted: Scripte
         (["--method", "fnee"], "did you mean 'fne'?"),
         (["--method", "fne", "--set", "tau_clos=1"], "tau_close"),
         (["--method", "hardest", "--set", "margin=0.2"], "hardest: nothing to search, as margin are set to one value"),
-        (["--method", "fne", "--set", "warmup_epochs=4"], "leave none to the method"),
         (["--method", "fne", "--trials", "0"], "--trials"),
     ],
 )

@@ -113,7 +113,7 @@ def verdict(outcome: "Outcome", folder: Path) -> list[str]:
         lines = [f"trial {best.row.number} is the best ({states})" + ("; it COLLAPSED" if best.row.collapsed else "")]
         lines += against(default, best)
     if not outcome.importance:
-        lines.append("no importance picture: too few complete trials, or a single setting")
+        lines.append("no importance picture: too few trials, or a single setting")
     use = f"bench run --config {folder / 'best.json'} --dataset {dataset}"
     return [*lines, f"written to {folder}; use it with:", use]
 

@@ -1,0 +1,52 @@
+"""Optuna's journal on disk: one file, one process at a time, whole again after a kill."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import optuna
+from filelock import FileLock, Timeout
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from benchmark.errors import BenchError
+
+LOCKS = Path(".bench") / "studies"
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other processes from tuning in ``folder``: they would take our running trial for a dead one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    LOCKS.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(LOCKS / f"{'-'.join(folder.parts[-2:])}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise BenchError(f"{folder}: another bench tune is at work there; wait until it has ended") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def load(journal: Path, name: str, pruner: optuna.pruners.BasePruner) -> optuna.Study:
+    """The study ``name`` of a journal, which maximises; made where it is not there. Call it inside ``alone``."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    mend(journal)
+    try:
+        storage = JournalStorage(JournalFileBackend(str(journal)))
+        if name not in optuna.get_all_study_names(storage):
+            optuna.create_study(storage=storage, study_name=name, direction="maximize")
+        return optuna.load_study(storage=storage, study_name=name, pruner=pruner)
+    except (ValueError, KeyError, TypeError, AssertionError) as error:
+        raise BenchError(f"{journal}: no journal of Optuna ({error}); move it away to begin anew") from None
+
+
+def mend(journal: Path) -> None:
+    """Take away what a killed process leaves: half a line, which Optuna refuses, and a lock it waits 30 s for."""
+    if journal.exists():
+        content = journal.read_bytes()
+        os.truncate(journal, content.rfind(b"\n") + 1)
+    Path(f"{journal}.lock").unlink(missing_ok=True)
