@@ -35,6 +35,8 @@ class Row:
     """Validation rSum of the best epoch; where pruned, so far."""
     epochs: int | None
     """Epochs trained."""
+    warmup: bool
+    """The best epoch is one of the warm-up: the method itself gained nothing."""
     settings: dict[str, Any]
     false_negatives: float | None
     """Share of the chosen negatives that are true of their anchor, where the truth is known."""

@@ -176,6 +176,7 @@ class Study:
             self.optuna.tell(trial, state=TrialState.FAIL)
         else:
             trial.set_user_attr("collapsed", trained.collapsed)
+            trial.set_user_attr("warmup", trained.best_epoch < config.warmup_epochs)
             trial.set_user_attr("false_negatives", trained.false_negative_rate.get("both"))
             self.optuna.tell(trial, trained.validation["rsum"])
 
@@ -269,6 +270,7 @@ def _row(number: int, trial: FrozenTrial) -> Row:
         state=states[trial.state],
         rsum=_rsum(trial),
         epochs=None if trial.last_step is None else trial.last_step + 1,
+        warmup=trial.user_attrs.get("warmup", False),
         settings=trial.params,
         false_negatives=trial.user_attrs.get("false_negatives"),
         collapsed=trial.user_attrs.get("collapsed", False),

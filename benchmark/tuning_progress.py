@@ -70,6 +70,7 @@ def trial_line(row: Row, best: Row | None, trials: int, defaults: Mapping[str, A
     line += f"  rSum {'     –' if row.rsum is None else format(row.rsum, '6.1f')}"
     line += f"  best {'     –' if best is None else format(best.rsum, '6.1f')}"
     line += "  collapsed" if row.collapsed else ""
+    line += "  no better than the warm-up" if row.warmup else ""
     changed = [f"{key}={brief(value)}" for key, value in row.settings.items() if value != defaults[key]]
     return f"{line}  {row.error or ' '.join(changed) or 'defaults'}"
 

@@ -55,6 +55,7 @@ class Scripted:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.seen: list[tuple[int, dict[str, Any]]] = []
         self.epochs = 0
+        self.best_epoch = 3
         monkeypatch.setattr(tuning, "train", self)
 
     def value(self, config: RunConfig) -> float:
@@ -66,7 +67,7 @@ class Scripted:
             self.epochs += 1
             watcher.epoch({"epoch": epoch, "val_rsum": self.value(config) * (epoch + 1) / config.epochs})
         none: Any = None
-        return Trained(none, config.epochs - 1, {"rsum": self.value(config)}, [], False, 1.0, {"both": 0.1})
+        return Trained(none, self.best_epoch, {"rsum": self.value(config)}, [], False, 1.0, {"both": 0.1})
 
 
 @pytest.fixture
@@ -292,7 +293,7 @@ def test_whole_ends_give_whole_numbers() -> None:
 
 
 def row(number: int, state: Literal["complete", "pruned", "failed"], rsum: float | None) -> Row:
-    return Row(number, state, rsum, 3, {"margin": 0.1 * number}, None, False, None)
+    return Row(number, state, rsum, 3, False, {"margin": 0.1 * number}, None, False, None)
 
 
 def test_best_is_complete_and_the_first_of_equals() -> None:
@@ -339,6 +340,15 @@ def test_command_says_that_the_default_is_the_best(tiny: Tiny, scripted: Scripte
     result = bench("--method", "fne", "--trials", "1", "--fresh-seeds", "0")
     assert result.exit_code == 0, result.output
     assert "no trial beats the defaults (1 complete)" in result.stdout
+    assert "warm-up:" not in result.stdout
+
+
+def test_command_says_that_no_trial_got_beyond_the_warm_up(tiny: Tiny, scripted: Scripted, built: None) -> None:
+    scripted.best_epoch = 0
+    result = bench("--method", "fne", "--trials", "2", "--fresh-seeds", "0")
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count("no better than the warm-up") == 2
+    assert "its best epoch is one of the warm-up" in result.stdout
 
 
 @pytest.mark.parametrize(

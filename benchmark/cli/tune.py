@@ -112,6 +112,8 @@ def verdict(outcome: "Outcome", folder: Path) -> list[str]:
     else:
         lines = [f"trial {best.row.number} is the best ({states})" + ("; it COLLAPSED" if best.row.collapsed else "")]
         lines += against(default, best)
+    if best.row.warmup:
+        lines.append("its best epoch is one of the warm-up: no trial got beyond it")
     if not outcome.importance:
         lines.append("no importance picture: too few trials, or a single setting")
     use = f"bench run --config {folder / 'best.json'} --dataset {dataset}"
