@@ -12,23 +12,25 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    epochs: int = Field(default=10, ge=1)
+    epochs: int = Field(default=5, ge=1)
     """Passes over the training captions, warm-up included."""
     batch: int = Field(default=128, ge=2)
     """Anchors per step: captions, each with its image."""
-    memory: int = Field(default=4096, ge=0)
+    memory: int = Field(default=2048, ge=0)
     """Pairs in the momentum memory; 0 trains on the batch alone."""
-    momentum: float = Field(default=0.995, ge=0, lt=1)
-    """Share of the old weights kept when the momentum heads follow."""
+    momentum: float = Field(default=0.95, ge=0, lt=1)
+    """Share of the old weights kept at each step when the momentum heads follow: 0.95 forgets in some 20 steps."""
     warmup: str = "mean"
     """Method of the warm-up epochs, always in the batch."""
     warmup_epochs: int = Field(default=1, ge=0)
     """Epochs trained with the warm-up method."""
-    head: Literal["linear", "mlp"] = "mlp"
+    head: Literal["linear", "mlp"] = "linear"
     """Projection head on the features of either side."""
-    hidden: int = Field(default=1024, ge=1)
-    """Width of the MLP's hidden layer."""
-    dim: int = Field(default=512, ge=1)
+    hidden: int = Field(default=512, ge=1)
+    """Width of the hidden layer, for ``mlp``."""
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    """Dropout before each linear layer of a head."""
+    dim: int = Field(default=256, ge=1)
     """Dimension of the joint space."""
     learning_rate: float = Field(default=5e-4, gt=0)
     """AdamW's learning rate."""

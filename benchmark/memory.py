@@ -20,7 +20,8 @@ class MomentumMemory:
     """
 
     def __init__(self, model: TwoHeads, size: int, batch: int, dim: int, momentum: float) -> None:
-        self.model: nn.Module = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(momentum))  # type: ignore[no-untyped-call]
+        average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(momentum))  # type: ignore[no-untyped-call]
+        self.model: nn.Module = average.eval()  # no dropout: what is queued is compared again and again
         self.size, self.batch = size, batch
         device = next(model.parameters()).device
         self.image = torch.zeros(batch + size, dim, device=device)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from methods.base import Candidates, Choice, Range, Sampler, TripletSettings, draw, setting
 
-ROWS = 16  # anchors weighed at a time, so that the temporaries stay in the processor's cache
+CHUNK = 2**20  # candidates weighed at a time, so that the temporaries stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,9 @@ class FNE(Sampler):
 
     def choose(self, candidates: Candidates) -> Tensor:
         drawn = []
-        for start in range(0, len(candidates.similarity), ROWS):
-            rows = slice(start, start + ROWS)
+        step = max(1, CHUNK // candidates.similarity.shape[1])
+        for start in range(0, len(candidates.similarity), step):
+            rows = slice(start, start + step)
             similarity = candidates.similarity[rows]
             weights = self.weights(similarity, candidates.positive_similarity[rows])
             index = draw(weights, candidates.generator)

@@ -205,14 +205,14 @@ def test_a_sweep_runs_all_cells_and_ends_with_4_when_some_failed(small: Path) ->
 
 def test_an_interrupt_is_130_and_leaves_no_record(small: Path) -> None:
     words = ["run", "--method", "hardest", "--dataset", "small", "--epochs", "100000", "--batch", "32", "--memory", "0"]
-    process = subprocess.Popen([*BENCH, *words], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    assert process.stderr is not None
-    for line in process.stderr:
-        if line.startswith("epoch"):
-            break
-    process.send_signal(signal.SIGINT)
-    rest = process.stderr.read()
-    assert process.wait(timeout=30) == 130
+    with subprocess.Popen([*BENCH, *words], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("epoch"):
+                break
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+    assert process.returncode == 130
     assert rest.splitlines()[-1] == "interrupted"
     assert not list(small.glob("runs/**/*.json"))
     assert not [path for path in small.glob("runs/**/*") if path.is_file()]

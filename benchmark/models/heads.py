@@ -13,12 +13,12 @@ class Head(nn.Module):
 
     def __init__(self, features: int, recipe: Recipe) -> None:
         super().__init__()
+        dropout = nn.Dropout(recipe.dropout)
         if recipe.head == "linear":
-            self.project: nn.Module = nn.Linear(features, recipe.dim)
+            self.project = nn.Sequential(dropout, nn.Linear(features, recipe.dim))
         else:
-            self.project = nn.Sequential(
-                nn.Linear(features, recipe.hidden), nn.GELU(), nn.Linear(recipe.hidden, recipe.dim)
-            )
+            first, second = nn.Linear(features, recipe.hidden), nn.Linear(recipe.hidden, recipe.dim)
+            self.project = nn.Sequential(dropout, first, nn.GELU(), dropout, second)
 
     def forward(self, features: Tensor) -> Tensor:
         return normalize(self.project(layer_norm(features, features.shape[-1:])), dim=-1)
