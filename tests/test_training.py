@@ -182,12 +182,12 @@ def test_momentum_heads_follow_slowly() -> None:
     memory = MomentumMemory(model, size=4, batch=4, dim=4, momentum=0.9)
     features = torch.randn(4, 6), torch.randn(4, 5), torch.arange(4), torch.arange(4)
     memory.look(model, *features)
-    before = model.image.project.weight.detach().clone()  # type: ignore[operator, union-attr]
+    before = model.image.project[1].weight.detach().clone()
     with torch.no_grad():
         for weight in model.parameters():
             weight += 1
     memory.look(model, *features)
-    followed = dict(memory.model.named_parameters())["module.image.project.weight"]
+    followed = dict(memory.model.named_parameters())["module.image.project.1.weight"]
     assert torch.allclose(followed, before + 0.1, atol=1e-6)
 
 
