@@ -29,6 +29,7 @@ from pipelines.sources import manifest_folder
 from pipelines.store import FeatureStore
 from pipelines.truth import Truth
 
+CODE = ("benchmark", "methods", "pipelines")
 PACKAGES = ("negbench", "torch", "numpy", "pandas")
 
 
@@ -145,13 +146,13 @@ def device_name(device: str) -> str:
 
 
 def commit() -> dict[str, Any]:
-    """The commit of the code and whether tracked files differ from it; nothing outside a repository."""
+    """The commit of the code and whether the three packages differ from it; nothing outside a repository."""
 
     def git(*words: str) -> str:
-        command = ["git", "-C", str(Path(__file__).parent), *words]
+        command = ["git", "-C", str(Path(__file__).parents[1]), *words]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
     try:
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--", *CODE))}
     except (OSError, subprocess.CalledProcessError):
         return {"commit": None, "dirty": None}
