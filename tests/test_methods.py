@@ -232,11 +232,11 @@ def test_unknown_names_and_settings_are_told() -> None:
         methods.get("hardst")
     with pytest.raises(SettingError, match="unknown setting 'tau_flase'; did you mean 'tau_false'"):
         methods.get("fne")(tau_flase=1)
-    with pytest.raises(SettingError, match="prior: 0.5 must be at least"):
+    with pytest.raises(SettingError, match=r"prior: 0\.5 must be at least"):
         methods.get("fne")(prior=0.5)
     with pytest.raises(SettingError, match="bell: 'right' is none of both, left"):
         methods.get("fne")(bell="right")
-    with pytest.raises(SettingError, match="minimum_count: 2.5 is no int"):
+    with pytest.raises(SettingError, match=r"minimum_count: 2\.5 is no int"):
         methods.get("fne")(minimum_count=2.5)
     with pytest.raises(ValueError, match="differ in length: 2, 3, 3"):
         methods.get("hardest")().loss(unit(2), unit(3), torch.arange(3))
