@@ -6,6 +6,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+LONGEST_LABEL = 100
+"""A longer name of a folder is replaced by a digest."""
+
 
 class Recipe(BaseModel):
     """How a cell is trained, the same for every method of a comparison."""
@@ -76,7 +79,10 @@ class RunConfig(Recipe):
         ]
         if self.encoder != encoder:
             parts.append(f"encoder={self.encoder}")
-        return "+".join([self.method_id.replace("-", "_"), *parts])
+        label = "+".join([self.method_id.replace("-", "_"), *parts])
+        if len(label) > LONGEST_LABEL:
+            label = f"{self.method.replace('-', '_')}+{digest(self.model_dump(exclude={'seed'}))}"
+        return label
 
     @property
     def hash(self) -> str:

@@ -45,6 +45,8 @@ class Row:
     seeds: tuple[int, ...]
     failed: int
     collapsed: int
+    warmup: int
+    """Seeds whose best epoch was one of the warm-up: the method itself only made it worse."""
     stats: dict[str, Stat]
     """Of ``VALUES``. A value that any seed lacks has no mean; a row with a failed seed has none at all."""
 
@@ -127,8 +129,13 @@ def _row(records: list[RunRecord]) -> Row:
         seeds=tuple(sorted(record.config.seed for record in records)),
         failed=failed,
         collapsed=sum(record.status == "collapsed" for record in records),
+        warmup=sum(_is_warmup(record) for record in records),
         stats={} if failed else dict(_stats([_values(record) for record in records])),
     )
+
+
+def _is_warmup(record: RunRecord) -> bool:
+    return record.best_epoch is not None and record.best_epoch < record.config.warmup_epochs
 
 
 def _momentum(config: RunConfig) -> float | None:
@@ -198,6 +205,7 @@ def flat(groups: list[Group]) -> list[dict[str, Any]]:
             "n": len(row.seeds),
             "failed": row.failed,
             "collapsed": row.collapsed,
+            "warmup": row.warmup,
             "seeds": list(row.seeds),
         }
         | {

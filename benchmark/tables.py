@@ -87,7 +87,7 @@ def _memory(group: Group, row: Row) -> str:
 
 def remark(row: Row) -> str:
     """What a reader must know of a row before believing it."""
-    parts = [(row.failed, "failed"), (row.collapsed, "collapsed†")]
+    parts = [(row.failed, "failed"), (row.collapsed, "collapsed†"), (row.warmup, "warm-up‡")]
     return ", ".join(f"{count} of {len(row.seeds)} {what}" for count, what in parts if count)
 
 
@@ -113,6 +113,8 @@ def notes(group: Group) -> Iterator[str]:
     """Warnings below a table."""
     if any(row.collapsed for row in group.rows):
         yield "† Collapsed: the model no longer tells positives from negatives. Averaged in, with the other seeds."
+    if any(row.warmup for row in group.rows):
+        yield "‡ No epoch of the method beat the warm-up on validation, so the warm-up's weights were tested."
     if any(row.failed for row in group.rows):
         yield "A row with a failed seed has no means."
     sets: dict[tuple[int, ...], list[str]] = {}
@@ -239,6 +241,7 @@ LATEX = {
     "±": r"$\pm$",
     "×": r"$\times$",
     "†": r"$\dagger$",
+    "‡": r"$\ddagger$",
     "·": r"$\cdot$",
     "–": "--",
 }

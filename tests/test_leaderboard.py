@@ -25,7 +25,8 @@ F8K = Protocol(name="f8k-1k", images=1000, captions=5000)
 def record(method: str, seed: int, recall: float, dataset: str = "f8k", **changes: Any) -> RunRecord:
     """A cell whose six recalls are all ``recall``."""
     own = {key: changes.pop(key) for key in list(changes) if key in RunConfig.model_fields}
-    config = RunConfig(**{"method": method, "dataset": dataset, "encoder": "effnet", "seed": seed, "memory": 0} | own)
+    cell = {"method": method, "dataset": dataset, "encoder": "effnet", "seed": seed, "memory": 0}
+    config = RunConfig(**cell | {"epochs": 10, "momentum": 0.995} | own)
     recalls = {f"{direction}_r{k}": recall for direction in ("i2t", "t2i") for k in (1, 5, 10)}
     values: dict[str, Any] = {
         "status": "done",
@@ -63,6 +64,13 @@ def runs(tmp_path: Path) -> Path:
         *(record("hardest", seed, 30 + 2 * seed, false_negative_rate={"both": 0.2}) for seed in range(3)),
         *(record("fne", s, 40 + s, memory=4096, cost=slow, false_negative_rate={"both": 0.05}) for s in range(3)),
     )
+
+
+def test_says_that_a_method_never_beat_the_warm_up(runs: Path) -> None:
+    save(runs / "more", record("hardest", 3, 20, best_epoch=0), record("hardest", 4, 20, best_epoch=1))
+    text = bench(runs, "--format", "md").stdout
+    assert "`hardest` (1 of 5 warm-up‡)" in text
+    assert "‡ No epoch of the method beat the warm-up on validation, so the warm-up's weights were tested." in text
 
 
 def test_json_has_plain_numbers(runs: Path) -> None:
