@@ -1,0 +1,48 @@
+"""The examples in the documents run."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from methods import base
+
+ROOT = Path(__file__).parents[1]
+
+
+def blocks(path: Path) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def test_the_loop_in_the_methods_page_trains(capsys: pytest.CaptureFixture[str]) -> None:
+    (loop,) = blocks(ROOT / "docs" / "methods.md")
+    exec(compile(loop, "docs/methods.md", "exec"), {})
+    losses = [float(line.split()[1]) for line in capsys.readouterr().out.splitlines()]
+    assert len(losses) == 5
+    assert losses[-1] < losses[0]
+
+
+def test_the_method_in_the_readme_chooses() -> None:
+    import torch
+
+    code = blocks(ROOT / "README.md")[0]
+    space: dict[str, object] = {"__name__": "example"}
+    exec(compile(code, "README.md", "exec"), space)
+    method = space["SecondHardest"]
+    assert isinstance(method, type)
+    assert issubclass(method, base.Sampler)
+    similarity = torch.tensor([[0.9, 0.1, 0.8, 0.3]])
+    seen = base.Candidates.of(similarity, torch.tensor([0.9]), torch.tensor([0]), torch.arange(4))
+    assert method().choose(seen).tolist() == [3]
+    assert method(place=3).choose(seen).tolist() == [1]
+
+
+def test_the_interface_page_example_runs() -> None:
+    import doctest
+
+    import methods
+
+    for module in (base, methods):
+        failed, tried = doctest.testmod(module)
+        assert tried > 0
+        assert failed == 0
