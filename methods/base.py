@@ -34,12 +34,18 @@ class Range:
     high: float
     log: bool = False
 
+    def __str__(self) -> str:
+        return f"{self.low:g} .. {self.high:g}" + (", log" if self.log else "")
+
 
 @dataclass(frozen=True)
 class Choice:
     """A search space of a few values."""
 
     options: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        return " | ".join(map(str, self.options))
 
 
 class SettingError(ValueError):
@@ -192,7 +198,7 @@ class TripletSettings(Settings):
 class Sampler(Method):
     """A method that chooses one negative per anchor and direction for the triplet loss."""
 
-    Settings = TripletSettings
+    Settings: ClassVar[type[Settings]] = TripletSettings
 
     @abstractmethod
     def choose(self, candidates: Candidates) -> Tensor:
@@ -200,6 +206,10 @@ class Sampler(Method):
 
     def observe(self, similarity: Tensor, ids: Tensor) -> None:
         """See the in-batch similarities ``[B, B]`` (image x text, no gradient) before choosing."""
+
+    def pair_loss(self, positive: Tensor, negative: Tensor) -> Tensor:
+        """What an anchor pays, ``[B]``, from its similarities to its positive and its chosen negative, ``[B]`` each."""
+        return torch.relu(self.settings.margin + negative - positive)
 
     def loss(
         self,
@@ -225,9 +235,34 @@ class Sampler(Method):
                 index = self.choose(seen)
                 negative = seen.similarity.gather(1, index[:, None])[:, 0] > -torch.inf
             self.chosen[direction] = torch.where(negative, index, -1)
-            difference = candidates.index_select(0, index) - positives
-            hinge = torch.relu(self.settings.margin + (anchors * difference).sum(dim=1))
-            total = total + (hinge * negative).mean()
+            chosen = candidates.index_select(0, index)
+            cost = self.pair_loss((anchors * positives).sum(dim=1), (anchors * chosen).sum(dim=1))
+            total = total + (cost * negative).mean()
+        return total
+
+
+class Listwise(Method):
+    """A loss over all candidates at once. It writes what one direction costs."""
+
+    @abstractmethod
+    def direction_loss(self, similarity: Tensor, positive: Tensor) -> Tensor:
+        """Scalar, from ``similarity [B, N]`` and the mask ``positive [B, N]`` (equal ids).
+
+        Column i of row i, for i < B, is the anchor's own partner.
+        """
+
+    def loss(
+        self,
+        image: Tensor,
+        text: Tensor,
+        ids: Tensor,
+        memory: Memory | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Both directions added."""
+        total = image.new_zeros(())
+        for _, anchors, candidates, candidate_ids in views(image, text, ids, memory):
+            total = total + self.direction_loss(anchors @ candidates.T, ids[:, None] == candidate_ids[None, :])
         return total
 
 

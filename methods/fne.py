@@ -6,7 +6,8 @@ with False Negative Elimination, ACM MM 2023. The defaults are the numbers of th
 1. Statistics: Normal(mu+, sigma+) of the positives' similarity and Normal(mu-, sigma-) of the hardest in-batch
    negatives', over the pairs that rank first in both directions of their batch.
 2. A candidate's weight is its closeness ``exp(-tau_close (s - s+)^2)``; where its posterior
-   ``p = P(match | s)``, with prior 1 / ``prior``, exceeds ``threshold``, it is ``exp(-tau_false p)`` instead.
+   ``p = P(match | s)``, with prior 1 / ``prior``, exceeds ``threshold``, it is ``exp(-tau_false p)`` instead (or
+   ``1 - p``: ``false_weight``).
 3. Cut-down: the weight of easy candidates, ``s <= mu+ - cut_offset``, is ``cut_weight``.
 4. One negative per anchor is drawn by weight; where all weights are zero, the hardest is taken.
 
@@ -38,6 +39,12 @@ class FNESettings(TripletSettings):
     )
     tau_false: float = setting(
         0.5, "decay of the weight with the false-negative probability", low=0.0, search=Range(0.05, 20.0, log=True)
+    )
+    false_weight: str = setting(
+        "decay",
+        "weight of a possible false negative: exp(-tau_false p), or the probability 1 - p of a true negative",
+        choices=("decay", "probability"),
+        search=Choice(("decay", "probability")),
     )
     prior: float = setting(
         10000.0, "a candidate matches once in this many", low=1.0 + 1e-9, search=Range(100.0, 100000.0, log=True)
@@ -124,7 +131,12 @@ class FNE(Sampler):
             closeness.clamp_max_(0)
         exponent = closeness.square_().mul_(options.tau_close)
         posterior = self.posterior(similarity)
-        exponent = torch.where(posterior > options.threshold, posterior.mul_(options.tau_false), exponent)
+        suspected = posterior > options.threshold
+        if options.false_weight == "decay":
+            posterior.mul_(options.tau_false)
+        else:
+            posterior.neg_().log1p_().neg_()  # exp(log(1 - p))
+        exponent = torch.where(suspected, posterior, exponent)
         weights = exponent.neg_().exp_()
         weights.masked_fill_(similarity <= self._cut(own), options.cut_weight)
         return weights.masked_fill_(similarity == -torch.inf, 0) if options.cut_weight > 0 else weights

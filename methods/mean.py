@@ -7,27 +7,15 @@ Models, 2014, eq. 5 gives the sum. The usual warm-up before a hardest-negative l
 import torch
 from torch import Tensor
 
-from methods.base import Memory, Method, TripletSettings, views
+from methods.base import Listwise, TripletSettings
 
 
-class Mean(Method):
+class Mean(Listwise):
     """mean over anchors and negatives of ``[margin + s(anchor, negative) - s(anchor, positive)]_+``."""
 
     Settings = TripletSettings
 
-    def loss(
-        self,
-        image: Tensor,
-        text: Tensor,
-        ids: Tensor,
-        memory: Memory | None = None,
-        generator: torch.Generator | None = None,
-    ) -> Tensor:
-        total = image.new_zeros(())
-        for _, anchors, candidates, candidate_ids in views(image, text, ids, memory):
-            similarity = anchors @ candidates.T
-            negative = ids[:, None] != candidate_ids[None, :]
-            positive = (anchors * candidates[: len(anchors)]).sum(dim=1, keepdim=True)
-            hinge = torch.relu(self.settings.margin + similarity - positive) * negative
-            total = total + (hinge.sum(dim=1) / negative.sum(dim=1).clamp_min(1)).mean()
-        return total
+    def direction_loss(self, similarity: Tensor, positive: Tensor) -> Tensor:
+        own = similarity.diagonal()[:, None]
+        hinge = torch.relu(self.settings.margin + similarity - own).masked_fill(positive, 0)
+        return (hinge.sum(dim=1) / (~positive).sum(dim=1).clamp_min(1)).mean()

@@ -50,28 +50,52 @@ def names() -> list[str]:
 
 def summaries() -> dict[str, str]:
     """Name to one line about the method, read without importing it."""
-    lines = {name: (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0]
-             for name, path in _files().items()}  # fmt: skip
+    lines = {name: _summary(path) for name, path in _files().items()}
     lines |= {name: f"from {point.value}" for name, point in _plugins().items()}
     return dict(sorted(lines.items()))
+
+
+def _summary(path: Path) -> str:
+    try:
+        return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
+    except SyntaxError as error:
+        return f"broken: line {error.lineno}: {error.msg}"
 
 
 def get(name: str) -> "type[Base]":
     """The method's class. ``get("semi-hard")(margin=0.2)`` makes one."""
     name = name.replace("_", "-")
-    if name in (plugins := _plugins()):
-        plugin: type[Base] = plugins[name].load()
-        return plugin
-    if name not in (files := _files()):
+    plugins, files = _plugins(), _files()
+    if name not in plugins and name not in files:
         near = get_close_matches(name, names(), n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"valid: {', '.join(names())}"
         raise UnknownMethodError(f"unknown method '{name}'; {hint}")
+    try:
+        return _checked(name, plugins[name].load()) if name in plugins else _only_method(files[name])
+    except RegistryError:
+        raise
+    except Exception as error:  # whatever somebody's file does when it is imported
+        raise RegistryError(f"method '{name}' cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def _only_method(path: Path) -> "type[Base]":
     from methods.base import Method
 
-    module = import_module(f"methods.{files[name].stem}")
-    (method,) = [
-        found
-        for _, found in getmembers(module, isclass)
-        if issubclass(found, Method) and found.__module__ == module.__name__
+    module = import_module(f"methods.{path.stem}")
+    found = [
+        kind
+        for _, kind in getmembers(module, isclass)
+        if issubclass(kind, Method) and kind.__module__ == module.__name__
     ]
-    return method
+    if len(found) != 1:
+        classes = ", ".join(kind.__name__ for kind in found) or "none"
+        raise RegistryError(f"{path.parent.name}/{path.name}: one class derived from Method is needed, found {classes}")
+    return found[0]
+
+
+def _checked(name: str, found: object) -> "type[Base]":
+    from methods.base import Method
+
+    if not (isinstance(found, type) and issubclass(found, Method)):
+        raise RegistryError(f"method '{name}': its entry point is no class derived from methods.base.Method")
+    return found

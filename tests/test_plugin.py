@@ -77,3 +77,41 @@ def test_a_taken_name_is_an_error_that_names_the_module(plugin: dict[str, str], 
     assert ran.returncode == 2
     assert "error: method 'hardest' of elsewhere:SecondHardest is already taken" in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("raise RuntimeError('no')", "method 'second-hardest' cannot be imported: RuntimeError: no"),
+        ("SecondHardest = 3", "its entry point is no class derived from methods.base.Method"),
+    ],
+)
+def test_a_broken_plugin_is_one_line(plugin: dict[str, str], tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "site" / "elsewhere.py").write_text(content)
+    ran = bench(plugin, "methods", "second-hardest", cwd=tmp_path)
+    assert ran.returncode == 2
+    assert message in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "listed", "told"),
+    [
+        ("def broken(", "broken: line 1", "SyntaxError"),
+        ('"""None."""', "None.", "one class derived from Method is needed, found none"),
+        (METHOD.replace("SecondHardest(", "Two(") + METHOD, "Second hardest", "found SecondHardest, Two"),
+    ],
+)
+def test_a_broken_method_file_is_one_line(
+    content: str, listed: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import methods
+    from methods import registry
+
+    name = f"broken_{abs(hash(content))}"
+    (tmp_path / f"{name}.py").write_text(content)
+    monkeypatch.setattr(registry, "FOLDER", tmp_path)
+    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
+    assert registry.summaries()[name.replace("_", "-")].startswith(listed)
+    with pytest.raises(registry.RegistryError, match=told):
+        registry.get(name)

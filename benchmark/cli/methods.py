@@ -1,23 +1,68 @@
 """``bench methods``: what there is to compare."""
 
 import json
-from typing import Annotated
+from dataclasses import fields
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from benchmark.screen import out
+from methods.registry import get, summaries
+
+if TYPE_CHECKING:
+    from methods.base import Method
 
 
-def methods(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
-    """List the methods."""
+def methods(
+    name: Annotated[str | None, typer.Argument(help="Show one method with its settings.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """List the methods, or show one: what it does, its settings, defaults and search space."""
+    if name is None:
+        lines = [{"name": each, "summary": line} for each, line in summaries().items()]
+        if as_json:
+            typer.echo(json.dumps(lines, indent=2))
+        else:
+            show_list(lines)
+        return
+    method = get(name)
+    if as_json:
+        typer.echo(json.dumps({"name": name, "rule": method.__doc__, "settings": settings_of(method)}, indent=2))
+    else:
+        show_method(method)
+
+
+def settings_of(method: "type[Method]") -> list[dict[str, Any]]:
+    """Name, default, meaning and search space of each setting."""
+    return [
+        {
+            "name": entry.name,
+            "default": entry.default,
+            "meaning": entry.metadata["doc"],
+            "search": None if entry.metadata["search"] is None else str(entry.metadata["search"]),
+        }
+        for entry in fields(method.Settings)
+    ]
+
+
+def show_list(lines: list[dict[str, str]]) -> None:
     from rich.table import Table
 
-    from methods.registry import summaries
-
-    if as_json:
-        typer.echo(json.dumps([{"name": name, "summary": line} for name, line in summaries().items()], indent=2))
-        return
     table = Table("method", "what it does")
-    for name, line in summaries().items():
-        table.add_row(name, line)
+    for line in lines:
+        table.add_row(line["name"], line["summary"])
+    out().print(table)
+
+
+def show_method(method: "type[Method]") -> None:
+    """The text of its file, its rule, and a table of its settings."""
+    import sys
+
+    from rich.table import Table
+
+    out().print(sys.modules[method.__module__].__doc__ or "", markup=False)
+    out().print(method.__doc__ or "", style="bold", markup=False)
+    table = Table("setting", "default", "meaning", "search")
+    for row in settings_of(method):
+        table.add_row(row["name"], str(row["default"]), row["meaning"], row["search"] or "–")
     out().print(table)

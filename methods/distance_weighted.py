@@ -1,0 +1,46 @@
+"""Distance-weighted: negatives drawn so that all distances from the anchor are as likely.
+
+C.-Y. Wu, R. Manmatha, A. J. Smola, P. Kraehenbuehl: Sampling Matters in Deep Embedding Learning, ICCV 2017: weight
+1 / q(d), with q the density of distances of random points on the n-dimensional unit sphere. Numbers as HREM and
+LAPS take them for Flickr30K. Where no negative is nearer than the cutoff, the hardest is taken.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from methods.base import Candidates, Range, Sampler, TripletSettings, draw, setting
+
+
+@dataclass(frozen=True)
+class DistanceWeightedSettings(TripletSettings):
+    dimension: int = setting(512, "n of the sphere; the joint space's own dimension, or less", low=4)
+    nearest: float = setting(0.5, "distances are clamped from below at this", low=0.01, high=2.0)
+    cutoff: float = setting(
+        1.7, "candidates farther than this are not drawn", low=0.1, high=2.0, search=Range(1.0, 2.0)
+    )
+
+
+class DistanceWeighted(Sampler):
+    """``log w = (2 - n) log d - (n - 3) / 2 log(1 - d^2 / 4)``, ``d = sqrt(2 - 2 s)``; 0 from the cutoff on."""
+
+    Settings = DistanceWeightedSettings
+
+    def choose(self, candidates: Candidates) -> Tensor:
+        weights = self.weights(candidates.similarity)
+        index = draw(weights, candidates.generator)
+        empty = weights.gather(1, index[:, None])[:, 0] == 0
+        return torch.where(empty, candidates.hardest, index)
+
+    def weights(self, similarity: Tensor) -> Tensor:
+        """Weights ``[B, N]``, the largest of a row 1; 0 for positives (``-inf``)."""
+        n = self.settings.dimension
+        kind = similarity.dtype if similarity.dtype == torch.float64 else torch.float32
+        squared = similarity.to(kind).mul(-2).add_(2).clamp_min_(self.settings.nearest**2)  # d^2
+        far = squared >= self.settings.cutoff**2
+        log_weight = squared.log().mul_((2 - n) / 2)
+        log_weight -= squared.mul_(-0.25).add_(1).clamp_min_(1e-6).log_().mul_((n - 3) / 2)
+        log_weight.masked_fill_(far, -torch.inf)
+        top = log_weight.amax(dim=1, keepdim=True)
+        return log_weight.sub_(torch.where(top > -torch.inf, top, 0)).exp_()

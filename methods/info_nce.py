@@ -1,0 +1,52 @@
+"""InfoNCE: softmax cross-entropy of the partner against all negatives (CLIP), with a learnt temperature.
+
+A. Radford et al.: Learning Transferable Visual Models From Natural Language Supervision, ICML 2021. Other captions
+of the anchor's image are neither targets nor negatives.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from methods.base import Listwise, Range, Settings, setting
+
+
+@dataclass(frozen=True)
+class InfoNCESettings(Settings):
+    temperature: float = setting(
+        0.07, "temperature at the start", low=0.01, high=10.0, search=Range(0.01, 0.3, log=True)
+    )
+    learn: bool = setting(True, "whether the temperature is learnt; never below 0.01")
+
+
+class InfoNCE(Listwise):
+    """``-log(exp(s+ / T) / (exp(s+ / T) + sum over negatives of exp(s / T)))``, mean of both directions."""
+
+    Settings = InfoNCESettings
+
+    def __init__(self, **changes: object) -> None:
+        super().__init__(**changes)
+        scale = torch.tensor(-math.log(self.settings.temperature))
+        self.log_scale = nn.Parameter(scale, requires_grad=self.settings.learn)
+
+    def report(self) -> dict[str, float]:
+        return {"temperature": 1 / float(self.scale.detach())}
+
+    @property
+    def scale(self) -> Tensor:
+        """1 / T, at most 100."""
+        return self.log_scale.exp().clamp_max(100)
+
+    def direction_loss(self, similarity: Tensor, positive: Tensor) -> Tensor:
+        logits = similarity * self.scale
+        own = logits.diagonal()
+        return (logits.masked_fill(others(positive), -torch.inf).logsumexp(dim=1) - own).mean() / 2
+
+
+def others(positive: Tensor) -> Tensor:
+    """The mask ``positive [B, N]`` without each anchor's own partner."""
+    mask = positive.clone()
+    mask.diagonal().fill_(False)
+    return mask

@@ -1,0 +1,16 @@
+"""Multi-positive InfoNCE: every caption of the anchor's image is a target, with equal shares.
+
+As ALBEF fine-tunes for retrieval (J. Li et al., NeurIPS 2021), and SupCon's outer sum (P. Khosla et al., NeurIPS 2020).
+"""
+
+from torch import Tensor
+
+from methods.info_nce import InfoNCE
+
+
+class MultiPositive(InfoNCE):
+    """Cross-entropy with target ``1 / #positives`` on each positive, mean of both directions."""
+
+    def direction_loss(self, similarity: Tensor, positive: Tensor) -> Tensor:
+        log_share = (similarity * self.scale).log_softmax(dim=1)
+        return -((log_share * positive).sum(dim=1) / positive.sum(dim=1)).mean() / 2

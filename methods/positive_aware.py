@@ -1,0 +1,31 @@
+"""Positive-aware: the hardest negative that is less similar than the positive by a distance.
+
+The cap of ``mine_hard_negatives`` in sentence-transformers, and of NV-Retriever (Moreira et al., 2024): candidates
+above ``s+ - distance`` are taken for false negatives. Where none is left, the least similar negative is taken.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from methods.base import Candidates, Range, Sampler, TripletSettings, setting
+
+
+@dataclass(frozen=True)
+class PositiveAwareSettings(TripletSettings):
+    distance: float = setting(
+        0.05, "candidates nearer to the positive's similarity than this are skipped", low=0.0, search=Range(0.0, 0.3)
+    )
+
+
+class PositiveAware(Sampler):
+    """argmax of s over negatives with ``s <= s+ - distance``."""
+
+    Settings = PositiveAwareSettings
+
+    def choose(self, candidates: Candidates) -> Tensor:
+        similarity, cap = candidates.similarity, candidates.positive_similarity - self.settings.distance
+        below, index = similarity.masked_fill(similarity > cap[:, None], -torch.inf).max(dim=1)
+        easiest = similarity.masked_fill(similarity == -torch.inf, torch.inf).argmin(dim=1)
+        return torch.where(below > -torch.inf, index, easiest)

@@ -1,0 +1,35 @@
+"""SelHN: the hardest negative, but the mean of hinges where the hardest is about as similar as the positive.
+
+RVSE++, arXiv 2303.00181: near a tie the gradient of the hardest triplet vanishes in direction, and training sticks.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from methods.base import Listwise, Range, TripletSettings, setting
+
+
+@dataclass(frozen=True)
+class SelHNSettings(TripletSettings):
+    epsilon: float = setting(
+        0.01,
+        "distance of hardest and positive below which the mean is used",
+        low=0.0,
+        search=Range(0.001, 0.1, log=True),
+    )
+
+
+class SelHN(Listwise):
+    """``[margin + max s - s+]_+``, or the mean of hinges over negatives where ``|s+ - max s| < epsilon``."""
+
+    Settings = SelHNSettings
+
+    def direction_loss(self, similarity: Tensor, positive: Tensor) -> Tensor:
+        own = similarity.diagonal()
+        hinge = torch.relu(self.settings.margin + similarity - own[:, None]).masked_fill(positive, 0)
+        hardest = similarity.detach().masked_fill(positive, -torch.inf).amax(dim=1)
+        stuck = (own.detach() - hardest).abs() < self.settings.epsilon
+        mean = hinge.sum(dim=1) / (~positive).sum(dim=1).clamp_min(1)
+        return torch.where(stuck, mean, hinge.amax(dim=1)).mean()
