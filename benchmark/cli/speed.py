@@ -1,7 +1,7 @@
 """``bench speed``: what a step or an evaluation costs, as a ratio to its bare matrix product."""
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -40,11 +40,17 @@ def speed(
         show(results)
 
 
-def show(results: list[dict[str, object]]) -> None:
-    """A table of all keys."""
+def show(results: list[dict[str, Any]]) -> None:
+    """A line with what is the same for all, and a table of the rest."""
     from rich.table import Table
 
-    table = Table(*results[0])
+    measured = [key for key in ("method", "step_ms", "product_ms", "ratio", "peak_mb") if key in results[0]]
+    same = {key: value for key, value in results[0].items() if key not in measured}
+    out().print("  ".join(f"{key} {value}" for key, value in same.items()), style="dim", markup=False)
+    table = Table(*measured)
+    for column in table.columns:
+        column.justify = "left" if column.header == "method" else "right"
     for result in results:
-        table.add_row(*(f"{value:.2f}" if isinstance(value, float) else str(value) for value in result.values()))
+        values = (result[key] for key in measured)
+        table.add_row(*(f"{value:.2f}" if isinstance(value, float) else str(value) for value in values))
     out().print(table)
