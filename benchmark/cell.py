@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from benchmark import records
+from benchmark import devices, records
 from benchmark.config import RunConfig
 from benchmark.errors import BenchError, RunFailedError
 from benchmark.evaluation.metrics import write_ranks
@@ -24,6 +24,7 @@ from benchmark.resolve import default_encoder
 from benchmark.speed import interleaved
 from benchmark.training import SplitTensors, Trained, Watcher, evaluate, train
 from pipelines.atomic import new_folder
+from pipelines.errors import DataError
 from pipelines.manifest import Manifest
 from pipelines.sources import manifest_folder
 from pipelines.store import FeatureStore
@@ -51,6 +52,7 @@ def recorded(folder: Path, config: RunConfig, manifest: Manifest, store: Feature
 
 def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore, watcher: Watcher) -> RunRecord:
     """Train, evaluate and record a cell; a failed training is recorded too, and then raised."""
+    devices.check(config.device)
     start = time.perf_counter()
     truth = Truth.read(manifest_folder(config.dataset))
     counts = manifest.counts()["test"]
@@ -63,16 +65,20 @@ def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore
         "features_hash": store.hash,
         "protocol": protocol_for(config.dataset, counts["images"], counts["captions"]),
         "versions": versions(),
-        "device": device_name(config.device),
+        "device": devices.name(config.device),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         **commit(),
     }
     try:
         trained = train(config, store, truth, watcher)
-    except RunFailedError as error:
-        with new_folder(folder) as scratch:
-            write_json(scratch, RunRecord(status="failed", error=str(error), **facts))
+    except (BenchError, DataError) as error:
+        if isinstance(error, RunFailedError):
+            record_failure(folder, str(error), facts)
         raise
+    except Exception as error:  # a method's own fault, or torch's
+        reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        record_failure(folder, reason, facts)
+        raise RunFailedError(f"the training failed: {reason} (BENCH_DEBUG=1 shows where)") from error
     with new_folder(folder) as scratch:
         metrics = test(trained, store, config.device, scratch)
         record = RunRecord(
@@ -89,6 +95,12 @@ def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore
         weights = {name: value.cpu().contiguous() for name, value in trained.model.state_dict().items()}
         save_file(weights, scratch / "model.safetensors")
     return record
+
+
+def record_failure(folder: Path, error: str, facts: dict[str, Any]) -> None:
+    """A record that says why there are no numbers."""
+    with new_folder(folder) as scratch:
+        write_json(scratch, RunRecord(status="failed", error=error, **facts))
 
 
 def test(trained: Trained, store: FeatureStore, device: str, folder: Path) -> dict[str, float]:
@@ -139,10 +151,6 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[package] = "source"
     return found
-
-
-def device_name(device: str) -> str:
-    return torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.machine() or device
 
 
 def commit() -> dict[str, Any]:

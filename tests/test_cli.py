@@ -184,6 +184,31 @@ def test_a_failed_training_is_1_and_recorded_as_failed(small: Path, monkeypatch:
     assert "1 of 1 failed" in out
 
 
+def test_whatever_a_method_does_wrong_is_one_line_and_recorded(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from methods.hardest import Hardest
+
+    monkeypatch.setattr(Hardest, "choose", lambda self, candidates: candidates.hardest + 10**6)
+    code, _, err = bench("run", "--method", "hardest", "--dataset", "small", *SMALL)
+    assert code == 1
+    assert one_line_error(err).startswith("error: the training failed: ")
+    (path,) = small.glob("runs/**/run.json")
+    assert records.read(path.parent).status == "failed"
+
+
+@pytest.mark.parametrize("device", ["nonsense", "cuda:77"])
+def test_a_device_that_is_not_there_is_one_line_and_2(small: Path, device: str) -> None:
+    for words in (
+        ["run", "--dataset", "small"],
+        ["tune", "--dataset", "small", "--set", f"device={device}"],
+        ["speed"],
+    ):
+        flags = [] if words[0] == "tune" else ["--device", device]
+        code, _, err = bench(*words, "--method", "fne", *flags)
+        assert code == 2
+        assert f"device '{device}' cannot be used" in one_line_error(err)
+    assert not Path("runs").exists()
+
+
 def test_a_sweep_runs_all_cells_and_ends_with_4_when_some_failed(small: Path) -> None:
     words = ["sweep", "--methods", "random,semi-hard", "--datasets", "small", "--seeds", "2", "--jobs", "2"]
     plain = ["--set", "batch=32", "--set", "epochs=2", "--set", "hidden=8", "--set", "dim=4", "--memory", "0,64"]

@@ -24,6 +24,9 @@ def speed(
     """Time loss steps, or the ranks of a gallery, against the bare products of the same run."""
     if sum([method is not None, everything, evaluation]) != 1:
         raise typer.BadParameter("give one of --method NAME, --all and --evaluation")
+    from benchmark import devices
+
+    devices.check(device)
     if evaluation:
         from benchmark import speed_evaluation
 

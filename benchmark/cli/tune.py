@@ -43,13 +43,14 @@ def tune(
     resolved = resolve(flags, parsed, config)
     in_file = load_yaml(config).get("settings") or {} if config else {}
 
-    from benchmark import tuning
+    from benchmark import devices, tuning
     from benchmark.cli.features import ensure_with_progress
     from benchmark.search_space import space_of
     from benchmark.tuning_progress import ShowTuning
     from pipelines.sources import manifest_folder
     from pipelines.truth import Truth
 
+    devices.check(resolved.device)
     space = space_of(resolved, {*parsed, *in_file})
     show_config(resolved)
     manifest, store = ensure_with_progress(resolved.dataset, resolved.encoder)

@@ -1,0 +1,20 @@
+"""The device of a training: whether it can be used, and what it is."""
+
+import platform
+
+import torch
+
+from benchmark.errors import BenchError
+
+
+def check(device: str) -> None:
+    """``BenchError`` where torch cannot use ``device``."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise BenchError(f"device '{device}' cannot be used: {str(error).splitlines()[0]}") from None
+
+
+def name(device: str) -> str:
+    """Model of a GPU, or the machine's architecture."""
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.machine() or device
