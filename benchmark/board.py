@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import tables
-from benchmark.leaderboard import RECALLS, Group, Row, load
+from benchmark.errors import NoDataError
+from benchmark.leaderboard import RECALLS, Group, load
 from benchmark.plots import learning_curves
 from benchmark.records import RUNS, find
 from pipelines.atomic import new_folder, write_text
@@ -27,36 +28,51 @@ def write(folder: Path, root: Path = RUNS) -> None:
             ("metrics.json", json.dumps(metrics(groups), indent=2) + "\n"),
         ):
             write_text(scratch / name, text)
-        for dataset, curves in histories(root).items():
-            learning_curves(scratch / f"curves-{dataset}.png", curves)
+        for group, name in zip(groups, table_names(groups), strict=True):
+            learning_curves(scratch / f"curves-{name}.png", histories(root, group))
+
+
+def table_names(groups: list[Group]) -> list[str]:
+    """The dataset of each table; where it has several tables, with the digest of the recipe."""
+    tables_of = Counter(group.dataset for group in groups)
+    return [
+        group.dataset if tables_of[group.dataset] == 1 else f"{group.dataset}-{group.recipe_hash}" for group in groups
+    ]
 
 
 def metrics(groups: list[Group]) -> dict[str, Any]:
-    """Dataset, row, figure: the means, nested as ``dvc metrics show`` and ``diff`` like it.
-
-    A dataset with several tables has the recipe's digest in its name.
-    """
-    tables_of = Counter(group.dataset for group in groups)
-    nested: dict[str, Any] = {}
-    for group in groups:
-        name = group.dataset if tables_of[group.dataset] == 1 else f"{group.dataset} {group.recipe_hash}"
-        nested[name] = {
-            label(row): {key: round(row.stats[key].mean, 3) for key in FIGURES if key in row.stats}
+    """Table, row, figure: the means, nested as ``dvc metrics show`` and ``diff`` like it."""
+    return {
+        name: {
+            label(row.method, row.memory): {key: round(row.stats[key].mean, 3) for key in FIGURES if key in row.stats}
             for row in group.rows
         }
-    return nested
+        for group, name in zip(groups, table_names(groups), strict=True)
+    }
 
 
-def label(row: Row) -> str:
-    return f"{row.method}, memory {row.memory}" if row.memory else f"{row.method}, in batch"
+def label(method: str, memory: int) -> str:
+    return f"{method}, memory {memory}" if memory else f"{method}, in batch"
 
 
-def histories(root: Path) -> dict[str, dict[str, list[list[float]]]]:
-    """Dataset, cell, seed: the validation rSum of each epoch."""
-    found: dict[str, dict[str, list[list[float]]]] = defaultdict(lambda: defaultdict(list))
+def histories(root: Path, group: Group) -> dict[str, list[list[float]]]:
+    """Row and seed: the validation rSum of each epoch, of the cells of one table."""
+    found: dict[str, list[list[float]]] = defaultdict(list)
+    of_group = (group.dataset, group.recipe_hash, group.manifest_hash, group.features_hash)
     for folder, record in find(root):
-        if record.status != "failed":
-            with (folder / "history.csv").open(newline="", encoding="utf-8") as file:
-                rsums = [float(row["val_rsum"]) for row in csv.DictReader(file)]
-            found[record.config.dataset][folder.parent.name].append(rsums)
+        key = (record.config.dataset, record.recipe_hash, record.manifest_hash, record.features_hash)
+        if key == of_group and record.status != "failed":
+            found[label(record.method_id, record.config.memory)].append(rsums(folder / "history.csv"))
     return found
+
+
+def rsums(path: Path) -> list[float]:
+    """Validation rSum of each epoch; ``NoDataError`` where the file is missing or broken."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            values = [float(row["val_rsum"]) for row in csv.DictReader(file)]
+    except (OSError, ValueError, KeyError, TypeError, csv.Error):
+        values = []
+    if not values:
+        raise NoDataError(f"{path}: missing or broken; run the cell again with --force")
+    return values

@@ -1,7 +1,9 @@
 """A cell from configuration to record: features, training, one look at the test split, the record on disk."""
 
 import csv
+import hashlib
 import importlib.metadata
+import inspect
 import platform
 import resource
 import subprocess
@@ -14,6 +16,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+import methods
 from benchmark import devices, records
 from benchmark.config import RunConfig
 from benchmark.errors import BenchError, RunFailedError
@@ -23,6 +26,7 @@ from benchmark.records import RUNS, Cost, RunRecord
 from benchmark.resolve import default_encoder
 from benchmark.speed import interleaved
 from benchmark.training import SplitTensors, Trained, Watcher, evaluate, train
+from methods.base import Method
 from pipelines.atomic import new_folder
 from pipelines.errors import DataError
 from pipelines.manifest import Manifest
@@ -46,8 +50,9 @@ def recorded(folder: Path, config: RunConfig, manifest: Manifest, store: Feature
     record = records.read(folder)
     if record.config_hash != config.hash:
         raise BenchError(f"{folder} holds a run with other settings; use --force to replace it or --out for elsewhere")
-    same_data = (record.manifest_hash, record.features_hash) == (manifest.hash, store.hash)
-    return record if same_data and record.status != "failed" else None
+    made_from = (record.manifest_hash, record.features_hash, record.code_hash)
+    same = made_from == (manifest.hash, store.hash, code_hash(config))
+    return record if same and record.status != "failed" else None
 
 
 def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore, watcher: Watcher) -> RunRecord:
@@ -63,6 +68,7 @@ def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore
         "recipe_hash": config.recipe_hash,
         "manifest_hash": manifest.hash,
         "features_hash": store.hash,
+        "code_hash": code_hash(config),
         "protocol": protocol_for(config.dataset, counts["images"], counts["captions"]),
         "versions": versions(),
         "device": devices.name(config.device),
@@ -151,6 +157,18 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[package] = "source"
     return found
+
+
+def code_hash(config: RunConfig) -> str:
+    """Digest of the source files that decide a cell's numbers."""
+    package, kinds = Path(__file__).parent, (methods.get(config.method), methods.get(config.warmup))
+    files = {Path(inspect.getfile(base)) for kind in kinds for base in kind.__mro__ if issubclass(base, Method)}
+    files |= {package / "training.py", package / "memory.py", package / "seeds.py"}
+    files |= {*package.glob("models/*.py"), *package.glob("evaluation/*.py")}
+    digest = hashlib.blake2b(digest_size=8)
+    for file in sorted(files, key=lambda file: file.name):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def commit() -> dict[str, Any]:

@@ -60,7 +60,7 @@ class RunConfig(Recipe):
     """Name of a registered dataset."""
     encoder: str
     """Encoder of the feature store."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**31)
     """Root seed; every random stream derives from it and a role."""
 
     @property

@@ -1,5 +1,6 @@
 """The device of a training: whether it can be used, and what it is."""
 
+import os
 import platform
 
 import torch
@@ -8,7 +9,8 @@ from benchmark.errors import BenchError
 
 
 def check(device: str) -> None:
-    """``BenchError`` where torch cannot use ``device``."""
+    """``BenchError`` where torch cannot use ``device``; call it before anything runs there."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic products on CUDA need it
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:

@@ -34,7 +34,7 @@ class Cost(BaseModel):
     wall_s: float
     """Whole training with validations, in seconds."""
     step_ms: float
-    """Median training step after warm-up, in milliseconds."""
+    """Training step in milliseconds: the median over epochs after the warm-up of their mean step."""
     product_ms: float
     """The two bare similarity products of such a step, timed in the same run."""
     peak_mb: float
@@ -71,6 +71,8 @@ class RunRecord(BaseModel):
     """Share of chosen negatives that are true of their anchor, over all epochs after the warm-up: ``i2t``,
     ``t2i``, ``both``. Empty where the truth is not known or the method chooses no single negative."""
     cost: Cost | None = None
+    code_hash: str = ""
+    """Digest of the files that decide the numbers: method, warm-up, training, memory, models, evaluation."""
     commit: str | None = None
     dirty: bool | None = None
     versions: dict[str, str] = {}
@@ -86,6 +88,8 @@ def read(folder: Path) -> RunRecord:
         return RunRecord.model_validate_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise NoDataError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise NoDataError(f"{path}: {error}") from None
     except ValidationError as error:
         first: Any = error.errors()[0]
         where = ".".join(map(str, first["loc"]))

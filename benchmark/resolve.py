@@ -8,13 +8,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from benchmark.config import Recipe, RunConfig
 from benchmark.errors import BenchError
-from methods.registry import UnknownMethodError, get
+from methods.registry import UnknownMethodError, get, names
 from pipelines import sources
 from pipelines.errors import unknown
 
@@ -22,7 +22,20 @@ if TYPE_CHECKING:
     from methods.base import Method
 
 PARAMS = Path("params.yaml")
-PARAMS_KEYS = ("datasets", "encoders", "methods", "seeds", "recipe", "settings", "tune")
+
+
+class Params(BaseModel):
+    """``params.yaml``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    datasets: list[str] = []
+    encoders: dict[str, str] = {}
+    methods: list[str] = []
+    seeds: list[int] = []
+    recipe: dict[str, Any] = {}
+    settings: dict[str, dict[str, Any]] = {}
+    tune: dict[str, Any] = {}
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
@@ -38,19 +51,25 @@ def load_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def params() -> dict[str, Any]:
+def params() -> Params:
     """``params.yaml`` of the project, or nothing where there is none."""
     if not PARAMS.exists():
-        return {}
-    content = load_yaml(PARAMS)
-    _known(content, PARAMS_KEYS, str(PARAMS))
-    return content
+        return Params()
+    content = {key: value for key, value in load_yaml(PARAMS).items() if value is not None}
+    _known(content, Params.model_fields, str(PARAMS))
+    try:
+        project = Params.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BenchError(f"{PARAMS}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    _known(project.recipe, Recipe.model_fields, f"{PARAMS}: recipe")
+    _known((name.replace("_", "-") for name in project.settings), names(), f"{PARAMS}: settings")
+    return project
 
 
 def default_encoder(dataset: str) -> str:
     """The encoder of a dataset in ``params.yaml``, or else in its registration."""
-    encoders: dict[str, str] = params().get("encoders") or {}
-    return encoders.get(dataset) or sources.read(dataset).encoder
+    return params().encoders.get(dataset) or sources.read(dataset).encoder
 
 
 def parse_changes(pairs: Iterable[str]) -> dict[str, Any]:
@@ -60,7 +79,10 @@ def parse_changes(pairs: Iterable[str]) -> dict[str, Any]:
         key, sign, value = pair.partition("=")
         if not sign or not key:
             raise BenchError(f"--set {pair}: write it as key=value")
-        changes[key.strip().replace("-", "_")] = YAML(typ="safe").load(value)
+        try:
+            changes[key.strip().replace("-", "_")] = YAML(typ="safe").load(value)
+        except YAMLError:
+            raise BenchError(f"--set {pair}: the value is not YAML") from None
     return changes
 
 
@@ -76,19 +98,21 @@ def resolve(flags: Mapping[str, Any], changes: Mapping[str, Any] | None = None, 
         BenchError: an unknown key, method or setting, or a value out of range; one line.
     """
     project, named = params(), {key: value for key, value in flags.items() if value is not None}
-    recipe = project.get("recipe") or {}
-    _known(recipe, Recipe.model_fields, f"{PARAMS}: recipe")
     content = load_yaml(file) if file else {}
     _known(content, RunConfig.model_fields, str(file))
-    cell: dict[str, Any] = {**recipe, **content, **named}
+    cell: dict[str, Any] = {**project.recipe, **content, **named}
     for key, needed in (("method", "bench methods"), ("dataset", "bench data list")):
         if not cell.get(key):
             raise BenchError(f"no {key}; name one with --{key} ({needed} lists them)")
+        if not isinstance(cell[key], str):
+            raise BenchError(f"{file}: {key}: {cell[key]!r} is no name")
+    if not isinstance(content.get("settings") or {}, dict):
+        raise BenchError(f"{file}: settings: expected keys and values")
     method = _method(cell["method"])
     valid = [*Recipe.model_fields, *(entry.name for entry in fields(method.Settings))]
     _known(changes or {}, valid, "--set")
-    settings = (project.get("settings") or {}).get(cell["method"].replace("-", "_")) or {}
-    settings |= content.get("settings") or {}
+    settings = {name.replace("_", "-"): value for name, value in project.settings.items()}
+    settings = settings.get(cell["method"].replace("_", "-"), {}) | (content.get("settings") or {})
     for key, value in (changes or {}).items():
         (cell if key in Recipe.model_fields else settings)[key] = value
     return _validated({**cell, "method": cell["method"].replace("_", "-"), "settings": _changed(method, settings)})

@@ -20,7 +20,7 @@ PIPE = 1000
 LEGEND = (
     "Mean ± sample standard deviation over the seeds; the best of a column is bold."
     " false neg. %: share of the chosen negatives that are true of their anchor."
-    " step ms: median training step, and in brackets its ratio to the two bare similarity products."
+    " step ms: a training step, and in brackets its ratio to the two bare similarity products."
 )
 NAMES = ("method", "memory", "n")
 ACCURACY = (*RECALLS, "rsum")

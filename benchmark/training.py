@@ -16,7 +16,7 @@ from torch import Tensor
 
 import methods
 from benchmark.config import RunConfig
-from benchmark.errors import RunFailedError
+from benchmark.errors import BenchError, RunFailedError
 from benchmark.evaluation.audit import Audit
 from benchmark.evaluation.metrics import metrics
 from benchmark.evaluation.ranks import Ranks, ranks
@@ -107,9 +107,7 @@ def train(config: RunConfig, store: FeatureStore, truth: Truth | None, watcher: 
     data = SplitTensors(store.split("train"), config.device)
     validation = SplitTensors(store.split("val"), config.device)
     if len(data.captions) < config.batch:
-        raise RunFailedError(
-            f"the training split has {len(data.captions)} captions, fewer than a batch of {config.batch}"
-        )
+        raise BenchError(f"batch: {config.batch} is more than the {len(data.captions)} captions of the training split")
     model = make(data.images.shape[1], data.captions.shape[1], config, config.seed).to(config.device)
     method = methods.get(config.method)(**config.settings).to(config.device)
     warmup = methods.get(config.warmup)().to(config.device)
@@ -156,7 +154,7 @@ class Trainer:
         self.generator = torch.Generator(config.device).manual_seed(seed_for(config.seed, "negatives"))
         self.audit = Audit(truth)
         self.step_ms: list[float] = []
-        """Milliseconds of the steps after the warm-up."""
+        """Mean step of each epoch after the warm-up, in milliseconds."""
 
     def epoch(self, epoch: int, method: Method, in_batch: bool, watcher: Watcher) -> History:
         """Train one epoch; ``in_batch`` keeps the memory from the method, but goes on filling it."""
@@ -166,13 +164,12 @@ class Trainer:
         losses = torch.zeros((), device=self.config.device)
         steps = len(self.data.captions) // self.config.batch
         for number, captions in enumerate(batches(self.config, epoch, len(self.data.captions)), start=1):
-            started = time.perf_counter()
             losses += self.step(method, captions.to(self.config.device), in_batch)
-            if not in_batch:
-                self.step_ms.append((time.perf_counter() - started) * 1e3)
             watcher.step(epoch, number, steps)
+        loss = float(losses) / steps  # waits for the device
+        if not in_batch:
+            self.step_ms.append((time.perf_counter() - start) * 1e3 / steps)
         self.schedule.step()
-        loss = float(losses) / steps
         if not math.isfinite(loss):
             raise RunFailedError(f"the loss of epoch {epoch} is {loss}")
         return {

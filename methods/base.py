@@ -12,6 +12,7 @@ work in anybody's trainer:
 >>> sampler.loss(image, text, ids=torch.arange(8)).backward()
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, asdict, dataclass, field, fields
@@ -100,7 +101,11 @@ def _checked(entry: "Field[Any]", value: Any) -> Any:
     low, high, choices = meta["low"], meta["high"], meta["choices"]
     if choices is not None and value not in choices:
         raise SettingError(f"{entry.name}: {value!r} is none of {', '.join(map(str, choices))}")
-    if value != value or (low is not None and value < low) or (high is not None and value > high):
+    if (
+        (kind is float and not math.isfinite(float(value)))
+        or (low is not None and value < low)
+        or (high is not None and value > high)
+    ):
         bounds = " and ".join(
             f"{word} {end:g}" for word, end in (("at least", low), ("at most", high)) if end is not None
         )

@@ -1,10 +1,11 @@
 """Files and folders that appear complete or not at all."""
 
+import errno
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -27,13 +28,17 @@ def new_folder(target: Path) -> Iterator[Path]:
 def move_into_place(folder: Path, target: Path) -> None:
     """Rename ``folder`` to ``target``; what was there is moved away first and then deleted."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    old = None
-    if target.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-        target.replace(old / "old")
-    folder.replace(target)
-    if old is not None:
-        shutil.rmtree(old, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.old.", dir=target.parent) as old:
+        for attempt in range(5):  # another process may put its own there in between: the last one stays
+            with suppress(FileNotFoundError):
+                target.replace(Path(old) / str(attempt))
+            try:
+                folder.replace(target)
+                return
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+        raise FileExistsError(errno.EEXIST, "other processes keep writing it", str(target))
 
 
 def write_text(target: Path, text: str) -> None:

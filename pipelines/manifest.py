@@ -139,6 +139,6 @@ def read_info(folder: Path) -> dict[str, Any]:
         raise DataError(f"{path} is missing; make it with: bench data prepare {folder.name}") from None
     except ValueError as error:
         raise DataError(f"{path}: {error}") from None
-    if info.get("schema_version") != SCHEMA_VERSION:
-        raise DataError(f"{path}: schema version {info.get('schema_version')}, expected {SCHEMA_VERSION}")
+    if not isinstance(info, dict) or info.get("schema_version") != SCHEMA_VERSION:
+        raise DataError(f"{path}: no file of schema version {SCHEMA_VERSION}")
     return info

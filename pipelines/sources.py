@@ -57,6 +57,8 @@ def names() -> list[str]:
 def read(name: str) -> Source:
     """The registration of a dataset; ``DataError`` with the nearest name, or with how to add a well-known one."""
     path = DATA / f"{name}.yaml"
+    if not DATA.is_dir():
+        raise DataError(f"no folder {DATA}/ here: run bench in the folder of the project, where params.yaml stands")
     if not path.exists():
         if name in KNOWN:
             raise DataError(KNOWN[name].how_to_add(name))

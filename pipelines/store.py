@@ -23,6 +23,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipelines.errors import DataError
+from pipelines.files import file_digest
 
 SCHEMA_VERSION = 1
 Features = NDArray[np.float32]
@@ -56,10 +57,14 @@ class FeatureStore:
         if self.info["manifest"] != manifest_hash:
             raise DataError(
                 f"{folder} was made from another manifest ({self.info['manifest'][:8]}, not {manifest_hash[:8]});"
-                f" run: bench features --dataset {self.info['dataset']} --encoder {self.info['encoder']}"
+                f" run: {self._command}"
             )
-        self._image_index = pd.read_parquet(folder / "images.parquet")
-        self._caption_index = pd.read_parquet(folder / "captions.parquet")
+        self._image_index = self._index("images.parquet")
+        self._caption_index = self._index("captions.parquet")
+
+    @property
+    def _command(self) -> str:
+        return f"bench features --dataset {self.info['dataset']} --encoder {self.info['encoder']}"
 
     @property
     def hash(self) -> str:
@@ -67,7 +72,7 @@ class FeatureStore:
         return str(self.info["hash"])
 
     def split(self, split: str) -> Split:
-        """Open one split; ``DataError`` on a wrong number of rows or values that are not finite."""
+        """Open one split; ``DataError`` on changed files, a wrong number of rows or values that are not finite."""
         images = self._image_index[self._image_index["split"] == split]
         captions = self._caption_index[self._caption_index["split"] == split]
         row_of = pd.Series(np.arange(len(images)), index=images["image_id"])
@@ -81,9 +86,17 @@ class FeatureStore:
             caption_ids=captions["caption_id"].tolist(),
         )
 
+    def _index(self, name: str) -> pd.DataFrame:
+        try:
+            return pd.read_parquet(self.folder / name)
+        except (OSError, ValueError) as error:
+            raise DataError(f"{self.folder / name}: {error}") from None
+
     def _array(self, name: str, rows: int) -> Features:
         path = self.folder / name
         array = load_array(path)
+        if file_digest(path) != self.info["files"].get(name):
+            raise DataError(f"{path} changed after it was made; make it again with: {self._command} --force")
         if len(array) != rows:
             raise DataError(f"{path}: {len(array)} rows, expected {rows}")
         check_finite(path, array)
@@ -119,6 +132,6 @@ def read_info(folder: Path) -> dict[str, Any]:
         ) from None
     except ValueError as error:
         raise DataError(f"{path}: {error}") from None
-    if info.get("schema_version") != SCHEMA_VERSION:
-        raise DataError(f"{path}: schema version {info.get('schema_version')}, expected {SCHEMA_VERSION}")
+    if not isinstance(info, dict) or info.get("schema_version") != SCHEMA_VERSION:
+        raise DataError(f"{path}: no file of schema version {SCHEMA_VERSION}")
     return info

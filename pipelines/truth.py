@@ -11,11 +11,13 @@ rows in the order of the manifest's ``images`` and ``captions`` tables.
 
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.manifest import Manifest
+from pipelines.errors import DataError
+from pipelines.manifest import Manifest, read_info
 
 Rows = NDArray[np.int64]
 
@@ -59,11 +61,16 @@ class Truth:
         """The truth beside a manifest, or None where it is not known for every pair."""
         path = folder / "truth.npz"
         if not path.exists():
+            if read_info(folder).get("truth"):
+                raise DataError(f"{path} is missing; make it again with: bench data prepare {folder.name}")
             return None
-        with np.load(path, allow_pickle=False) as file:
-            arrays: dict[str, Any] = dict(file)
-        bits = np.unpackbits(arrays["image_facts"], axis=1, count=int(arrays["facts"]))
-        return cls(bits.astype(bool), arrays["caption_facts"])
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays: dict[str, Any] = dict(file)
+            bits = np.unpackbits(arrays["image_facts"], axis=1, count=int(arrays["facts"]))
+            return cls(bits.astype(bool), arrays["caption_facts"])
+        except (OSError, ValueError, KeyError, BadZipFile) as error:
+            raise DataError(f"{path}: {error}; make it again with: bench data prepare {folder.name}") from None
 
 
 def calibration(manifest: Manifest, truth: Truth, split: str = "test") -> dict[str, float]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pipelines import sources
+from pipelines.files import file_digest
 from pipelines.manifest import Manifest, table
 from pipelines.store import FeatureStore
 from pipelines.truth import Truth
@@ -54,6 +55,14 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Manifest, Fea
         .assign(split=manifest.captions["image_id"].map(split_of_image))
         .to_parquet(store / "captions.parquet", index=False)
     )
-    info = {"schema_version": 1, "dataset": "tiny", "encoder": "made+up", "manifest": manifest.hash, "hash": "00ff"}
+    files = {path.name: file_digest(path) for path in store.glob("*.npy")}
+    info = {
+        "files": files,
+        "schema_version": 1,
+        "dataset": "tiny",
+        "encoder": "made+up",
+        "manifest": manifest.hash,
+        "hash": "00ff",
+    }
     (store / "features.json").write_text(json.dumps(info))
     return manifest, FeatureStore(store, manifest.hash)

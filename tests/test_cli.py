@@ -133,6 +133,13 @@ WRONG = {
     "wrong type": (["--method", "fne", "--set", "prior=many"], "prior: 'many' is no float"),
     "out of range": (["--method", "hardest", "--epochs", "0"], "epochs: Input should be greater than or equal to 1"),
     "warm-up only": (["--method", "hardest", "--epochs", "1"], "epochs: 1 leave nothing after 1 of warm-up"),
+    "batch too large": (
+        ["--method", "hardest", "--batch", "512", "--memory", "0"],
+        "batch: 512 is more than the 300 captions of the training split",
+    ),
+    "value is no YAML": (["--method", "hardest", "--set", "epochs=["], "--set epochs=[: the value is not YAML"),
+    "infinite": (["--method", "fne", "--set", "tau_false=.inf"], "tau_false: inf must be at least 0"),
+    "seed": (["--method", "fne", "--seed", "99999999999"], "seed: Input should be less than 2147483648"),
     "no pair": (["--method", "hardest", "--set", "epochs"], "--set epochs: write it as key=value"),
     "memory below batch": (["--method", "fne", "--memory", "8"], "memory: 8 is smaller than the batch of 128"),
     "warm-up": (["--method", "fne", "--set", "warmup=men"], "unknown method 'men'; did you mean 'mean'?"),
@@ -161,6 +168,93 @@ def test_unknown_keys_in_files_name_the_file(small: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("recipe: 5", "params.yaml: recipe: Input should be a valid dictionary"),
+        ("settings: [1]", "params.yaml: settings: Input should be a valid dictionary"),
+        ("settings: {hardst: {}}", "params.yaml: settings: unknown key 'hardst'; did you mean 'hardest'?"),
+        ("settings: {hardest: 3}", "params.yaml: settings.hardest: Input should be a valid dictionary"),
+        ("encoders: [a]", "params.yaml: encoders: Input should be a valid dictionary"),
+        ("recipe: {epochs: five}", "epochs: Input should be a valid integer"),
+    ],
+)
+def test_wrong_types_in_the_project_file(small: Path, content: str, message: str) -> None:
+    Path("params.yaml").write_text(content)
+    code, _, err = bench("run", "--dataset", "small", "--method", "hardest")
+    assert code == 2
+    assert message in one_line_error(err)
+
+
+@pytest.mark.parametrize("content", ["method: 5", "settings: [1]\nmethod: fne", "dataset: [a]\nmethod: fne"])
+def test_wrong_types_in_a_config_file(small: Path, content: str) -> None:
+    Path("cell.yaml").write_text(content)
+    flags = [] if "dataset" in content else ["--dataset", "small"]
+    code, _, err = bench("run", *flags, "--config", "cell.yaml")
+    assert code == 2
+    assert "cell.yaml: " in one_line_error(err)
+
+
+def test_changed_code_is_run_again(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["run", "--method", "random", "--dataset", "small", *SMALL, "--out", "here"]
+    assert bench(*words)[0] == 0
+    first = records.read(Path("here"))
+    monkeypatch.setattr("benchmark.cell.code_hash", lambda config: "other")
+    code, _, err = bench(*words)
+    assert code == 0
+    assert "already recorded" not in err
+    assert (first.code_hash, records.read(Path("here")).code_hash) == (first.code_hash, "other")
+    assert first.code_hash
+
+
+DAMAGE = {
+    "features/small/hog+ngrams/val_images.npy": "changed after it was made",
+    "features/small/hog+ngrams/captions.parquet": "captions.parquet",
+    "features/small/hog+ngrams/features.json": "",
+    "data/small/dataset.json": "",
+    "data/small/truth.npz": "truth.npz",
+    "data/small/captions.parquet": "captions.parquet",
+}
+
+
+@pytest.mark.parametrize("file", DAMAGE)
+def test_damaged_files_are_mended_or_told_in_one_line(small: Path, file: str) -> None:
+    words = ["run", "--method", "random", "--dataset", "small", *SMALL]
+    assert bench(*words)[0] == 0
+    path = Path(file)
+    content = bytearray(path.read_bytes())
+    content[-40:] = bytes(40)
+    path.write_bytes(bytes(content) if path.suffix != ".json" else b"[]")
+    code, _, err = bench(*words, "--force")
+    if path.suffix == ".json":  # made again
+        assert code == 0, err
+    else:
+        assert code == 3
+        assert DAMAGE[file] in one_line_error(err)
+
+
+def test_lost_truth_is_told(small: Path) -> None:
+    words = ["run", "--method", "random", "--dataset", "small", *SMALL]
+    assert bench(*words)[0] == 0
+    Path("data/small/truth.npz").unlink()
+    code, _, err = bench(*words, "--force")
+    assert code == 3
+    assert "truth.npz is missing; make it again with: bench data prepare small" in one_line_error(err)
+
+
+def test_outside_of_a_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, err = bench("run", "--method", "random", "--dataset", "scenes")
+    assert code == 3
+    assert "run bench in the folder of the project" in one_line_error(err)
+
+
+def test_an_empty_sweep_is_2(small: Path) -> None:
+    code, _, err = bench("sweep", "--methods", "", "--datasets", "small")
+    assert code == 2
+    assert "nothing to run" in one_line_error(err)
+
+
 def test_missing_data_is_one_line_and_3(small: Path) -> None:
     code, _, err = bench("run", "--method", "fne", "--dataset", "smal")
     assert code == 3
@@ -172,9 +266,10 @@ def test_missing_data_is_one_line_and_3(small: Path) -> None:
 
 
 def test_a_failed_training_is_1_and_recorded_as_failed(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code, _, err = bench("run", "--method", "hardest", "--dataset", "small", "--batch", "512", "--memory", "0")
+    words = ["run", "--method", "hardest", "--dataset", "small", *SMALL, "--set", "learning_rate=1e38"]
+    code, _, err = bench(*words)
     assert code == 1
-    assert "the training split has 300 captions, fewer than a batch of 512" in one_line_error(err)
+    assert "the loss of epoch 0 is nan" in one_line_error(err)
     (path,) = small.glob("runs/**/run.json")
     record = records.read(path.parent)
     assert record.status == "failed"
@@ -221,11 +316,11 @@ def test_a_sweep_runs_all_cells_and_ends_with_4_when_some_failed(small: Path) ->
     code, out, _ = bench("leaderboard", "--dataset", "small", "--format", "csv")
     assert code == 0
     assert len(out.splitlines()) == 5
-    failing = ["--set", "batch=512", "--memory", "0"]
+    failing = [*plain[:-2], "--set", "learning_rate=1e38", "--memory", "0"]
     ran = subprocess.run([*BENCH, *words[:-2], *failing, "--seeds", "1"], capture_output=True, text=True, check=False)
     assert ran.returncode == 4
     assert "error: 2 of 2 cells failed; their logs are in .bench/logs" in ran.stderr
-    assert "fewer than a batch of 512" in ran.stderr
+    assert "the loss of epoch 0 is nan" in ran.stderr
 
 
 def test_an_interrupt_is_130_and_leaves_no_record(small: Path) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 import methods
 from benchmark import training
 from benchmark.config import Recipe, RunConfig
-from benchmark.errors import RunFailedError
+from benchmark.errors import BenchError, RunFailedError
 from benchmark.evaluation.audit import Audit
 from benchmark.memory import MomentumMemory
 from benchmark.models.heads import make
@@ -156,7 +156,7 @@ def test_a_collapse_is_told(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_too_few_captions_for_a_batch(tiny: Tiny) -> None:
-    with pytest.raises(RunFailedError, match="120 captions, fewer than a batch of 128"):
+    with pytest.raises(BenchError, match="batch: 128 is more than the 120 captions"):
         train(config(batch=128, memory=128), tiny[1], None)
 
 

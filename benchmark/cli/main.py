@@ -23,17 +23,23 @@ class Bench(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except (BenchError, DataError, RegistryError, KeyboardInterrupt) as error:
+        except (BenchError, DataError, RegistryError, OSError, KeyboardInterrupt) as error:
             if os.environ.get("BENCH_DEBUG"):
                 raise
             if isinstance(error, KeyboardInterrupt):
                 log().print("interrupted", style="bold red", markup=False)
                 raise typer.Exit(130) from None
-            log().print(f"error: {error}", style="bold red", markup=False)
+            log().print(f"error: {one_line(error)}", style="bold red", markup=False)
             raise typer.Exit(exit_code(error)) from None
 
 
-def exit_code(error: BenchError | DataError | RegistryError) -> int:
+def one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split())
+
+
+def exit_code(error: Exception) -> int:
     if isinstance(error, BenchError):
         return error.exit_code
     return 3 if isinstance(error, DataError) and not isinstance(error, RequestError) else 2

@@ -24,6 +24,8 @@ def speed(
     """Time loss steps, or the ranks of a gallery, against the bare products of the same run."""
     if sum([method is not None, everything, evaluation]) != 1:
         raise typer.BadParameter("give one of --method NAME, --all and --evaluation")
+    if evaluation and device != "cpu":
+        raise typer.BadParameter("--evaluation is timed on the CPU only", param_hint="--device")
     from benchmark import devices
 
     devices.check(device)

@@ -21,10 +21,12 @@ def sweep(
     """Run every combination of methods, datasets, memories and seeds. What is recorded is not run again."""
     from benchmark import sweep as sweeps
     from benchmark.cli.features import ensure_with_progress
-    from benchmark.errors import SweepFailedError
+    from benchmark.errors import BenchError, SweepFailedError
     from benchmark.progress import show_sweep
 
     plan = sweeps.cells(names(methods), names(datasets), range(seeds), sizes(memory), changes or [], force)
+    if not plan:
+        raise BenchError("nothing to run: name at least one method and one dataset")
     configs = [cell.config for cell in plan]  # a wrong word is told before the first cell runs
     if dry_run:
         for cell in plan:

@@ -85,7 +85,13 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
                 asserted.append(said.facts)
     pictures.flush()
     truth_of([one for of_split in world.values() for one in of_split], asserted).write(folder)
-    info = {"format": "scenes", "licence": "CC0-1.0", "source": "generated", "settings": chosen.model_dump()}
+    info = {
+        "format": "scenes",
+        "licence": "CC0-1.0",
+        "source": "generated",
+        "settings": chosen.model_dump(),
+        "truth": True,  # truth.npz belongs to it
+    }
     return Manifest(name, table("images", image_rows), table("captions", caption_rows), info=info)
 
 
