@@ -28,7 +28,6 @@ from benchmark.speed import interleaved
 from benchmark.training import SplitTensors, Trained, Watcher, evaluate, train
 from methods.base import Method
 from pipelines.atomic import new_folder
-from pipelines.errors import DataError
 from pipelines.manifest import Manifest
 from pipelines.sources import manifest_folder
 from pipelines.store import FeatureStore
@@ -77,14 +76,10 @@ def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore
     }
     try:
         trained = train(config, store, truth, watcher)
-    except (BenchError, DataError) as error:
-        if isinstance(error, RunFailedError):
-            record_failure(folder, str(error), facts)
+    except RunFailedError as error:
+        with new_folder(folder) as scratch:
+            write_json(scratch, RunRecord(status="failed", error=str(error), **facts))
         raise
-    except Exception as error:  # a method's own fault, or torch's
-        reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-        record_failure(folder, reason, facts)
-        raise RunFailedError(f"the training failed: {reason} (BENCH_DEBUG=1 shows where)") from error
     with new_folder(folder) as scratch:
         metrics = test(trained, store, config.device, scratch)
         record = RunRecord(
@@ -101,12 +96,6 @@ def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore
         weights = {name: value.cpu().contiguous() for name, value in trained.model.state_dict().items()}
         save_file(weights, scratch / "model.safetensors")
     return record
-
-
-def record_failure(folder: Path, error: str, facts: dict[str, Any]) -> None:
-    """A record that says why there are no numbers."""
-    with new_folder(folder) as scratch:
-        write_json(scratch, RunRecord(status="failed", error=error, **facts))
 
 
 def test(trained: Trained, store: FeatureStore, device: str, folder: Path) -> dict[str, float]:

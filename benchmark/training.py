@@ -116,7 +116,7 @@ def train(config: RunConfig, store: FeatureStore, truth: Truth | None, watcher: 
     history: list[History] = []
     for epoch in range(config.epochs):
         warm = epoch < config.warmup_epochs
-        row = trainer.epoch(epoch, warmup if warm else method, in_batch=warm, watcher=watcher)
+        row = trained_epoch(trainer, epoch, warmup if warm else method, warm, watcher)
         found, _ = evaluate(model, validation)
         row |= {f"val_{name}": value for name, value in found.items()}
         history.append(row)
@@ -135,6 +135,17 @@ def train(config: RunConfig, store: FeatureStore, truth: Truth | None, watcher: 
         step_ms=statistics.median(trainer.step_ms),
         false_negative_rate=trainer.audit.overall(),
     )
+
+
+def trained_epoch(trainer: "Trainer", epoch: int, method: Method, in_batch: bool, watcher: Watcher) -> History:
+    """``Trainer.epoch``; whatever a method, or torch, does wrong there fails the run in one line."""
+    try:
+        return trainer.epoch(epoch, method, in_batch, watcher)
+    except RunFailedError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        raise RunFailedError(f"epoch {epoch} failed: {reason} (BENCH_DEBUG=1 shows where)") from error
 
 
 class Trainer:

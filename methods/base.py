@@ -102,7 +102,7 @@ def _checked(entry: "Field[Any]", value: Any) -> Any:
     if choices is not None and value not in choices:
         raise SettingError(f"{entry.name}: {value!r} is none of {', '.join(map(str, choices))}")
     if (
-        (kind is float and not math.isfinite(float(value)))
+        (isinstance(value, float) and not math.isfinite(value))
         or (low is not None and value < low)
         or (high is not None and value > high)
     ):

@@ -65,7 +65,7 @@ class Truth:
                 raise DataError(f"{path} is missing; make it again with: bench data prepare {folder.name}")
             return None
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 arrays: dict[str, Any] = dict(file)
             bits = np.unpackbits(arrays["image_facts"], axis=1, count=int(arrays["facts"]))
             return cls(bits.astype(bool), arrays["caption_facts"])
