@@ -207,6 +207,24 @@ def test_changed_code_is_run_again(small: Path, monkeypatch: pytest.MonkeyPatch)
     assert first.code_hash
 
 
+def test_digest_of_the_code_is_the_same_in_every_process(small: Path) -> None:
+    script = (
+        "from benchmark.cell import code_hash; from benchmark.resolve import resolve\n"
+        "print(code_hash(resolve({'method': 'fne', 'dataset': 'small'})))"
+    )
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("0", "1", "2", "3")
+    ]
+    assert len(set(runs)) == 1
+
+
 DAMAGE = {
     "features/small/hog+ngrams/val_images.npy": "changed after it was made",
     "features/small/hog+ngrams/captions.parquet": "captions.parquet",
