@@ -14,7 +14,7 @@ work in anybody's trainer:
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import Field, asdict, dataclass, field, fields
 from difflib import get_close_matches
 from functools import cached_property
@@ -22,6 +22,9 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+CHUNK = 2**20
+"""Similarities that a sampler sees at a time on a CPU, so that its temporaries stay in the cache."""
 
 Direction = Literal["i2t", "t2i"]
 """``i2t``: the anchor is an image, the candidates are texts; ``t2i`` the reverse."""
@@ -124,6 +127,101 @@ class Memory(NamedTuple):
     """``[M]`` image ids."""
 
 
+class Guide(NamedTuple):
+    """What a frozen model makes of the pairs: L2-normalised features in spaces of their own, no gradient.
+
+    Rows are those of the candidates: the memory's, or else the batch's.
+    """
+
+    image: Tensor
+    """``[N, G]``"""
+    text: Tensor
+    """``[N, H]``"""
+    support: Tensor
+    """``[B, K, H]``: the captions of each anchor's image, its own first; where there are fewer, some repeat."""
+
+
+class Words(NamedTuple):
+    """The captions as text, and the way from a text into the joint space."""
+
+    captions: Sequence[Sequence[str]]
+    """Of each anchor's image, its own first."""
+    encode: Callable[[list[str]], Tensor]
+    """Texts to ``[n, D]``, L2-normalised, with gradient into the text encoder."""
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What some methods see besides the joint space. A method names its part of it in ``needs``."""
+
+    captions: Tensor | None = None
+    """``[B]``: a number for each caption of the batch, the same whenever it comes."""
+    guide: Guide | None = None
+    words: Words | None = None
+
+
+@dataclass(frozen=True)
+class View:
+    """One direction of a batch. The first B candidates are the anchors' own partners."""
+
+    direction: Direction
+    anchors: Tensor
+    """``[B, D]``"""
+    candidates: Tensor
+    """``[N, D]``"""
+    anchor_ids: Tensor
+    """``[B]`` image ids."""
+    candidate_ids: Tensor
+    """``[N]`` image ids."""
+    momentum: Tensor
+    """``[B, D]``: the anchors as the encoder of the candidates sees them, no gradient."""
+    generator: torch.Generator | None = None
+    extras: Extras = Extras()
+
+    @property
+    def partners(self) -> Tensor:
+        """``[B, D]``"""
+        return self.candidates[: len(self.anchors)]
+
+    @property
+    def positive_similarity(self) -> Tensor:
+        """``[B]`` of each anchor and its own partner."""
+        return _single((self.anchors * self.partners).sum(dim=1))
+
+    @cached_property
+    def similarity(self) -> Tensor:
+        """``[B, N]`` with gradient, at least in single precision."""
+        return _single(self.anchors @ self.candidates.T)
+
+    @cached_property
+    def positive(self) -> Tensor:
+        """``[B, N]``: whether anchor and candidate have the same image id."""
+        return self.anchor_ids[:, None] == self.candidate_ids[None, :]
+
+    @property
+    def guide(self) -> Guide:
+        """The guide, for methods that need it."""
+        assert self.extras.guide is not None  # ``needs`` was checked
+        return self.extras.guide
+
+    @property
+    def likeness(self) -> Tensor:
+        """``[B, N]``: how alike the guide finds each candidate and the anchor's own partner (one modality)."""
+        features = self.guide.text if self.direction == "i2t" else self.guide.image
+        return features[: len(self.anchors)] @ features.T
+
+    def rows(self) -> Iterator[slice]:
+        """Parts of the anchors whose similarities stay in a processor's cache; all of them elsewhere."""
+        anchors = len(self.anchors)
+        step = max(1, CHUNK // len(self.candidates)) if self.anchors.device.type == "cpu" else anchors
+        return (slice(start, min(start + step, anchors)) for start in range(0, anchors, step))
+
+
+def _single(values: Tensor) -> Tensor:
+    """Half precision to single: sums over many candidates overflow in half."""
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+
 @dataclass(frozen=True)
 class Candidates:
     """What a sampler sees of one direction. No gradient flows through it."""
@@ -147,31 +245,40 @@ class Candidates:
     ) -> "Candidates":
         """Mask the positives by their ids: ``anchor_ids [B]``, ``candidate_ids [N]``.
 
-        ``similarity`` is changed in place, as a second ``[B, N]`` matrix would cost more than most choices.
+        ``similarity`` is changed in place, as a second ``[B, N]`` matrix would cost more than most choices; half
+        precision becomes single.
         """
-        similarity.masked_fill_(anchor_ids[:, None] == candidate_ids[None, :], -torch.inf)
-        return cls(similarity, positive_similarity, generator, direction)
+        similarity = _single(similarity)
+        positive = anchor_ids[:, None] == candidate_ids[None, :]
+        torch.where(positive, similarity.new_full((), -torch.inf), similarity, out=similarity)  # several times faster than masked_fill_
+        return cls(similarity, _single(positive_similarity), generator, direction)
 
     @cached_property
     def hardest(self) -> Tensor:
         """``[B]``: index of the most similar negative; any index where there is no negative."""
         return self.similarity.argmax(dim=1)
 
+    @cached_property
+    def easiest(self) -> Tensor:
+        """``[B]``: index of the least similar negative; any index where there is no negative."""
+        return torch.where(self.similarity > -torch.inf, self.similarity, torch.inf).argmin(dim=1)
+
 
 class Method(nn.Module, ABC):
     """A way to train on a batch of pairs. State (statistics, learnt temperatures) lives in buffers and parameters."""
 
     Settings: ClassVar[type[Settings]] = Settings
+    needs: ClassVar[tuple[Literal["captions", "guide", "words"], ...]] = ()
+    """Which fields of ``Extras`` the method cannot do without."""
     settings: Any
 
     def __init__(self, **changes: Any) -> None:
         super().__init__()
         self.settings = self.Settings.of(changes)
         self.chosen: dict[Direction, Tensor] = {}
-        """After ``loss``: per direction the index ``[B]`` of the candidate each anchor was pushed from, -1 for
-        none. Empty for methods that push from all candidates at once."""
+        """After ``loss``: per direction the index ``[B]`` (or ``[B, k]``) of the candidate each anchor was pushed
+        from, -1 for none. Empty for methods that push from all candidates at once."""
 
-    @abstractmethod
     def loss(
         self,
         image: Tensor,
@@ -179,11 +286,42 @@ class Method(nn.Module, ABC):
         ids: Tensor,
         memory: Memory | None = None,
         generator: torch.Generator | None = None,
+        extras: Extras | None = None,
     ) -> Tensor:
-        """Scalar loss of a batch: ``image [B, D]``, ``text [B, D]``, L2-normalised, ``ids [B]`` image ids.
+        """Scalar loss of a batch: both directions added.
 
-        Candidates are the batch itself or, where given, the memory. Random draws come from ``generator``.
+        Args:
+            image: ``[B, D]``, L2-normalised; any floating type.
+            text: ``[B, D]``, the partners, likewise.
+            ids: ``[B]`` image ids; equal ids are positives of each other and never pushed apart.
+            memory: the candidates; the batch itself where not given. An anchor without a negative pays nothing
+                in a triplet loss.
+            generator: of all random draws, on the device of ``image``.
+            extras: what the method ``needs``.
+
+        Raises:
+            ValueError: names the argument that does not fit. What is not finite is found on the CPU only: looking
+                for it elsewhere would make every step wait for the device; there the loss is not finite.
         """
+        check(image, text, ids, memory, generator)
+        extras = extras or Extras()
+        for need in self.needs:
+            if getattr(extras, need) is None:
+                raise ValueError(f"extras: {type(self).__name__} needs extras.{need}")
+        self.begin(image, text, ids)
+        total = image.new_zeros(())
+        for view in views(image, text, ids, memory, generator, extras):
+            total = total + self.view_loss(view)
+        if total.device.type == "cpu" and not total.isfinite():
+            check_finite(image, text, memory)
+        return total
+
+    @abstractmethod
+    def view_loss(self, view: View) -> Tensor:
+        """Scalar loss of one direction."""
+
+    def begin(self, image: Tensor, text: Tensor, ids: Tensor) -> None:
+        """Called first in each step with the batch, ``[B, D]``, ``[B, D]``, ``[B]``."""
 
     def start_epoch(self) -> None:
         """Called before each epoch; for methods whose statistics start anew."""
@@ -207,7 +345,10 @@ class Sampler(Method):
 
     @abstractmethod
     def choose(self, candidates: Candidates) -> Tensor:
-        """Index ``[B]`` of one negative per anchor; any index for an anchor that has none."""
+        """Index ``[B]`` of one negative per anchor; any index for an anchor that has none.
+
+        Called on parts of a batch, without gradient: an anchor's choice must not depend on the other anchors.
+        """
 
     def observe(self, similarity: Tensor, ids: Tensor) -> None:
         """See the in-batch similarities ``[B, B]`` (image x text, no gradient) before choosing."""
@@ -216,38 +357,42 @@ class Sampler(Method):
         """What an anchor pays, ``[B]``, from its similarities to its positive and its chosen negative, ``[B]`` each."""
         return torch.relu(self.settings.margin + negative - positive)
 
-    def loss(
-        self,
-        image: Tensor,
-        text: Tensor,
-        ids: Tensor,
-        memory: Memory | None = None,
-        generator: torch.Generator | None = None,
-    ) -> Tensor:
-        """Mean over anchors of ``[margin + s(anchor, negative) - s(anchor, positive)]_+``, both directions added.
+    @torch.no_grad()
+    def begin(self, image: Tensor, text: Tensor, ids: Tensor) -> None:
+        self.observe(_single(image @ text.T), ids)
+
+    def view_loss(self, view: View) -> Tensor:
+        """Mean over anchors of ``[margin + s(anchor, negative) - s(anchor, positive)]_+``.
 
         The gradient touches the chosen rows only, so backward does not depend on the number of candidates.
         """
-        with torch.no_grad():
-            self.observe(image @ text.T, ids)
-        total = image.new_zeros(())
-        for direction, anchors, candidates, candidate_ids in views(image, text, ids, memory):
-            positives = candidates[: len(anchors)]
-            with torch.no_grad():
-                seen = Candidates.of(
-                    anchors @ candidates.T, (anchors * positives).sum(dim=1), ids, candidate_ids, generator, direction
-                )
-                index = self.choose(seen)
-                negative = seen.similarity.gather(1, index[:, None])[:, 0] > -torch.inf
-            self.chosen[direction] = torch.where(negative, index, -1)
-            chosen = candidates.index_select(0, index)
-            cost = self.pair_loss((anchors * positives).sum(dim=1), (anchors * chosen).sum(dim=1))
-            total = total + (cost * negative).mean()
-        return total
+        index = self.pick(view)
+        chosen = view.candidates.index_select(0, index.clamp_min(0))
+        cost = self.pair_loss(view.positive_similarity, _single((view.anchors * chosen).sum(dim=1)))
+        return torch.where(index >= 0, cost, 0).mean()
+
+    @torch.no_grad()
+    def pick(self, view: View) -> Tensor:
+        """``choose`` for all anchors, -1 where the choice is no negative; remembered in ``chosen``."""
+        similarity, own = view.anchors @ view.candidates.T, view.positive_similarity
+        picked = []
+        for rows in view.rows():
+            ids = view.anchor_ids[rows]
+            seen = Candidates.of(
+                similarity[rows], own[rows], ids, view.candidate_ids, view.generator, view.direction
+            )
+            index = self.choose(seen)
+            own_image = view.candidate_ids[index] == ids.view(-1, *[1] * (index.dim() - 1))
+            picked.append(torch.where(own_image, -1, index))
+        self.chosen[view.direction] = torch.cat(picked)
+        return self.chosen[view.direction]
 
 
 class Listwise(Method):
     """A loss over all candidates at once. It writes what one direction costs."""
+
+    def view_loss(self, view: View) -> Tensor:
+        return self.direction_loss(view.similarity, view.positive)
 
     @abstractmethod
     def direction_loss(self, similarity: Tensor, positive: Tensor) -> Tensor:
@@ -256,50 +401,89 @@ class Listwise(Method):
         Column i of row i, for i < B, is the anchor's own partner.
         """
 
-    def loss(
-        self,
-        image: Tensor,
-        text: Tensor,
-        ids: Tensor,
-        memory: Memory | None = None,
-        generator: torch.Generator | None = None,
-    ) -> Tensor:
-        """Both directions added."""
-        total = image.new_zeros(())
-        for _, anchors, candidates, candidate_ids in views(image, text, ids, memory):
-            total = total + self.direction_loss(anchors @ candidates.T, ids[:, None] == candidate_ids[None, :])
-        return total
-
 
 def views(
-    image: Tensor, text: Tensor, ids: Tensor, memory: Memory | None
-) -> Iterator[tuple[Direction, Tensor, Tensor, Tensor]]:
-    """Both directions: ``direction, anchors [B, D], candidates [N, D], candidate_ids [N]``.
+    image: Tensor,
+    text: Tensor,
+    ids: Tensor,
+    memory: Memory | None = None,
+    generator: torch.Generator | None = None,
+    extras: Extras | None = None,
+) -> Iterator[View]:
+    """Both directions of a batch. A memory in another precision is converted to that of the batch."""
+    extras = extras or Extras()
+    if memory is None:
+        memory = Memory(image, text, ids)
+    memory = Memory(memory.image.to(image.dtype), memory.text.to(text.dtype), memory.ids)
+    batch = slice(0, len(ids))
+    yield View("i2t", image, memory.text, ids, memory.ids, memory.image[batch].detach(), generator, extras)
+    yield View("t2i", text, memory.image, ids, memory.ids, memory.text[batch].detach(), generator, extras)
 
-    The first B candidates are the anchors' own partners.
-    """
+
+def check(
+    image: Tensor, text: Tensor, ids: Tensor, memory: Memory | None, generator: torch.Generator | None
+) -> None:
+    """``ValueError`` naming the argument of ``Method.loss`` whose shape, type or device does not fit."""
+    if image.dim() != 2 or not image.is_floating_point():
+        raise ValueError(f"image: expected [B, D] floating-point numbers, got {list(image.shape)} {image.dtype}")
+    if len(image) == 0:
+        raise ValueError("image: the batch is empty")
     if not len(image) == len(text) == len(ids):
         raise ValueError(f"image, text and ids differ in length: {len(image)}, {len(text)}, {len(ids)}")
-    pool = memory if memory is not None else Memory(image, text, ids)
-    yield "i2t", image, pool.text, pool.ids
-    yield "t2i", text, pool.image, pool.ids
+    if text.shape != image.shape or text.dtype != image.dtype:
+        raise ValueError(f"text: {list(text.shape)} {text.dtype} is not the {list(image.shape)} {image.dtype} of image")
+    if ids.dim() != 1 or ids.is_floating_point():
+        raise ValueError(f"ids: expected [B] whole numbers, got {list(ids.shape)} {ids.dtype}")
+    if memory is not None:
+        if not len(memory.image) == len(memory.text) == len(memory.ids):
+            rows = f"{len(memory.image)}, {len(memory.text)}, {len(memory.ids)}"
+            raise ValueError(f"memory: image, text and ids differ in length: {rows}")
+        if len(memory.ids) < len(image) or memory.image.shape[1:] != image.shape[1:]:
+            raise ValueError(
+                f"memory: {list(memory.image.shape)} does not begin with the {list(image.shape)} of the batch"
+            )
+        if memory.image.shape != memory.text.shape:
+            raise ValueError(f"memory: image {list(memory.image.shape)} and text {list(memory.text.shape)} differ")
+    places = {"text": text.device, "ids": ids.device} | ({"generator": generator.device} if generator else {})
+    for name, device in places.items():
+        if device.type != image.device.type:
+            raise ValueError(f"{name}: on {device}, but image is on {image.device}")
+
+
+def check_finite(image: Tensor, text: Tensor, memory: Memory | None) -> None:
+    """``ValueError`` naming the argument and the first row of it that holds NaN or infinity."""
+    named = {"image": image, "text": text}
+    if memory is not None:
+        named |= {"memory.image": memory.image, "memory.text": memory.text}
+    for name, features in named.items():
+        finite = features.isfinite().all(dim=1)
+        if not finite.all():
+            raise ValueError(f"{name}: row {int(finite.int().argmin())} holds NaN or infinity")
 
 
 def draw(weights: Tensor, generator: torch.Generator | None) -> Tensor:
-    """One index per row of ``weights [B, N]``, with probability proportional to the weight: ``[B]``.
+    """One index per row of ``weights [B, N]``, with probability proportional to the weight: ``[B]``."""
+    return draws(weights, generator, 1)[:, 0]
 
-    First a block of columns by its sum, then a column of that block: ``B (N / 256 + 256)`` random numbers
-    instead of ``B N``, which cost more than the similarities themselves. Either draw is an exponential race
-    (the largest ``w / e`` with ``e ~ Exp(1)``), which needs no normalisation. A row of zeros gives any index.
+
+def draws(weights: Tensor, generator: torch.Generator | None, count: int) -> Tensor:
+    """``[B, count]`` independent draws per row of ``weights [B, N]``; an index may come twice.
+
+    First a block of columns by its sum, then a column of that block: some ``B count (N / 256 + 256)`` random
+    numbers instead of ``B N``, which cost more than the similarities themselves. Either draw is an exponential
+    race (the largest ``w / e`` with ``e ~ Exp(1)``), which needs no normalisation. A row of zeros gives any index.
     """
     rows, columns = weights.shape
-    width = min(256, columns)
-    blocks = nn.functional.pad(weights, (0, -columns % width)).view(rows, -1, width)
-    block = _race(blocks.sum(dim=2), generator)
-    within = _race(blocks[torch.arange(rows, device=weights.device), block], generator)
+    width = math.gcd(columns, 256)
+    if width < 64:  # else blocks need no copy
+        width = min(256, columns)
+        weights = nn.functional.pad(weights, (0, -columns % width))
+    blocks = weights.view(rows, -1, width)
+    block = _race(blocks.sum(dim=2)[:, None, :].expand(-1, count, -1), generator)
+    within = _race(blocks[torch.arange(rows, device=weights.device)[:, None], block], generator)
     return (block * width + within).clamp_max(columns - 1)
 
 
 def _race(weights: Tensor, generator: torch.Generator | None) -> Tensor:
-    clock = torch.empty_like(weights).exponential_(generator=generator)
-    return (weights / clock.clamp_min(torch.finfo(weights.dtype).tiny)).argmax(dim=1)
+    clock = torch.empty(weights.shape, dtype=weights.dtype, device=weights.device).exponential_(generator=generator)
+    return (weights / clock.clamp_min_(torch.finfo(weights.dtype).tiny)).argmax(dim=-1)

@@ -12,18 +12,18 @@ with False Negative Elimination, ACM MM 2023. The defaults are the numbers of th
 4. One negative per anchor is drawn by weight; where all weights are zero, the hardest is taken.
 
 Apart from the authors' code on purpose: the posterior is computed in log space (theirs is 0 / 0 some 13 sigma
-away), variances are exact, not around a drifting mean, and nothing is cut before the first statistics.
+away), variances are exact, not around a drifting mean (``moments=official`` has theirs), and nothing is cut before
+the first statistics.
 """
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from methods.base import Candidates, Choice, Range, Sampler, TripletSettings, draw, setting
-
-CHUNK = 2**20  # candidates weighed at a time, so that the temporaries stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,17 @@ class FNESettings(TripletSettings):
         0.0, "weight of the candidates that are cut", low=0.0, high=1.0, search=Choice((0.0, 0.001, 0.01, 0.1))
     )
     statistics: str = setting(
-        "epoch", "statistics start anew every epoch, or run on over all", choices=("epoch", "running")
+        "epoch",
+        "statistics start anew every epoch, run on over all, or run on and forget exponentially",
+        choices=("epoch", "running", "forget"),
+    )
+    forgetting: float = setting(
+        0.99, "share of the old statistics kept at each step, where they forget", low=0.0, high=1.0
+    )
+    moments: str = setting(
+        "exact",
+        "variance in one stable pass, or official: around the mean so far, as the authors' code has it",
+        choices=("exact", "official"),
     )
     pairs: str = setting(
         "mutual", "statistics of pairs that rank first in both directions, or of all pairs", choices=("mutual", "all")
@@ -73,29 +83,51 @@ class FNESettings(TripletSettings):
     minimum_count: int = setting(200, "pairs seen before the posterior is used", low=2)
 
 
+class Weighed(NamedTuple):
+    """Candidates after weighing, ``[B, N]`` each."""
+
+    weights: Tensor
+    """In [0, 1]; 0 for positives."""
+    flagged: Tensor
+    """Whether the posterior exceeds the threshold."""
+    kept: Tensor
+    """Whether the candidate survives the cut."""
+
+
 class FNE(Sampler):
     """P(draw) ~ ``exp(-tau_false p)`` where ``p > threshold`` else ``exp(-tau_close (s - s+)^2)``; 0 if easy."""
 
     Settings = FNESettings
+    noted: Tensor
+    """Sums over an epoch: candidates, those kept, those flagged, anchors, effective candidates."""
 
     def __init__(self, **changes: object) -> None:
         super().__init__(**changes)
-        self.positive = Moments()
-        self.negative = Moments()
+        kind = OfficialMoments if self.settings.moments == "official" else Moments
+        self.positive, self.negative = kind(), kind()
+        self.register_buffer("noted", torch.zeros(5, dtype=torch.float64))
 
     def start_epoch(self) -> None:
+        self.noted.zero_()
         if self.settings.statistics == "epoch":
             self.positive.reset()
             self.negative.reset()
 
     def report(self) -> dict[str, float]:
-        """Mean and standard deviation of both distributions, and the pairs they come from."""
+        """Both distributions and the pairs they come from; what weighing did to the candidates.
+
+        ``effective``: effective number of candidates of an anchor, ``(sum w)^2 / sum w^2``, the mean over anchors.
+        """
+        candidates, kept, flagged, anchors, effective = self.noted.tolist()
         return {
             "positive_mean": float(self.positive.mean),
             "positive_std": float(self.positive.std),
             "negative_mean": float(self.negative.mean),
             "negative_std": float(self.negative.std),
             "pairs": float(self.positive.count),
+            "cut": 1 - kept / max(candidates, 1),
+            "flagged": flagged / max(candidates, 1),
+            "effective": effective / max(anchors, 1),
         }
 
     def observe(self, similarity: Tensor, ids: Tensor) -> None:
@@ -105,41 +137,49 @@ class FNE(Sampler):
         keep = hardest_text > -torch.inf
         if self.settings.pairs == "mutual":
             keep = keep & (own > hardest_text) & (own > hardest_image)
+        if self.settings.statistics == "forget":
+            self.positive.forget(self.settings.forgetting)
+            self.negative.forget(self.settings.forgetting)
         self.positive.update(own, keep)
-        self.negative.update(torch.cat([hardest_text, hardest_image]), keep.repeat(2))
+        self.negative.update(torch.stack([hardest_text, hardest_image], dim=1).flatten(), keep.repeat_interleave(2))
 
     def choose(self, candidates: Candidates) -> Tensor:
-        drawn = []
-        step = max(1, CHUNK // candidates.similarity.shape[1])
-        for start in range(0, len(candidates.similarity), step):
-            rows = slice(start, start + step)
-            similarity = candidates.similarity[rows]
-            weights = self.weights(similarity, candidates.positive_similarity[rows])
-            index = draw(weights, candidates.generator)
-            empty = weights.gather(1, index[:, None])[:, 0] == 0
-            drawn.append(torch.where(empty, similarity.argmax(dim=1), index))
-        return torch.cat(drawn)
+        weights = self.weigh_and_note(candidates)
+        index = draw(weights, candidates.generator)
+        empty = weights.gather(1, index[:, None])[:, 0] == 0
+        return torch.where(empty, candidates.hardest, index)
 
-    def weights(self, similarity: Tensor, positive_similarity: Tensor) -> Tensor:
-        """Sampling weights ``[B, N]`` of ``similarity [B, N]`` (positives ``-inf``: weight 0), in [0, 1]."""
-        options = self.settings
-        similarity = similarity.float() if similarity.dtype in (torch.float16, torch.bfloat16) else similarity
-        own = positive_similarity.to(similarity.dtype)[:, None]
-        # exponent: what w = exp(-exponent) is taken of
-        closeness = similarity - own
-        if options.bell == "left":
-            closeness.clamp_max_(0)
-        exponent = closeness.square_().mul_(options.tau_close)
+    def weigh_and_note(self, candidates: Candidates) -> Tensor:
+        """Weights ``[B, N]``; their sums are noted for the report."""
+        weights, flagged, kept = self.weigh(candidates.similarity, candidates.positive_similarity)
+        total, length = weights.sum(dim=1), torch.linalg.vector_norm(weights, dim=1)
+        effective = (total / length.clamp_min(1e-30)).square().sum()
+        self.noted[1:3] += torch.stack([kept.count_nonzero(), flagged.count_nonzero()])
+        self.noted[4] += effective
+        self.noted[0] += weights.numel()
+        self.noted[3] += len(weights)
+        return weights
+
+    def weigh(self, similarity: Tensor, positive_similarity: Tensor) -> Weighed:
+        """Weigh ``similarity [B, N]`` (positives ``-inf``), given the positives' own, ``[B]``."""
+        options, own = self.settings, positive_similarity[:, None]
         posterior = self.posterior(similarity)
-        suspected = posterior > options.threshold
+        flagged = posterior > options.threshold
+        # exponent: what w = exp(-exponent) is taken of
+        exponent = similarity - own
+        if options.bell == "left":
+            exponent.clamp_max_(0)
+        exponent.square_().mul_(options.tau_close)
         if options.false_weight == "decay":
             posterior.mul_(options.tau_false)
         else:
             posterior.neg_().log1p_().neg_()  # exp(log(1 - p))
-        exponent = torch.where(suspected, posterior, exponent)
-        weights = exponent.neg_().exp_()
-        weights.masked_fill_(similarity <= self._cut(own), options.cut_weight)
-        return weights.masked_fill_(similarity == -torch.inf, 0) if options.cut_weight > 0 else weights
+        weights = torch.where(flagged, posterior, exponent, out=exponent).neg_().exp_()
+        kept = similarity > self._cut(own)
+        torch.where(kept, weights, weights.new_full((), options.cut_weight), out=weights)
+        if options.cut_weight > 0:
+            torch.where(similarity > -torch.inf, weights, weights.new_zeros(()), out=weights)
+        return Weighed(weights, flagged, kept)
 
     def posterior(self, similarity: Tensor) -> Tensor:
         """``P(match | s)`` ``[B, N]`` by Bayes' rule; zero before ``minimum_count`` pairs were seen.
@@ -159,12 +199,12 @@ class FNE(Sampler):
         scale = torch.where(ready, 0.5, 0.0)
         difference = torch.addcmul((scale * (shifts[0] - shifts[1])).to(kind), similarity, (scale * minus).to(kind))
         total = torch.addcmul((shifts[0] + shifts[1]).to(kind), similarity, plus.to(kind))
-        posterior: Tensor = torch.addcmul(constant, difference, total).sigmoid_()
+        posterior: Tensor = difference.mul_(total).add_(constant).sigmoid_()
         return posterior
 
     def _cut(self, own: Tensor) -> Tensor:
         """Threshold of the cut-down, ``[]`` or ``[B, 1]``."""
-        lowest = own.new_tensor(-torch.inf)
+        lowest = own.new_full((), -torch.inf)
         if self.settings.cut == "none":
             return lowest
         if self.settings.cut == "anchor":
@@ -174,7 +214,11 @@ class FNE(Sampler):
 
 
 class Moments(nn.Module):
-    """Count, mean and variance of a stream, merged batch by batch (Chan, Golub, LeVeque 1983), in float64."""
+    """Count, mean and variance of a stream, merged batch by batch (Chan, Golub, LeVeque 1983), in float64.
+
+    Exact where the authors' code is not: theirs sums squared distances from the mean so far, which still drifts, so
+    that its variance depends on the order of the stream (``OfficialMoments``).
+    """
 
     count: Tensor
     mean: Tensor
@@ -189,6 +233,11 @@ class Moments(nn.Module):
     def reset(self) -> None:
         for buffer in self.buffers():
             buffer.zero_()
+
+    def forget(self, share: float) -> None:
+        """Let all that was seen count for ``share`` of what it did."""
+        self.count *= share
+        self.squares *= share
 
     def update(self, values: Tensor, keep: Tensor) -> None:
         """Add those of ``values [n]`` where ``keep [n]``."""
@@ -206,3 +255,31 @@ class Moments(nn.Module):
     def std(self) -> Tensor:
         """Sample standard deviation; at least 1e-6, so that a constant stream gives a steep, finite density."""
         return (self.squares / (self.count - 1).clamp_min(1)).sqrt().clamp_min(1e-6)
+
+
+class OfficialMoments(Moments):
+    """As the authors' code has it: sums in the order of the stream, squares around the mean so far.
+
+    On a CPU its float64 sums are those of a plain loop, bit for bit (``cumsum`` adds one after the other).
+    """
+
+    total: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("total", torch.zeros((), dtype=torch.float64))
+
+    def forget(self, share: float) -> None:
+        super().forget(share)
+        self.total *= share
+
+    def update(self, values: Tensor, keep: Tensor) -> None:
+        values = values.double()
+        self.count += keep.sum()
+        self.total.copy_(_one_by_one(self.total, torch.where(keep, values, 0)))
+        self.mean.copy_(self.total / self.count.clamp_min(1))
+        self.squares.copy_(_one_by_one(self.squares, torch.where(keep, (values - self.mean).square(), 0)))
+
+
+def _one_by_one(start: Tensor, values: Tensor) -> Tensor:
+    return torch.cat([start[None], values]).cumsum(dim=0)[-1]

@@ -25,7 +25,8 @@ class PositiveAware(Sampler):
     Settings = PositiveAwareSettings
 
     def choose(self, candidates: Candidates) -> Tensor:
-        similarity, cap = candidates.similarity, candidates.positive_similarity - self.settings.distance
-        below, index = similarity.masked_fill(similarity > cap[:, None], -torch.inf).max(dim=1)
-        easiest = similarity.masked_fill(similarity == -torch.inf, torch.inf).argmin(dim=1)
-        return torch.where(below > -torch.inf, index, easiest)
+        similarity, cap = candidates.similarity, candidates.positive_similarity[:, None] - self.settings.distance
+        index = torch.where(similarity <= cap, similarity, -torch.inf).argmax(dim=1)
+        best = similarity.gather(1, index[:, None])
+        none = ((best > cap) | (best == -torch.inf))[:, 0]
+        return torch.where(none, candidates.easiest, index)

@@ -45,15 +45,12 @@ class SemiHard(Sampler):
 
     def choose(self, candidates: Candidates) -> Tensor:
         similarity, positive = candidates.similarity, candidates.positive_similarity[:, None]
-        easier = similarity.masked_fill(similarity >= positive, -torch.inf)
-        best, index = easier.max(dim=1)
-        none = best <= positive[:, 0] - self.settings.margin
+        index = torch.where(similarity < positive, similarity, -torch.inf).argmax(dim=1)
+        best = similarity.gather(1, index[:, None])
+        none = ((best >= positive) | (best <= positive - self.settings.margin))[:, 0]
         self.anchors += len(index)
         self.fallbacks += none.sum()
         return torch.where(none, self._fallback(candidates), index)
 
     def _fallback(self, candidates: Candidates) -> Tensor:
-        if self.settings.fallback == "hardest":
-            return candidates.hardest
-        similarity = candidates.similarity
-        return similarity.masked_fill(similarity == -torch.inf, torch.inf).argmin(dim=1)
+        return candidates.hardest if self.settings.fallback == "hardest" else candidates.easiest

@@ -22,7 +22,7 @@ class SoftmaxSampled(Sampler):
     Settings = SoftmaxSampledSettings
 
     def choose(self, candidates: Candidates) -> Tensor:
-        similarity = candidates.similarity.float()
+        similarity = candidates.similarity
         top = similarity.amax(dim=1, keepdim=True)
         top = torch.where(top > -torch.inf, top, 0)
         return draw(similarity.sub(top).div_(self.settings.temperature).exp_(), candidates.generator)

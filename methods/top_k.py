@@ -20,6 +20,6 @@ class TopK(Sampler):
 
     def choose(self, candidates: Candidates) -> Tensor:
         top = candidates.similarity.topk(min(self.settings.k, candidates.similarity.shape[1]), dim=1)
-        clock = torch.empty_like(top.values, dtype=torch.float32).uniform_(generator=candidates.generator)
+        clock = torch.empty_like(top.values).uniform_(generator=candidates.generator)
         place = clock.masked_fill(top.values == -torch.inf, torch.inf).argmin(dim=1, keepdim=True)
         return top.indices.gather(1, place)[:, 0]

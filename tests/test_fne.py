@@ -72,7 +72,7 @@ def test_weights_equal_the_scalar_form(
     positive: list[float], negative: list[float], row: list[float], own: float, changes: dict[str, object]
 ) -> None:
     method = with_statistics(positive, negative, **changes)
-    got = method.weights(torch.tensor([row], dtype=torch.float64), torch.tensor([own], dtype=torch.float64))[0]
+    got = method.weigh(torch.tensor([row], dtype=torch.float64), torch.tensor([own], dtype=torch.float64)).weights[0]
     for value, weight in zip(row, got.tolist(), strict=True):
         expected = scalar_weight(method, value, own)
         posterior = scalar_posterior(
@@ -95,7 +95,7 @@ def test_published_weights() -> None:
         moments.squares.fill_(0.08**2 * 1000)
     s = torch.tensor([[0.279, 0.33, 0.38, 0.43, 0.48, 0.53, 0.58, 0.68]])
     expected = [0.0, 0.989, 0.997, 0.958, 0.745, 0.620, 0.607, 0.6065]
-    got = method.weights(s, torch.tensor([0.48]))[0]
+    got = method.weigh(s, torch.tensor([0.48])).weights[0]
     assert got.tolist() == pytest.approx(expected, abs=1.1e-3)
 
 
@@ -115,7 +115,7 @@ def test_posterior_is_right_sixty_sigma_out(kind: torch.dtype) -> None:
 
 def test_zero_variance_gives_finite_weights() -> None:
     method = with_statistics([0.5] * 300, [0.2] * 600)
-    weights = method.weights(torch.linspace(-1, 1, 21)[None], torch.tensor([0.5]))
+    weights = method.weigh(torch.linspace(-1, 1, 21)[None], torch.tensor([0.5])).weights
     assert torch.isfinite(weights).all()
     assert ((weights >= 0) & (weights <= 1)).all()
 
