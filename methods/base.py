@@ -171,8 +171,8 @@ class View:
     """``[N, D]``"""
     anchor_ids: Tensor
     """``[B]`` image ids."""
-    candidate_ids: Tensor
-    """``[N]`` image ids."""
+    positive: Tensor
+    """``[B, N]``: whether anchor and candidate have the same image id. One mask for both directions."""
     momentum: Tensor
     """``[B, D]``: the anchors as the encoder of the candidates sees them, no gradient."""
     generator: torch.Generator | None = None
@@ -192,11 +192,6 @@ class View:
     def similarity(self) -> Tensor:
         """``[B, N]`` with gradient, at least in single precision."""
         return _single(self.anchors @ self.candidates.T)
-
-    @cached_property
-    def positive(self) -> Tensor:
-        """``[B, N]``: whether anchor and candidate have the same image id."""
-        return self.anchor_ids[:, None] == self.candidate_ids[None, :]
 
     @property
     def guide(self) -> Guide:
@@ -230,6 +225,8 @@ class Candidates:
     """``[B, N]`` anchors x candidates; ``-inf`` where the candidate is a positive (equal ids)."""
     positive_similarity: Tensor
     """``[B]`` of each anchor and its own partner."""
+    positive: Tensor
+    """``[B, N]``: whether the candidate is a positive."""
     generator: torch.Generator | None = None
     direction: Direction = "i2t"
 
@@ -248,20 +245,34 @@ class Candidates:
         ``similarity`` is changed in place, as a second ``[B, N]`` matrix would cost more than most choices; half
         precision becomes single.
         """
+        return cls.masked(
+            similarity, positive_similarity, anchor_ids[:, None] == candidate_ids[None, :], generator, direction
+        )
+
+    @classmethod
+    def masked(
+        cls,
+        similarity: Tensor,
+        positive_similarity: Tensor,
+        positive: Tensor,
+        generator: torch.Generator | None = None,
+        direction: Direction = "i2t",
+    ) -> "Candidates":
+        """The same, given the mask of positives ``[B, N]``."""
         similarity = _single(similarity)
-        positive = anchor_ids[:, None] == candidate_ids[None, :]
-        torch.where(positive, similarity.new_full((), -torch.inf), similarity, out=similarity)  # several times faster than masked_fill_
-        return cls(similarity, _single(positive_similarity), generator, direction)
+        # several times faster than masked_fill_
+        torch.where(positive, similarity.new_full((), -torch.inf), similarity, out=similarity)
+        return cls(similarity, _single(positive_similarity), positive, generator, direction)
 
     @cached_property
     def hardest(self) -> Tensor:
         """``[B]``: index of the most similar negative; any index where there is no negative."""
-        return self.similarity.argmax(dim=1)
+        return largest(self.similarity)
 
     @cached_property
     def easiest(self) -> Tensor:
         """``[B]``: index of the least similar negative; any index where there is no negative."""
-        return torch.where(self.similarity > -torch.inf, self.similarity, torch.inf).argmin(dim=1)
+        return largest(torch.where(self.positive, -torch.inf, -self.similarity))
 
 
 class Method(nn.Module, ABC):
@@ -377,13 +388,12 @@ class Sampler(Method):
         similarity, own = view.anchors @ view.candidates.T, view.positive_similarity
         picked = []
         for rows in view.rows():
-            ids = view.anchor_ids[rows]
-            seen = Candidates.of(
-                similarity[rows], own[rows], ids, view.candidate_ids, view.generator, view.direction
+            positive = view.positive[rows]
+            index = self.choose(
+                Candidates.masked(similarity[rows], own[rows], positive, view.generator, view.direction)
             )
-            index = self.choose(seen)
-            own_image = view.candidate_ids[index] == ids.view(-1, *[1] * (index.dim() - 1))
-            picked.append(torch.where(own_image, -1, index))
+            none = positive.gather(1, index.view(len(index), -1)).view(index.shape)
+            picked.append(torch.where(none, -1, index))
         self.chosen[view.direction] = torch.cat(picked)
         return self.chosen[view.direction]
 
@@ -416,13 +426,12 @@ def views(
         memory = Memory(image, text, ids)
     memory = Memory(memory.image.to(image.dtype), memory.text.to(text.dtype), memory.ids)
     batch = slice(0, len(ids))
-    yield View("i2t", image, memory.text, ids, memory.ids, memory.image[batch].detach(), generator, extras)
-    yield View("t2i", text, memory.image, ids, memory.ids, memory.text[batch].detach(), generator, extras)
+    shared = (ids, ids[:, None] == memory.ids[None, :])
+    yield View("i2t", image, memory.text, *shared, memory.image[batch].detach(), generator, extras)
+    yield View("t2i", text, memory.image, *shared, memory.text[batch].detach(), generator, extras)
 
 
-def check(
-    image: Tensor, text: Tensor, ids: Tensor, memory: Memory | None, generator: torch.Generator | None
-) -> None:
+def check(image: Tensor, text: Tensor, ids: Tensor, memory: Memory | None, generator: torch.Generator | None) -> None:
     """``ValueError`` naming the argument of ``Method.loss`` whose shape, type or device does not fit."""
     if image.dim() != 2 or not image.is_floating_point():
         raise ValueError(f"image: expected [B, D] floating-point numbers, got {list(image.shape)} {image.dtype}")
@@ -473,17 +482,34 @@ def draws(weights: Tensor, generator: torch.Generator | None, count: int) -> Ten
     numbers instead of ``B N``, which cost more than the similarities themselves. Either draw is an exponential
     race (the largest ``w / e`` with ``e ~ Exp(1)``), which needs no normalisation. A row of zeros gives any index.
     """
-    rows, columns = weights.shape
-    width = math.gcd(columns, 256)
-    if width < 64:  # else blocks need no copy
-        width = min(256, columns)
-        weights = nn.functional.pad(weights, (0, -columns % width))
-    blocks = weights.view(rows, -1, width)
-    block = _race(blocks.sum(dim=2)[:, None, :].expand(-1, count, -1), generator)
-    within = _race(blocks[torch.arange(rows, device=weights.device)[:, None], block], generator)
-    return (block * width + within).clamp_max(columns - 1)
+    parts = blocks(weights, 0)
+    block = race(parts.sum(dim=2)[:, None, :].expand(-1, count, -1), generator)
+    within = race(parts[torch.arange(len(parts), device=weights.device)[:, None], block], generator)
+    return (block * parts.shape[2] + within).clamp_max(weights.shape[1] - 1)
 
 
-def _race(weights: Tensor, generator: torch.Generator | None) -> Tensor:
+def race(weights: Tensor, generator: torch.Generator | None) -> Tensor:
+    """An exponential race along the last dimension: the index drawn by weight; any where all weights are zero."""
     clock = torch.empty(weights.shape, dtype=weights.dtype, device=weights.device).exponential_(generator=generator)
     return (weights / clock.clamp_min_(torch.finfo(weights.dtype).tiny)).argmax(dim=-1)
+
+
+def largest(values: Tensor) -> Tensor:
+    """Index ``[B]`` of the largest of each row of ``values [B, N]``.
+
+    By blocks, as a plain argmax costs a CPU ten times as much as the maximum.
+    """
+    parts = blocks(values, -torch.inf)
+    block = parts.amax(dim=2).argmax(dim=1)
+    within = parts[torch.arange(len(parts), device=values.device), block].argmax(dim=1)
+    return (block * parts.shape[2] + within).clamp_max(values.shape[1] - 1)
+
+
+def blocks(values: Tensor, fill: float) -> Tensor:
+    """``values [B, N]`` as ``[B, blocks, width]``, a view where N is a multiple of 64, else filled up."""
+    rows, columns = values.shape
+    width = math.gcd(columns, 256)
+    if width < 64:
+        width = min(256, columns)
+        values = nn.functional.pad(values, (0, -columns % width), value=fill)
+    return values.view(rows, -1, width)

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from methods.base import Candidates, Choice, Range, Sampler, TripletSettings, draw, setting
+from methods.base import Candidates, Choice, Range, Sampler, TripletSettings, blocks, race, setting
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class FNESettings(TripletSettings):
 
 
 class Weighed(NamedTuple):
-    """Candidates after weighing, ``[B, N]`` each."""
+    """Candidates after weighing; in the shape of their similarities."""
 
     weights: Tensor
     """In [0, 1]; 0 for positives."""
@@ -99,7 +99,7 @@ class FNE(Sampler):
 
     Settings = FNESettings
     noted: Tensor
-    """Sums over an epoch: candidates, those kept, those flagged, anchors, effective candidates."""
+    """Sums over an epoch: anchors, candidates, those kept, those flagged, effective candidates."""
 
     def __init__(self, **changes: object) -> None:
         super().__init__(**changes)
@@ -118,7 +118,7 @@ class FNE(Sampler):
 
         ``effective``: effective number of candidates of an anchor, ``(sum w)^2 / sum w^2``, the mean over anchors.
         """
-        candidates, kept, flagged, anchors, effective = self.noted.tolist()
+        anchors, candidates, kept, flagged, effective = self.noted.tolist()
         return {
             "positive_mean": float(self.positive.mean),
             "positive_std": float(self.positive.std),
@@ -144,25 +144,50 @@ class FNE(Sampler):
         self.negative.update(torch.stack([hardest_text, hardest_image], dim=1).flatten(), keep.repeat_interleave(2))
 
     def choose(self, candidates: Candidates) -> Tensor:
-        weights = self.weigh_and_note(candidates)
-        index = draw(weights, candidates.generator)
-        empty = weights.gather(1, index[:, None])[:, 0] == 0
-        return torch.where(empty, candidates.hardest, index)
+        return self.sample(candidates, 1)[:, 0]
 
-    def weigh_and_note(self, candidates: Candidates) -> Tensor:
-        """Weights ``[B, N]``; their sums are noted for the report."""
-        weights, flagged, kept = self.weigh(candidates.similarity, candidates.positive_similarity)
-        total, length = weights.sum(dim=1), torch.linalg.vector_norm(weights, dim=1)
-        effective = (total / length.clamp_min(1e-30)).square().sum()
-        self.noted[1:3] += torch.stack([kept.count_nonzero(), flagged.count_nonzero()])
-        self.noted[4] += effective
-        self.noted[0] += weights.numel()
-        self.noted[3] += len(weights)
-        return weights
+    def sample(self, candidates: Candidates, count: int) -> Tensor:
+        """``[B, count]`` independent draws: first a block of candidates by the sum of its weights, then one of it."""
+        similarity, own = blocks(candidates.similarity, -torch.inf), candidates.positive_similarity
+        top = similarity.amax(dim=2)
+        sums = self._block_sums(similarity, own, top, candidates)
+        empty = (sums.sum(dim=1) == 0)[:, None]
+        block = race(sums[:, None, :].expand(-1, count, -1), candidates.generator)
+        block = torch.where(empty, top.argmax(dim=1)[:, None], block)
+        part = similarity[torch.arange(len(own), device=own.device)[:, None], block]
+        weights = self.weigh(part, own[:, None, None]).weights
+        within = torch.where(empty, part.argmax(dim=2), race(weights, candidates.generator))
+        return (block * part.shape[2] + within).clamp_max(candidates.similarity.shape[1] - 1)
 
-    def weigh(self, similarity: Tensor, positive_similarity: Tensor) -> Weighed:
-        """Weigh ``similarity [B, N]`` (positives ``-inf``), given the positives' own, ``[B]``."""
-        options, own = self.settings, positive_similarity[:, None]
+    def _block_sums(self, similarity: Tensor, own: Tensor, top: Tensor, candidates: Candidates) -> Tensor:
+        """Sum of the weights of each block: ``[B, blocks]``.
+
+        On a CPU only blocks in which some candidate survives the cut are weighed, which saves most of the work.
+        Elsewhere all are: to find those blocks would make every step wait for the device.
+        """
+        if similarity.device.type != "cpu":
+            weighed = self.weigh(similarity, own[:, None, None])
+            sums, squares = weighed.weights.sum(dim=2), weighed.weights.square().sum(dim=2)
+        else:
+            rows, columns = (top > self._cut(own[:, None])).nonzero(as_tuple=True)
+            weighed = self.weigh(similarity[rows, columns], own[rows, None])
+            easy = float(self.settings.cut_weight)
+            negatives = torch.zeros_like(top)
+            if easy > 0:
+                negatives += (~blocks(candidates.positive, True)).sum(dim=2)
+            sums, squares = negatives * easy, negatives * easy**2
+            sums[rows, columns] = weighed.weights.sum(dim=1)
+            squares[rows, columns] = weighed.weights.square().sum(dim=1)
+        effective = sums.sum(dim=1).square() / squares.sum(dim=1).clamp_min(1e-30)
+        found = (weighed.kept.count_nonzero(), weighed.flagged.count_nonzero(), effective.sum())
+        self.noted[2:] += torch.stack([value.double() for value in found])
+        self.noted[0] += len(own)
+        self.noted[1] += candidates.similarity.numel()
+        return sums
+
+    def weigh(self, similarity: Tensor, own: Tensor) -> Weighed:
+        """Weigh candidates of any shape (positives: ``-inf``), given the positives' similarities in a like shape."""
+        options = self.settings
         posterior = self.posterior(similarity)
         flagged = posterior > options.threshold
         # exponent: what w = exp(-exponent) is taken of
@@ -182,7 +207,7 @@ class FNE(Sampler):
         return Weighed(weights, flagged, kept)
 
     def posterior(self, similarity: Tensor) -> Tensor:
-        """``P(match | s)`` ``[B, N]`` by Bayes' rule; zero before ``minimum_count`` pairs were seen.
+        """``P(match | s)`` by Bayes' rule; zero before ``minimum_count`` pairs were seen.
 
         ``sigmoid(log N+ - log N- - log(prior - 1))``, where the difference of squares in the exponents is written
         as a product, so that it stays exact far out in the tails.
@@ -203,7 +228,7 @@ class FNE(Sampler):
         return posterior
 
     def _cut(self, own: Tensor) -> Tensor:
-        """Threshold of the cut-down, ``[]`` or ``[B, 1]``."""
+        """Threshold of the cut-down, one for all or in the shape of ``own``."""
         lowest = own.new_full((), -torch.inf)
         if self.settings.cut == "none":
             return lowest

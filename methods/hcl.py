@@ -26,11 +26,19 @@ class HCL(Debiased):
     Settings = HCLSettings
 
     def pushed(self, logits: Tensor, positive: Tensor) -> Tensor:
-        logits = logits.masked_fill(positive, -torch.inf)
-        weights = (
-            (float(self.settings.beta) * logits)
-            .masked_fill(positive, -torch.inf)
-            .softmax(dim=1)
-            .masked_fill(positive, 0)
-        )
-        return (weights * logits.exp()).sum(dim=1) * (~positive).sum(dim=1)
+        value, slope = self._value_and_slope(logits.detach(), positive)
+        linear = (slope * logits).sum(dim=1)  # one pass for autograd instead of ten
+        return value + linear - linear.detach()
+
+    def _value_and_slope(self, logits: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
+        """``f = count sum(w e) / sum(w)`` ``[B]``, with ``w = e^beta``, and its derivative by the logits ``[B, N]``."""
+        beta, count = float(self.settings.beta), (~positive).sum(dim=1, keepdim=True)
+        shifted = torch.where(positive, -torch.inf, logits)
+        top = shifted.amax(dim=1, keepdim=True).clamp_min(torch.finfo(logits.dtype).min)
+        shifted -= top
+        weights = torch.where(positive, 0, shifted.mul(beta).exp_())
+        weighted = shifted.exp_().mul_(weights)
+        total, sum_weighted = (each.sum(dim=1, keepdim=True).clamp_min(1e-30) for each in (weights, weighted))
+        value = count * sum_weighted / total * top.exp()
+        slope = weighted.mul_(value * (1 + beta) / sum_weighted).sub_(weights.mul_(value * beta / total))
+        return value[:, 0], slope

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from methods.base import Candidates, Range, Sampler, TripletSettings, setting
+from methods.base import Candidates, Range, Sampler, TripletSettings, largest, setting
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class PositiveAware(Sampler):
 
     def choose(self, candidates: Candidates) -> Tensor:
         similarity, cap = candidates.similarity, candidates.positive_similarity[:, None] - self.settings.distance
-        index = torch.where(similarity <= cap, similarity, -torch.inf).argmax(dim=1)
+        index = largest(torch.where(similarity <= cap, similarity, -torch.inf))
         best = similarity.gather(1, index[:, None])
         none = ((best > cap) | (best == -torch.inf))[:, 0]
         return torch.where(none, candidates.easiest, index)

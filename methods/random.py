@@ -1,6 +1,5 @@
 """Random negative: every candidate that is not a positive is as likely. The baseline."""
 
-import torch
 from torch import Tensor
 
 from methods.base import Candidates, Sampler, draw
@@ -10,4 +9,4 @@ class Random(Sampler):
     """Uniform over negatives."""
 
     def choose(self, candidates: Candidates) -> Tensor:
-        return draw((candidates.similarity > -torch.inf).float(), candidates.generator)
+        return draw((~candidates.positive).float(), candidates.generator)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from methods.base import Listwise, Range, TripletSettings, setting
+from methods.base import Listwise, Range, TripletSettings, largest, setting
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,11 @@ class SelHN(Listwise):
     Settings = SelHNSettings
 
     def direction_loss(self, similarity: Tensor, positive: Tensor) -> Tensor:
-        own = similarity.diagonal()
-        hinge = torch.relu(self.settings.margin + similarity - own[:, None]).masked_fill(positive, 0)
-        hardest = similarity.detach().masked_fill(positive, -torch.inf).amax(dim=1)
-        stuck = (own.detach() - hardest).abs() < self.settings.epsilon
+        own, margin = similarity.diagonal(), self.settings.margin
+        index = largest(torch.where(positive, -torch.inf, similarity.detach()))
+        negative = ~positive.gather(1, index[:, None])[:, 0]
+        hardest = similarity.gather(1, index[:, None])[:, 0]
+        hinge = torch.where(positive, 0, torch.relu(margin + similarity - own[:, None]))
         mean = hinge.sum(dim=1) / (~positive).sum(dim=1).clamp_min(1)
-        return torch.where(stuck, mean, hinge.amax(dim=1)).mean()
+        stuck = (own - hardest).abs() < self.settings.epsilon
+        return (torch.where(stuck, mean, torch.relu(margin + hardest - own)) * negative).mean()

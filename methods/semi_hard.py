@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from methods.base import Candidates, Choice, Sampler, TripletSettings, setting
+from methods.base import Candidates, Choice, Sampler, TripletSettings, largest, setting
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class SemiHard(Sampler):
 
     def choose(self, candidates: Candidates) -> Tensor:
         similarity, positive = candidates.similarity, candidates.positive_similarity[:, None]
-        index = torch.where(similarity < positive, similarity, -torch.inf).argmax(dim=1)
+        index = largest(torch.where(similarity < positive, similarity, -torch.inf))
         best = similarity.gather(1, index[:, None])
         none = ((best >= positive) | (best <= positive - self.settings.margin))[:, 0]
         self.anchors += len(index)
