@@ -127,7 +127,8 @@ class Memory(NamedTuple):
     """``[M]`` image ids."""
 
 
-class Guide(NamedTuple):
+@dataclass(frozen=True)
+class Guide:
     """What a frozen model makes of the pairs: L2-normalised features in spaces of their own, no gradient.
 
     Rows are those of the candidates: the memory's, or else the batch's.
@@ -139,6 +140,14 @@ class Guide(NamedTuple):
     """``[N, H]``"""
     support: Tensor
     """``[B, K, H]``: the captions of each anchor's image, its own first; where there are fewer, some repeat."""
+
+    @cached_property
+    def support_likeness(self) -> Tensor:
+        """``[B, N]``: the largest similarity of each candidate's caption and a caption of the anchor's image."""
+        likeness = self.support[:, 0] @ self.text.T
+        for number in range(1, self.support.shape[1]):
+            torch.maximum(likeness, self.support[:, number] @ self.text.T, out=likeness)
+        return likeness
 
 
 class Words(NamedTuple):
@@ -190,8 +199,9 @@ class View:
 
     @cached_property
     def similarity(self) -> Tensor:
-        """``[B, N]`` with gradient, at least in single precision."""
-        return _single(self.anchors @ self.candidates.T)
+        """``[B, N]`` with gradient, whoever asks first; at least in single precision."""
+        with torch.enable_grad():
+            return _single(self.anchors @ self.candidates.T)
 
     @property
     def guide(self) -> Guide:

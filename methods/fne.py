@@ -18,16 +18,18 @@ the first statistics.
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from methods.base import Candidates, Choice, Range, Sampler, TripletSettings, blocks, race, setting
+from methods.base import Candidates, Choice, Range, Sampler, Settings, TripletSettings, blocks, race, setting
 
 
 @dataclass(frozen=True)
-class FNESettings(TripletSettings):
+class WeighingSettings(Settings):
+    """How candidates are weighed; without the loss that follows."""
+
     tau_close: float = setting(
         0.5, "decay of the weight with the squared distance to s+", low=0.0, search=Range(0.05, 200.0, log=True)
     )
@@ -83,6 +85,11 @@ class FNESettings(TripletSettings):
     minimum_count: int = setting(200, "pairs seen before the posterior is used", low=2)
 
 
+@dataclass(frozen=True)
+class FNESettings(WeighingSettings, TripletSettings):
+    """Weighing and the triplet loss."""
+
+
 class Weighed(NamedTuple):
     """Candidates after weighing; in the shape of their similarities."""
 
@@ -97,7 +104,7 @@ class Weighed(NamedTuple):
 class FNE(Sampler):
     """P(draw) ~ ``exp(-tau_false p)`` where ``p > threshold`` else ``exp(-tau_close (s - s+)^2)``; 0 if easy."""
 
-    Settings = FNESettings
+    Settings: ClassVar[type[WeighingSettings]] = FNESettings
     noted: Tensor
     """Sums over an epoch: anchors, candidates, those kept, those flagged, effective candidates."""
 

@@ -40,9 +40,12 @@ class InfoNCE(Listwise):
         return self.log_scale.exp().clamp_max(100)
 
     def direction_loss(self, similarity: Tensor, positive: Tensor) -> Tensor:
+        return self.against_all_but(positive, similarity)
+
+    def against_all_but(self, left_out: Tensor, similarity: Tensor) -> Tensor:
+        """The loss with the candidates of a mask ``[B, N]`` left out; the anchor's own partner always stays."""
         logits = similarity * self.scale
-        own = logits.diagonal()
-        return (logits.masked_fill(others(positive), -torch.inf).logsumexp(dim=1) - own).mean() / 2
+        return (logits.masked_fill(others(left_out), -torch.inf).logsumexp(dim=1) - logits.diagonal()).mean() / 2
 
 
 def others(positive: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -11,6 +12,11 @@ from pipelines.files import file_digest
 from pipelines.manifest import Manifest, table
 from pipelines.store import FeatureStore
 from pipelines.truth import Truth
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from methods.base import Extras
 
 SPLITS = {"train": 40, "val": 10, "test": 10}
 CAPTIONS = 3
@@ -66,3 +72,30 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Manifest, Fea
     }
     (store / "features.json").write_text(json.dumps(info))
     return manifest, FeatureStore(store, manifest.hash)
+
+
+@pytest.fixture
+def extras() -> "Callable[[int, int, int], Extras]":
+    """Makes all ``Extras`` for B anchors and N candidates in a joint space of D dimensions."""
+    import torch
+    from torch import Tensor
+    from torch.nn.functional import normalize
+
+    from methods.base import Extras, Guide, Words
+
+    def made(anchors: int, candidates: int, dim: int) -> Extras:
+        stream = torch.Generator().manual_seed(7)
+
+        def unit(*shape: int) -> Tensor:
+            return normalize(torch.randn(*shape, generator=stream), dim=-1)
+
+        text = unit(candidates, 5)
+        support = torch.cat([text[:anchors, None], unit(anchors, 2, 5)], dim=1)
+        table = unit(100, dim)
+        words = Words(
+            [[f"a {['red', 'blue', 'tiny'][k % 3]} cat {k}", f"cat {k}"] for k in range(anchors)],
+            lambda sentences: normalize(torch.stack([table[len(line) % 100] for line in sentences]), dim=1),
+        )
+        return Extras(torch.arange(anchors), Guide(unit(candidates, 6), text, support), words)
+
+    return made

@@ -1,0 +1,39 @@
+"""FNAC: what is alike within a modality should be alike across: the softmax follows the intra-modal one.
+
+W. Sun, J. Zhang, J. Wang, Z. Liu, Y. Zhong, T. Feng, Y. Guo, Y. Zhang, N. Barnes: Learning Audio-Visual Source
+Localization via False Negative Aware Contrastive Learning, CVPR 2023, eq. 5-8 (FNS). False negatives are not removed;
+nothing is detached. The third term (true negatives by image regions) has no counterpart here.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from methods.base import Range, View, setting
+from methods.info_nce import InfoNCE, InfoNCESettings
+
+
+@dataclass(frozen=True)
+class FNACSettings(InfoNCESettings):
+    temperature: float = setting(
+        0.03, "temperature at the start, of both softmaxes", low=0.01, high=10.0, search=Range(0.01, 0.3, log=True)
+    )
+    learn: bool = setting(False, "whether the temperature is learnt; never below 0.01")
+    weight: float = setting(
+        0.78,
+        "weight of the distance of the two rows; the paper's 100, on the mean over 128 entries",
+        low=0.0,
+        search=Range(0.05, 5.0, log=True),
+    )
+
+
+class FNAC(InfoNCE):
+    """``InfoNCE + weight sum_j |softmax(partner . candidate / T) - softmax(anchor . candidate / T)|_j``."""
+
+    Settings = FNACSettings
+
+    def view_loss(self, view: View) -> Tensor:
+        adjacency = (view.partners @ view.candidates.T).to(view.similarity.dtype) * self.scale
+        shares = (view.similarity * self.scale).softmax(dim=1)
+        distance = (adjacency.softmax(dim=1) - shares).abs().sum(dim=1).mean()
+        return self.direction_loss(view.similarity, view.positive) + float(self.settings.weight) * distance

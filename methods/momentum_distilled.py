@@ -1,0 +1,43 @@
+"""Momentum distillation: targets are half the labels, half what the momentum model believes.
+
+J. Li et al.: Align before Fuse: Vision and Language Representation Learning with Momentum Distillation (ALBEF),
+NeurIPS 2021, eq. 6, as fine-tuned for retrieval: every caption of the image shares the label, and the momentum
+model's share grows over the first steps. Without a memory the model itself is the teacher.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from methods.base import Range, View, setting
+from methods.info_nce import InfoNCE, InfoNCESettings
+
+
+@dataclass(frozen=True)
+class MomentumDistilledSettings(InfoNCESettings):
+    share: float = setting(0.4, "share of the momentum model in the targets", low=0.0, high=1.0, search=Range(0.1, 0.8))
+    ramp: int = setting(200, "steps over which the share grows from 0; ALBEF takes an epoch", low=1)
+
+
+class MomentumDistilled(InfoNCE):
+    """Cross-entropy with target ``share softmax(S_momentum / T) + (1 - share) labels``, mean of both directions."""
+
+    Settings = MomentumDistilledSettings
+    steps: Tensor
+
+    def __init__(self, **changes: object) -> None:
+        super().__init__(**changes)
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+
+    def begin(self, image: Tensor, text: Tensor, ids: Tensor) -> None:
+        self.steps += 1
+
+    def view_loss(self, view: View) -> Tensor:
+        log_share = (view.similarity * self.scale).log_softmax(dim=1)
+        with torch.no_grad():
+            believed = (view.momentum @ view.candidates.T).to(log_share.dtype).mul_(self.scale).softmax(dim=1)
+            labels = view.positive / view.positive.sum(dim=1, keepdim=True)
+            share = self.settings.share * ((self.steps - 1) / self.settings.ramp).clamp_max(1).to(log_share.dtype)
+            target = torch.lerp(labels.to(log_share.dtype), believed, share)
+        return -(target * log_share).sum(dim=1).mean() / 2

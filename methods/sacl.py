@@ -1,0 +1,35 @@
+"""SACL's ratio rule: only the candidates least like the anchor's own partner are negatives.
+
+Z. Song, J. Zhang, Y. Wang, J. Fan, L. Zhang: Enhancing Sound Source Localization via False Negative Elimination,
+T-PAMI 2024 (SACL). Likeness is measured within one modality, by a frozen model: captions with the anchor image's
+caption, pictures with the anchor caption's picture. The softmax and its temperature are InfoNCE's.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from methods.base import Range, View, setting
+from methods.info_nce import InfoNCE, InfoNCESettings
+
+
+@dataclass(frozen=True)
+class SACLSettings(InfoNCESettings):
+    ratio: float = setting(
+        0.75, "share of the candidates, the least alike, that are negatives", low=0.01, high=1.0, search=Range(0.5, 1.0)
+    )
+
+
+class SACL(InfoNCE):
+    """InfoNCE over the ``floor(ratio N)`` candidates with the smallest guide(partner, candidate)."""
+
+    Settings = SACLSettings
+    needs = ("guide",)
+
+    def view_loss(self, view: View) -> Tensor:
+        with torch.no_grad():
+            likeness = view.likeness
+            kept = max(1, int(self.settings.ratio * likeness.shape[1]))
+            alike = likeness > likeness.kthvalue(kept, dim=1, keepdim=True).values
+        return self.against_all_but(view.positive | alike, view.similarity)
