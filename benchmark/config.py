@@ -23,6 +23,10 @@ class Recipe(BaseModel):
     """Pairs in the momentum memory; 0 trains on the batch alone."""
     momentum: float = Field(default=0.95, ge=0, lt=1)
     """Share of the old weights kept at each step when the momentum heads follow: 0.95 forgets in some 20 steps."""
+    memory_start: Literal["empty", "random"] = "empty"
+    """What the memory begins with: nothing, or random unit vectors in every place, as in the published FNE code."""
+    memory_precision: Literal["float32", "float16"] = "float32"
+    """Numbers in which the memory keeps its pairs; half precision takes half the room."""
     warmup: str = "mean"
     """Method of the warm-up epochs, always in the batch."""
     warmup_epochs: int = Field(default=1, ge=0)

@@ -147,8 +147,6 @@ def _validated(cell: dict[str, Any]) -> RunConfig:
         first = error.errors()[0]
         raise BenchError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}, got {first['input']!r}") from None
     _method(config.warmup)
-    if 0 < config.memory < config.batch:
-        raise BenchError(f"memory: {config.memory} is smaller than the batch of {config.batch}; 0 switches it off")
     if config.epochs <= config.warmup_epochs:
         raise BenchError(f"epochs: {config.epochs} leave nothing after {config.warmup_epochs} of warm-up")
     return config

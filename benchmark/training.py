@@ -20,6 +20,7 @@ from benchmark.errors import BenchError, RunFailedError
 from benchmark.evaluation.audit import Audit
 from benchmark.evaluation.metrics import metrics
 from benchmark.evaluation.ranks import Ranks, ranks
+from benchmark.extras import ExtrasOf, Texts
 from benchmark.memory import MomentumMemory
 from benchmark.models.heads import TwoHeads, make
 from benchmark.seeds import seed_for
@@ -100,8 +101,14 @@ def prepare(config: RunConfig) -> None:
     torch.manual_seed(seed_for(config.seed, "dropout"))
 
 
-def train(config: RunConfig, store: FeatureStore, truth: Truth | None, watcher: Watcher | None = None) -> Trained:
-    """Train a cell; ``RunFailedError`` when the loss is no longer a number."""
+def train(
+    config: RunConfig,
+    store: FeatureStore,
+    truth: Truth | None,
+    watcher: Watcher | None = None,
+    texts: Texts | None = None,
+) -> Trained:
+    """Train a cell; ``RunFailedError`` when the loss is no longer a number. ``texts``: for methods that need them."""
     watcher = watcher or Watcher()
     prepare(config)
     data = SplitTensors(store.split("train"), config.device)
@@ -111,7 +118,7 @@ def train(config: RunConfig, store: FeatureStore, truth: Truth | None, watcher: 
     model = make(data.images.shape[1], data.captions.shape[1], config, config.seed).to(config.device)
     method = methods.get(config.method)(**config.settings).to(config.device)
     warmup = methods.get(config.warmup)().to(config.device)
-    trainer = Trainer(config, data, model, [method, warmup], truth)
+    trainer = Trainer(config, data, model, [method, warmup], truth, texts)
     best: dict[str, Any] = {"rsum": -1.0}
     history: list[History] = []
     for epoch in range(config.epochs):
@@ -152,18 +159,23 @@ class Trainer:
     """One model under one optimiser and schedule."""
 
     def __init__(
-        self, config: RunConfig, data: SplitTensors, model: TwoHeads, losses: list[Method], truth: Truth | None
+        self,
+        config: RunConfig,
+        data: SplitTensors,
+        model: TwoHeads,
+        losses: list[Method],
+        truth: Truth | None,
+        texts: Texts | None = None,
     ) -> None:
         self.config, self.data, self.model = config, data, model
         self.learnt = [*model.parameters(), *(weight for loss in losses for weight in loss.parameters())]
         self.optimizer = torch.optim.AdamW(self.learnt, lr=config.learning_rate, weight_decay=config.weight_decay)
         decay_epoch = math.ceil(config.decay_at * config.epochs)
         self.schedule = torch.optim.lr_scheduler.StepLR(self.optimizer, step_size=decay_epoch, gamma=0.1)
-        self.memory = (
-            MomentumMemory(model, config.memory, config.batch, config.dim, config.momentum) if config.memory else None
-        )
+        self.memory = memory_of(config, model) if config.memory else None
         self.generator = torch.Generator(config.device).manual_seed(seed_for(config.seed, "negatives"))
         self.audit = Audit(truth)
+        self.extras_of = ExtrasOf(losses, data, model, texts)
         self.step_ms: list[float] = []
         """Mean step of each epoch after the warm-up, in milliseconds."""
 
@@ -201,8 +213,10 @@ class Trainer:
         pool, pool_rows = None, rows
         if memory is not None:
             pool = memory.look(self.model, data.images[images], data.captions[captions], ids, rows)
-            pool_rows = memory.captions
-        loss = method.loss(image, text, ids, None if in_batch else pool, self.generator)
+        if pool is not None and memory is not None and not in_batch:
+            pool_rows = memory.captions[: len(pool.ids)]
+        extras = self.extras_of(method, captions, pool_rows)
+        loss = method.loss(image, text, ids, None if in_batch else pool, self.generator, extras)
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.learnt, self.config.clip)
@@ -212,6 +226,20 @@ class Trainer:
         if memory is not None:
             memory.keep()
         return loss.detach()
+
+
+def memory_of(config: RunConfig, model: TwoHeads) -> MomentumMemory:
+    """The memory of a cell, as its recipe says."""
+    return MomentumMemory(
+        model,
+        size=config.memory,
+        batch=config.batch,
+        dim=config.dim,
+        momentum=config.momentum,
+        start=config.memory_start,
+        precision=config.memory_precision,
+        seed=seed_for(config.seed, "memory"),
+    )
 
 
 def batches(config: RunConfig, epoch: int, captions: int) -> Iterator[Tensor]:

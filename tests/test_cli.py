@@ -141,7 +141,8 @@ WRONG = {
     "infinite": (["--method", "fne", "--set", "tau_false=.inf"], "tau_false: inf must be at least 0"),
     "seed": (["--method", "fne", "--seed", "99999999999"], "seed: Input should be less than 2147483648"),
     "no pair": (["--method", "hardest", "--set", "epochs"], "--set epochs: write it as key=value"),
-    "memory below batch": (["--method", "fne", "--memory", "8"], "memory: 8 is smaller than the batch of 128"),
+    "memory below zero": (["--method", "fne", "--memory", "-1"], "memory: Input should be greater than or equal to 0"),
+    "memory start": (["--method", "fne", "--set", "memory_start=full"], "memory_start: Input should be 'empty' or"),
     "warm-up": (["--method", "fne", "--set", "warmup=men"], "unknown method 'men'; did you mean 'mean'?"),
     "no file": (["--method", "fne", "--config", "none.yaml"], "none.yaml: No such file or directory"),
 }

@@ -8,6 +8,9 @@ from torch import Tensor
 from methods.base import Method
 from pipelines.truth import Truth
 
+NO_CHOICE = -1
+"""In place of the image of a pair that was not chosen."""
+
 
 class Audit:
     """How often a chosen negative is true of its anchor. Pairs are noted on the device and judged once an epoch."""
@@ -19,14 +22,20 @@ class Audit:
         self._all = {"i2t": 0, "t2i": 0}
 
     def note(self, method: Method, ids: Tensor, captions: Tensor, pool_ids: Tensor, pool_captions: Tensor) -> None:
-        """Note the choices of a step: image and caption rows of anchors ``[B]`` and candidates ``[N]``."""
+        """Note the choices of a step: image and caption rows of anchors ``[B]`` and candidates ``[N]``.
+
+        Each of an anchor's picks, ``method.chosen``: ``[B]`` or ``[B, k]``, is a choice of its own. The rows of a
+        candidate that is no pair of the data are negative.
+        """
         if self.truth is None:
             return
         for direction, index in method.chosen.items():
-            chosen, some = index.clamp_min(0), index >= 0
-            image = ids if direction == "i2t" else pool_ids[chosen]
-            caption = captions if direction == "t2i" else pool_captions[chosen]
-            self._pairs[direction].append((torch.where(some, image, -1), caption))
+            index = index.reshape(len(ids), -1)
+            chosen = index.clamp_min(0)
+            image = ids[:, None].expand_as(index) if direction == "i2t" else pool_ids[chosen]
+            caption = captions[:, None].expand_as(index) if direction == "t2i" else pool_captions[chosen]
+            image = torch.where(index >= 0, image, NO_CHOICE)
+            self._pairs[direction].append((image.flatten(), caption.flatten()))
 
     def epoch(self) -> dict[str, float]:
         """Rates ``i2t``, ``t2i``, ``both`` of the epoch; empty where nothing was chosen or the truth is unknown."""
@@ -48,9 +57,12 @@ class Audit:
 
 
 def judge(truth: Truth, images: NDArray[np.int64], captions: NDArray[np.int64]) -> tuple[int, int]:
-    """How many of the pairs are true, and how many there are; a pair without image was no choice."""
-    some = images >= 0
-    return int(truth.pairs(images[some], captions[some]).sum()), int(some.sum())
+    """How many of the pairs ``[P]`` are true, and how many there are.
+
+    A pair whose image is ``NO_CHOICE`` is none; any other with a negative row, of a random vector, is not true.
+    """
+    real = (images >= 0) & (captions >= 0)
+    return int(truth.pairs(images[real], captions[real]).sum()), int((images != NO_CHOICE).sum())
 
 
 def rates(true: dict[str, int], judged: dict[str, int]) -> dict[str, float]:
