@@ -22,6 +22,8 @@ from benchmark.config import RunConfig
 from benchmark.errors import BenchError, RunFailedError
 from benchmark.evaluation.metrics import write_ranks
 from benchmark.evaluation.protocols import protocol_for
+from benchmark.evaluation.true_recall import true_ranks, true_recall
+from benchmark.extras import texts_for
 from benchmark.records import RUNS, Cost, RunRecord
 from benchmark.resolve import default_encoder
 from benchmark.speed import interleaved
@@ -75,13 +77,13 @@ def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore
         **commit(),
     }
     try:
-        trained = train(config, store, truth, watcher)
+        trained = train(config, store, truth, watcher, texts_for(config.method, manifest, store))
     except RunFailedError as error:
         with new_folder(folder) as scratch:
             write_json(scratch, RunRecord(status="failed", error=str(error), **facts))
         raise
     with new_folder(folder) as scratch:
-        metrics = test(trained, store, config.device, scratch)
+        metrics = test(trained, store, config.device, scratch, truth)
         record = RunRecord(
             status="collapsed" if trained.collapsed else "done",
             metrics=metrics,
@@ -98,10 +100,16 @@ def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore
     return record
 
 
-def test(trained: Trained, store: FeatureStore, device: str, folder: Path) -> dict[str, float]:
-    """Open the test split, this once; writes ``ranks.npz`` and returns the metrics."""
+def test(trained: Trained, store: FeatureStore, device: str, folder: Path, truth: Truth | None) -> dict[str, float]:
+    """Open the test split, this once; writes ``ranks.npz`` and returns the metrics, the true recalls where known."""
     split = store.split("test")
-    metrics, ranks = evaluate(trained.model, SplitTensors(split, device))
+    tensors = SplitTensors(split, device)
+    metrics, ranks = evaluate(trained.model, tensors)
+    if truth is not None:
+        features = tensors.encode(trained.model)
+        metrics |= true_recall(
+            true_ranks(*features, tensors.caption_image, split.image_rows, split.caption_rows, truth)
+        )
     with_captions = sorted(set(split.caption_image.tolist()))
     write_ranks(folder / "ranks.npz", ranks, [split.image_ids[row] for row in with_captions], split.caption_ids)
     return metrics
@@ -152,7 +160,7 @@ def code_hash(config: RunConfig) -> str:
     """Digest of the source files that decide a cell's numbers."""
     package, kinds = Path(__file__).parent, (methods.get(config.method), methods.get(config.warmup))
     files = {Path(inspect.getfile(base)) for kind in kinds for base in kind.__mro__ if issubclass(base, Method)}
-    files |= {package / "training.py", package / "memory.py", package / "seeds.py"}
+    files |= {package / "training.py", package / "memory.py", package / "seeds.py", package / "extras.py"}
     files |= {*package.glob("models/*.py"), *package.glob("evaluation/*.py")}
     digest = hashlib.blake2b(digest_size=8)
     for content in sorted(file.read_bytes() for file in files):  # an order that no path and no hash seed decides

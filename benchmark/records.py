@@ -63,7 +63,9 @@ class RunRecord(BaseModel):
     features_hash: str
     protocol: Protocol
     metrics: dict[str, float] = {}
-    """Of the test split: ``i2t_r1 i2t_r5 i2t_r10 i2t_medr i2t_meanr``, the same for ``t2i``, and ``rsum``."""
+    """Of the test split: ``i2t_r1 i2t_r5 i2t_r10 i2t_medr i2t_meanr``, the same for ``t2i``, and ``rsum``; where
+    the truth of every pair is known also ``true_i2t_r1`` to ``true_t2i_r10`` and ``true_rsum``: any true candidate
+    counts as found."""
     validation: dict[str, float] = {}
     """The same of the validation split, at the best epoch."""
     best_epoch: int | None = None
