@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 import methods
-from methods.base import Memory
+from methods.base import Extras, Guide, Memory, Words
 
 REPEATS = 7
 
@@ -24,10 +25,12 @@ def measure(name: str, batch: int, memory: int, dim: int, threads: int, device: 
     generator = torch.Generator(device).manual_seed(0)
     image, text, ids, pool = pairs(batch, memory, dim, generator)
     method = methods.get(name)().to(device)
+    more = extras(image, text, pool, generator)
 
     def step() -> None:
         image.grad = text.grad = None
-        torch.autograd.backward(method.loss(image, text, ids, pool, generator))
+        fresh = replace(more, guide=replace(more.guide)) if more.guide else more  # nothing kept from the last step
+        torch.autograd.backward(method.loss(image, text, ids, pool, generator, fresh))
 
     for _ in range(3):  # statistics fill, memory is touched
         step()
@@ -62,6 +65,18 @@ def pairs(
     ids = torch.arange(batch + memory, device=generator.device) // 5
     pool = Memory(image, text, ids) if memory else None
     return image[:batch].clone().requires_grad_(), text[:batch].clone().requires_grad_(), ids[:batch], pool
+
+
+@torch.no_grad()
+def extras(image: Tensor, text: Tensor, memory: Memory | None, generator: torch.Generator) -> Extras:
+    """A guide of the same size as the joint space, five captions per image; sentences cost no encoder."""
+    pool = memory if memory is not None else Memory(image, text, image)
+    batch, dim = image.shape
+    near = text[:, None] + torch.randn(batch, 4, dim, generator=generator, device=image.device) / dim**0.5
+    support = torch.cat([text[:, None], normalize(near, dim=2)], dim=1)
+    captions = [["a red dog"], ["a big dog"]] * (batch // 2 + 1)
+    words = Words(captions[:batch], lambda sentences: text[: len(sentences)].detach())
+    return Extras(torch.arange(batch, device=image.device), Guide(pool.image, pool.text, support), words)
 
 
 @torch.no_grad()

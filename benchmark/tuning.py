@@ -22,6 +22,7 @@ import methods
 from benchmark import cell
 from benchmark.config import RunConfig, digest
 from benchmark.errors import NoDataError, RunFailedError
+from benchmark.extras import Texts
 from benchmark.journal import alone, load
 from benchmark.search_space import Space, suggest
 from benchmark.seeds import seed_for
@@ -50,6 +51,7 @@ class Task:
     manifest_hash: str
     store: FeatureStore
     truth: Truth | None
+    texts: Texts | None = None
 
     @property
     def name(self) -> str:
@@ -69,7 +71,7 @@ class Task:
         if read_info(self.store.folder)["hash"] != self.store.hash:
             raise NoDataError(f"{self.store.folder} was made anew meanwhile; the same command begins a new study on it")
         config = self.config.model_copy(update={"settings": {**self.config.settings, **settings}, "seed": seed})
-        return train(config, self.store, self.truth, watcher)
+        return train(config, self.store, self.truth, watcher, self.texts)
 
 
 class TuningWatcher(Watcher):

@@ -1,8 +1,9 @@
 """The interface of a method: features of a batch in, a loss out.
 
 A ``Sampler`` chooses one negative per anchor and trains on the triplet loss of the chosen pairs; it writes
-``choose``. Any other ``Method`` writes ``loss``. Both see the same inputs, with or without a memory, and both
-work in anybody's trainer:
+``choose``. Any other ``Method`` writes ``view_loss``, what one direction costs; a ``Listwise`` one writes it as
+``direction_loss`` of plain similarities. All see the same inputs, with or without a memory, and work in anybody's
+trainer:
 
 >>> import torch
 >>> from methods import get

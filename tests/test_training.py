@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 import methods
@@ -13,16 +14,18 @@ from benchmark import training
 from benchmark.config import Recipe, RunConfig
 from benchmark.errors import BenchError, RunFailedError
 from benchmark.evaluation.audit import Audit
+from benchmark.extras import ExtrasOf, Texts, centred, other_captions
 from benchmark.memory import MomentumMemory
 from benchmark.models.heads import make
 from benchmark.seeds import seed_for
 from benchmark.training import Trained, Trainer, train
-from methods.base import Method
+from methods.base import Method, View
 from pipelines.manifest import Manifest
 from pipelines.sources import manifest_folder
 from pipelines.store import FeatureStore, Split
 from pipelines.truth import Truth
 
+DIM = 12  # of the features in ``tiny``
 Tiny = tuple[Manifest, FeatureStore]
 
 
@@ -39,6 +42,13 @@ def config(**changes: Any) -> RunConfig:
         "learning_rate": 0.01,
     }
     return RunConfig(**(plain | changes))
+
+
+def encoded(sentences: list[str]) -> NDArray[np.float32]:
+    return np.array([[len(line) % (k + 2) for k in range(DIM)] for line in sentences], dtype=np.float32)
+
+
+TEXTS = Texts([f"caption {k % 3} of image {k // 3}" for k in range(180)], encoded)
 
 
 class Spy(Trainer):
@@ -68,7 +78,7 @@ def same_weights(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 
 def test_methods_see_the_same_batches_and_start_from_the_same_weights(tiny: Tiny, spy: type[Spy]) -> None:
     for name in methods.names():
-        train(config(method=name), tiny[1], None)
+        train(config(method=name), tiny[1], None, texts=TEXTS)
     train(config(seed=1), tiny[1], None)
     first_batches, first_weights = spy.seen["hardest 0"]
     assert len(first_batches) == 3 * (120 // 16)
@@ -123,7 +133,7 @@ def test_training_learns_and_repeats_bit_for_bit(tiny: Tiny) -> None:
 @pytest.mark.parametrize("memory", [0, 16, 50])
 def test_every_method_trains_with_and_without_memory(tiny: Tiny, memory: int) -> None:
     for name in methods.names():
-        trained = train(config(method=name, memory=memory, epochs=2), tiny[1], None)
+        trained = train(config(method=name, memory=memory, epochs=2), tiny[1], None, texts=TEXTS)
         assert not trained.collapsed
         assert np.isfinite(trained.history[-1]["loss"])
 
@@ -133,11 +143,10 @@ class Broken(Method):
 
     collapse = False
 
-    def loss(self, image: Tensor, text: Tensor, *rest: Any, **named: Any) -> Tensor:
+    def view_loss(self, view: View) -> Tensor:
         if not self.collapse:
-            return image.sum() * torch.nan
-        middle = torch.nn.functional.one_hot(torch.zeros(len(image), dtype=torch.int64), image.shape[1]).float()
-        return -(image * middle).sum() - (text * middle).sum()
+            return view.anchors.sum() * torch.nan
+        return -view.anchors[:, 0].sum()
 
 
 def test_a_loss_that_is_no_number_fails_the_run(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,3 +219,45 @@ def test_seeds_of_roles_differ_and_stay() -> None:
     assert seed_for(0, "weights") == seed_for(0, "weights")
     assert len({seed_for(root, role) for root in range(50) for role in ("weights", "batches", "negatives")}) == 150
     assert seed_for(1, "batches", 2) != seed_for(1, "batches", 3)
+
+
+def test_other_captions_are_those_of_the_image_without_itself() -> None:
+    caption_image = torch.tensor([0, 1, 0, 2, 0, 1])  # three, two and one
+    others = other_captions(caption_image).tolist()
+    assert [sorted(row) for row in others] == [[2, 4], [5, 5], [0, 4], [3, 3], [0, 2], [1, 1]]
+
+
+@pytest.mark.parametrize("in_batch", [False, True])
+def test_extras_are_of_the_candidates(tiny: Tiny, in_batch: bool) -> None:
+    """Guide, captions and words of a step against a lookup one by one, in the manifest's rows."""
+    data = training.SplitTensors(tiny[1].split("train"), "cpu")
+    made = make(DIM, DIM, config(), 0)
+    losses = [methods.get(name)() for name in ("gist", "tags", "glofnd")]
+    give = ExtrasOf(losses, data, made, TEXTS)
+    captions = torch.tensor([5, 40, 7])
+    pool = data.caption_rows[captions] if in_batch else data.caption_rows[torch.tensor([5, 40, 7, 0, 119])]
+    pool = pool if in_batch else torch.cat([pool, torch.tensor([-1])])
+    guide = give(losses[0], captions, pool).guide
+    assert guide is not None
+    image, text = centred(data.images), centred(data.captions)
+    rows = {int(row): place for place, row in enumerate(data.caption_rows)}
+    for place, row in enumerate(pool.tolist()):
+        here = rows.get(row)
+        expected = torch.zeros(DIM) if here is None else text[here]
+        torch.testing.assert_close(guide.text[place], expected)
+        expected = torch.zeros(DIM) if here is None else image[data.caption_image[here]]
+        torch.testing.assert_close(guide.image[place], expected)
+    for place, caption in enumerate(captions.tolist()):
+        first = caption // 3 * 3  # three captions per image, in order
+        expected = [caption, *(k for k in range(first, first + 3) if k != caption)]
+        assert sorted(map(tuple, guide.support[place].tolist())) == sorted(map(tuple, text[expected].tolist()))
+        torch.testing.assert_close(guide.support[place, 0], text[caption])
+    words = give(losses[1], captions, pool).words
+    assert words is not None
+    assert words.captions[0][0] == TEXTS.captions[int(data.caption_rows[5])]
+    joint = words.encode(["one", "another"])
+    assert joint.shape == (2, 8)
+    assert joint.requires_grad
+    assert give(losses[2], captions, pool).captions is captions
+    with pytest.raises(BenchError, match="needs the captions as text"):
+        ExtrasOf(losses, data, made, None)

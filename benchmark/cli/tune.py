@@ -45,6 +45,7 @@ def tune(
 
     from benchmark import devices, tuning
     from benchmark.cli.features import ensure_with_progress
+    from benchmark.extras import texts_for
     from benchmark.search_space import space_of
     from benchmark.tuning_progress import ShowTuning
     from pipelines.sources import manifest_folder
@@ -54,7 +55,9 @@ def tune(
     space = space_of(resolved, {*parsed, *in_file})
     show_config(resolved)
     manifest, store = ensure_with_progress(resolved.dataset, resolved.encoder)
-    task = tuning.Task(resolved, space, manifest.hash, store, Truth.read(manifest_folder(resolved.dataset)))
+    truth = Truth.read(manifest_folder(resolved.dataset))
+    texts = texts_for(resolved.method, manifest, store)
+    task = tuning.Task(resolved, space, manifest.hash, store, truth, texts)
     folder = tuning.folder_of(resolved)
     try:
         with ShowTuning(log(), trials, resolved.epochs, task.defaults) as watcher:

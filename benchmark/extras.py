@@ -1,0 +1,110 @@
+"""What some methods see besides the joint space: numbers of captions, frozen features, captions as text.
+
+The guide is the frozen encoders themselves: features centred on the training split, of unit length.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import normalize
+
+import methods
+from benchmark.errors import BenchError
+from benchmark.models.heads import TwoHeads
+from methods.base import Extras, Guide, Method, Words
+from pipelines import encoders
+from pipelines.manifest import Manifest
+from pipelines.store import FeatureStore
+
+if TYPE_CHECKING:
+    from benchmark.training import SplitTensors
+
+
+@dataclass(frozen=True)
+class Texts:
+    """The captions of a dataset as text."""
+
+    captions: Sequence[str]
+    """In the order of the manifest's ``captions`` table."""
+    encode: Callable[[list[str]], NDArray[np.float32]]
+    """Texts to features ``[n, D_text]``, as those of the store were made."""
+
+
+def texts_for(method: str, manifest: Manifest, store: FeatureStore) -> Texts | None:
+    """What a training of ``method`` needs of the captions' text: nothing, for most."""
+    if "words" not in methods.get(method).needs:
+        return None
+    encoder = encoders.make(store.info["text"]["name"])
+    return Texts(manifest.captions["text"].tolist(), encoder.encode)
+
+
+class ExtrasOf:
+    """Makes the ``Extras`` of a step, as far as any of some methods needs them."""
+
+    def __init__(self, losses: Sequence[Method], data: "SplitTensors", model: TwoHeads, texts: Texts | None) -> None:
+        """``BenchError`` where captions are needed as text and there are none."""
+        self.data, self.model, self.texts = data, model, texts
+        needs = {need for loss in losses for need in loss.needs}
+        if "words" in needs and texts is None:
+            raise BenchError("this method needs the captions as text, and an encoder for new ones")
+        if needs & {"guide", "words"}:
+            self.others = other_captions(data.caption_image)
+        if "guide" in needs:
+            self.image, self.text = centred(data.images), centred(data.captions)
+
+    def __call__(self, method: Method, captions: Tensor, pool: Tensor) -> Extras:
+        """Of the batch's captions ``[B]`` (rows of the split) and the candidates' ``[N]`` (rows of the manifest)."""
+        return Extras(
+            captions=captions if "captions" in method.needs else None,
+            guide=self.guide(captions, pool) if "guide" in method.needs else None,
+            words=self.words(captions) if "words" in method.needs else None,
+        )
+
+    def guide(self, captions: Tensor, pool: Tensor) -> Guide:
+        """Frozen features of the candidates; zeros for what is no caption (a random start of the memory)."""
+        rows = torch.searchsorted(self.data.caption_rows, pool)
+        known = (pool >= 0)[:, None]
+        return Guide(
+            image=self.image[self.data.caption_image[rows]] * known,
+            text=self.text[rows] * known,
+            support=self.text[torch.cat([captions[:, None], self.others[captions]], dim=1)],
+        )
+
+    def words(self, captions: Tensor) -> Words:
+        """The captions of each anchor's image, and the trained way from a text into the joint space."""
+        assert self.texts is not None  # checked when made
+        texts = self.texts
+        rows = self.data.caption_rows[torch.cat([captions[:, None], self.others[captions]], dim=1)]
+
+        def encode(sentences: list[str]) -> Tensor:
+            features = torch.as_tensor(texts.encode(sentences), dtype=torch.float32, device=captions.device)
+            joint: Tensor = self.model.text(features)
+            return joint
+
+        return Words([[texts.captions[row] for row in some] for some in rows.tolist()], encode)
+
+
+def centred(features: Tensor) -> Tensor:
+    """Features ``[n, D]`` minus their mean, of unit length."""
+    return normalize(features - features.mean(dim=0), dim=1)
+
+
+def other_captions(caption_image: Tensor) -> Tensor:
+    """The other captions of each caption's image, ``[C, K - 1]`` for at most K captions per image.
+
+    Where an image has fewer they repeat; a caption without others stands for itself. ``caption_image`` is ``[C]``.
+    """
+    order = torch.argsort(caption_image, stable=True)
+    counts = torch.bincount(caption_image)
+    first = (counts.cumsum(dim=0) - counts)[caption_image]
+    place = torch.empty_like(order)
+    place[order] = torch.arange(len(order), device=order.device)
+    count = counts[caption_image][:, None]
+    steps = torch.arange(max(1, int(counts.max()) - 1), device=order.device)[None, :]
+    turn = 1 + steps % (count - 1).clamp_min(1)
+    return order[first[:, None] + ((place - first)[:, None] + turn) % count]
