@@ -1,4 +1,8 @@
-"""Methods against other people's code: pytorch-metric-learning's miners and losses, and torch's own losses."""
+"""Methods against other people's code: pytorch-metric-learning's miners and losses, and torch's own losses.
+
+Where the labels of anchors and candidates are one tensor, that library takes it that anchor i is candidate i, and no
+partner of its own: hence ``ids.clone()``.
+"""
 
 import math
 from typing import Any
@@ -49,9 +53,6 @@ def sides(image: Tensor, text: Tensor) -> list[tuple[Direction, Tensor, Tensor]]
 
 def made(name: str, **changes: Any) -> Method:
     return methods.get(name)(**changes).double()
-
-
-# The miners take references that are the very tensor of the anchors' labels for the same batch: hence ``clone`` below.
 
 
 def in_batch(ids: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
