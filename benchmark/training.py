@@ -188,6 +188,8 @@ class Trainer:
         steps = len(self.data.captions) // self.config.batch
         for number, captions in enumerate(batches(self.config, epoch, len(self.data.captions)), start=1):
             losses += self.step(method, captions.to(self.config.device), in_batch)
+            if losses.device.type == "cpu" and not losses.isfinite():
+                break  # the weights are spoilt; elsewhere to look would wait for the device
             watcher.step(epoch, number, steps)
         loss = float(losses) / steps  # waits for the device
         if not in_batch:

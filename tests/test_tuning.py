@@ -61,7 +61,7 @@ class Scripted:
     def value(self, config: RunConfig) -> float:
         return 100 - 100 * abs(config.settings["margin"] - 0.3) + config.seed
 
-    def __call__(self, config: RunConfig, store: object, truth: object, watcher: Watcher) -> Trained:
+    def __call__(self, config: RunConfig, store: object, truth: object, watcher: Watcher, texts: object) -> Trained:
         self.seen.append((config.seed, config.settings))
         for epoch in range(config.epochs):
             self.epochs += 1
