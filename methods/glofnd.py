@@ -54,13 +54,13 @@ class GloFND(InfoNCE):
         threshold, first, second, visits = self.state[side, slots].unbind(dim=1)
         negatives = torch.where(view.positive, -torch.inf, view.similarity)
         count = max(1, int(self.settings.share * negatives.shape[1]))
-        start = negatives.topk(count, dim=1).values[:, -1].clamp(-1, 1).float()
+        start = negatives.topk(count, dim=1).values[:, -1].clamp(-1, 1)
         threshold = torch.where(visits > 0, threshold, start)
         false = negatives > threshold[:, None]
         gradient = self.settings.share - false.sum(dim=1) / (~view.positive).sum(dim=1).clamp_min(1)
         visits = visits + 1
-        first = torch.lerp(gradient, first, 0.9)
-        second = torch.lerp(gradient.square(), second, 0.98)
+        first = 0.9 * first + 0.1 * gradient
+        second = 0.98 * second + 0.02 * gradient.square()
         move = (first / (1 - 0.9**visits)) / ((second / (1 - 0.98**visits)).sqrt() + 1e-8)
         moved = (threshold - self.settings.rate * move).clamp(-1, 1)
         self.state[side, slots] = torch.stack([moved, first, second, visits], dim=1).to(self.state.dtype)

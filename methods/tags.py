@@ -18,6 +18,8 @@ from torch import Tensor
 from methods.base import Range, TripletSettings, View, setting
 from methods.hardest import Hardest
 
+ARTICLES = {"a", "an", "the"}
+"""Swapping one of these changes nothing a picture could show."""
 TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
@@ -65,6 +67,7 @@ def swapped(captions: Sequence[Sequence[str]], count: int, lot: random.Random) -
         swaps = [
             (place, word)
             for place in range(1, len(line) - 1)
+            if line[place] not in ARTICLES and len(line) > 3  # else nothing of the caption is left
             for word in sorted(between[line[place - 1], line[place + 1]] - {line[place]})
         ]
         made = (

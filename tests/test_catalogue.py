@@ -1,15 +1,22 @@
 """The methods of the catalogue against slow transcriptions of their formulas."""
 
 import math
+import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 import methods
-from methods.base import Candidates, Listwise, Sampler
+from methods.base import Candidates, Extras, Guide, Listwise, Sampler, View, Words
+from methods.dcmc import DCMC
 from methods.distance_weighted import DistanceWeighted
+from methods.glofnd import GloFND
+from methods.momentum_distilled import MomentumDistilled
+from methods.tags import swapped
 
 Rows = list[list[float]]
 Mask = list[list[bool]]
@@ -77,8 +84,235 @@ FORMULAS: dict[str, Callable[[int, Rows, Mask], float]] = {
 }
 
 
+def scene(seed: int = 0, rows: int = 5, columns: int = 9, dim: int = 3) -> View:
+    """A direction in float64 with a guide; some anchors share an id, the guide finds some candidates alike."""
+    stream = torch.Generator().manual_seed(seed)
+
+    def unit(*shape: int) -> Tensor:
+        return normalize(torch.randn(*shape, generator=stream, dtype=torch.float64), dim=-1)
+
+    ids = torch.tensor([0, 1, 1, 2, 3, 0, 4, 5, 2])
+    text = unit(columns, 2)
+    support = torch.cat([text[:rows, None], normalize(text[:rows, None] + 0.4 * unit(rows, 2, 2), dim=-1)], dim=1)
+    return View(
+        "i2t",
+        anchors=unit(rows, dim),
+        candidates=unit(columns, dim),
+        anchor_ids=ids[:rows],
+        positive=ids[:rows, None] == ids[None, :columns],
+        momentum=unit(rows, dim),
+        extras=Extras(torch.arange(rows) + 7, Guide(unit(columns, 2), text, support)),
+    )
+
+
+def dots(one: Tensor, other: Tensor) -> Rows:
+    return [[sum(a * b for a, b in zip(x, y, strict=True)) for y in other.tolist()] for x in one.tolist()]
+
+
+def softmax(values: list[float]) -> list[float]:
+    total = sum(math.exp(value) for value in values)
+    return [math.exp(value) / total for value in values]
+
+
+def without(i: int, s: list[float], left_out: list[bool], temperature: float) -> float:
+    """-log softmax of the partner, half of it, some candidates left out."""
+    kept = [value for j, value in enumerate(s) if j == i or not left_out[j]]
+    return -math.log(math.exp(s[i] / temperature) / sum(math.exp(value / temperature) for value in kept)) / 2
+
+
+def supported(i: int, view: View) -> list[float]:
+    """Each candidate's caption with the most similar caption of the anchor's image."""
+    return [max(column) for column in zip(*dots(view.guide.support[i], view.guide.text), strict=True)]
+
+
+def fnc_flags(i: int, view: View) -> list[bool]:
+    score, positive = supported(i, view), view.positive[i].tolist()
+    others = sorted((j for j in range(len(score)) if not positive[j]), key=lambda j: -score[j])[:10]
+    return [positive[j] or (j in others and score[j] > 0.7) for j in range(len(score))]
+
+
+def fnc_attraction(i: int, s: list[float], view: View) -> float:
+    logits, targets = [value / 0.1 for value in s], fnc_flags(i, view)
+    pulled = mean([value for value, target in zip(logits, targets, strict=True) if target])
+    return (math.log(sum(math.exp(value) for value in logits)) - pulled) / 2
+
+
+def sacl(i: int, s: list[float], view: View) -> float:
+    alike = dots(view.guide.text, view.guide.text)[i]
+    kept = sorted(alike)[: int(0.75 * len(alike))]
+    out = [value > kept[-1] or own for value, own in zip(alike, view.positive[i].tolist(), strict=True)]
+    return without(i, s, out, 0.07)
+
+
+def gist(i: int, s: list[float], view: View) -> float:
+    own, *rest = view.guide.support[i].tolist()
+    among = mean([sum(a * b for a, b in zip(own, other, strict=True)) for other in rest])
+    alike = dots(view.guide.support[i, :1], view.guide.text)[0]
+    out = [value > among or same for value, same in zip(alike, view.positive[i].tolist(), strict=True)]
+    return without(i, s, out, 0.01)
+
+
+def fnac(i: int, s: list[float], view: View) -> float:
+    adjacency = softmax([value / 0.03 for value in dots(view.candidates, view.candidates)[i]])
+    shares = softmax([value / 0.03 for value in s])
+    distance = sum(abs(a - b) for a, b in zip(adjacency, shares, strict=True))
+    return without(i, s, view.positive[i].tolist(), 0.03) + 0.78 * distance
+
+
+def dcmc(i: int, s: list[float], view: View) -> float:
+    share = [math.exp(-(2 - 2 * value) / 0.1) for value in dots(view.candidates, view.candidates)[i]]
+    share = [value / sum(share) for value in share]
+    positive = view.positive[i].tolist()
+    nearest = min((j for j in range(len(s)) if not positive[j]), key=lambda j: abs(share[i] - share[j]))
+    weights = [1.0] * len(s)
+    if abs(share[i] - share[nearest]) < 0.7:
+        weights[nearest] = 1 - math.exp(share[nearest]) / sum(math.exp(v) for k, v in enumerate(share) if k != i)
+    target = [value * weight for value, weight in zip(share, weights, strict=True)]
+    logs = [math.log(value) for value in softmax([value / 0.5 for value in s])]
+    return -sum(t * log for t, log in zip(target, logs, strict=True)) / sum(target) / 2
+
+
+def momentum_distilled(i: int, s: list[float], view: View) -> float:
+    """At step 51 of a ramp of 200."""
+    believed = softmax([value / 0.07 for value in dots(view.momentum, view.candidates)[i]])
+    labels = [own / sum(view.positive[i].tolist()) for own in view.positive[i].tolist()]
+    share = 0.4 * 50 / 200
+    logs = [math.log(value) for value in softmax([value / 0.07 for value in s])]
+    return -sum((share * b + (1 - share) * y) * log for b, y, log in zip(believed, labels, logs, strict=True)) / 2
+
+
+def glofnd(i: int, s: list[float], view: View) -> float:
+    """At the first sight of an anchor its threshold is its largest negative: nothing is left out."""
+    return without(i, s, view.positive[i].tolist(), 0.07)
+
+
+VIEW_FORMULAS: dict[str, Callable[[int, list[float], View], float]] = {
+    "fnc-elimination": lambda i, s, view: without(i, s, fnc_flags(i, view), 0.1),
+    "fnc-attraction": fnc_attraction,
+    "sacl": sacl,
+    "gist": gist,
+    "fnac": fnac,
+    "dcmc": dcmc,
+    "momentum-distilled": momentum_distilled,
+    "glofnd": glofnd,
+}
+
+
+def ready(name: str) -> Listwise:
+    """In float64, past what its first steps do otherwise."""
+    method = methods.get(name)().double()
+    assert isinstance(method, Listwise)
+    if isinstance(method, MomentumDistilled):
+        method.steps.fill_(51)
+    if isinstance(method, DCMC):
+        method.epochs.fill_(2)
+    return method
+
+
 def test_every_listwise_method_has_its_formula_here() -> None:
-    assert {name for name in methods.names() if issubclass(methods.get(name), Listwise)} == set(FORMULAS)
+    listwise = {name for name in methods.names() if issubclass(methods.get(name), Listwise)}
+    assert listwise == {*FORMULAS, *VIEW_FORMULAS}
+
+
+@pytest.mark.parametrize("name", VIEW_FORMULAS)
+@pytest.mark.parametrize("seed", range(5))
+def test_loss_of_a_view_equals_the_scalar_form(name: str, seed: int) -> None:
+    view = scene(seed)
+    s = dots(view.anchors, view.candidates)
+    expected = mean([VIEW_FORMULAS[name](i, s[i], view) for i in range(len(s))])
+    assert ready(name).view_loss(view).item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", VIEW_FORMULAS)
+def test_gradient_of_a_view_is_that_of_finite_differences(name: str) -> None:
+    """Targets, masks and thresholds are held: what they are made from is no input here."""
+    view = scene(3)
+    assert torch.autograd.gradcheck(
+        lambda anchors: ready(name).view_loss(replace(view, anchors=anchors)), view.anchors.requires_grad_()
+    )
+
+
+def test_the_guide_changes_something_in_these_scenes() -> None:
+    """Else the formulas above would be tested on plain InfoNCE."""
+    flags = [fnc_flags(i, scene(seed)) for seed in range(5) for i in range(5)]
+    positive = [scene(seed).positive[i].tolist() for seed in range(5) for i in range(5)]
+    assert any(flag != own for flag, own in zip(flags, positive, strict=True))
+
+
+def test_dcmc_begins_with_plain_targets() -> None:
+    method, plain = methods.get("dcmc")().double(), methods.get("multi-positive")(temperature=0.5).double()
+    assert method.view_loss(scene()).item() == pytest.approx(plain.view_loss(scene()).item(), rel=1e-6)
+    method.start_epoch()
+    assert method.view_loss(scene()).item() == pytest.approx(plain.view_loss(scene()).item(), rel=1e-6)
+    method.start_epoch()
+    assert method.view_loss(scene()).item() != pytest.approx(plain.view_loss(scene()).item(), rel=1e-3)
+
+
+def test_glofnd_thresholds_follow_a_scalar_adam() -> None:
+    """Six visits of the same anchors, in both directions, with thresholds that begin too high."""
+    method = methods.get("glofnd")(share=0.25, rate=0.1).double()
+    assert isinstance(method, GloFND)
+    view = scene(1)
+    s, positive = dots(view.anchors, view.candidates), view.positive.tolist()
+    numbers = [0, 2, 3]  # anchors of one id each: those that share one share the threshold of the image
+    view = replace(view, anchor_ids=torch.arange(5), positive=view.positive)
+    negative = {i: [v for v, own in zip(s[i], positive[i], strict=True) if not own] for i in numbers}
+    state = {i: [sorted(negative[i])[-2], 0.0, 0.0] for i in numbers}  # floor(0.25 * 9) = 2nd largest
+    for step in range(1, 7):
+        for i in numbers:
+            threshold, first, second = state[i]
+            gradient = 0.25 - mean([float(value > threshold) for value in negative[i]])
+            first, second = 0.9 * first + 0.1 * gradient, 0.98 * second + 0.02 * gradient**2
+            move = (first / (1 - 0.9**step)) / (math.sqrt(second / (1 - 0.98**step)) + 1e-8)
+            state[i] = [max(-1.0, min(1.0, threshold - 0.1 * move)), first, second]
+        for direction, rows in (("i2t", numbers), ("t2i", [number + 7 for number in numbers])):
+            method.view_loss(replace(view, direction=direction))
+            side = 0 if direction == "i2t" else 1
+            for i, row in zip(numbers, rows, strict=True):
+                assert method.state[side, row, :3].tolist() == pytest.approx(state[i], abs=1e-6)
+    assert any(state[i][0] < sorted(negative[i])[-2] for i in numbers)
+
+
+def test_fne_info_nce_is_a_softmax_over_what_it_drew() -> None:
+    method = methods.get("fne-info-nce")(count=3, temperature=0.2).double()
+    view = scene(2)
+    loss = method.view_loss(view)
+    index, s = method.chosen["i2t"], dots(view.anchors, view.candidates)
+    assert index.shape == (5, 3)
+    costs = []
+    for i in range(5):
+        drawn = [math.exp(s[i][j] / 0.2) for j in index[i].tolist()]
+        costs.append(-math.log(math.exp(s[i][i] / 0.2) / (math.exp(s[i][i] / 0.2) + sum(drawn))) / 2)
+    assert loss.item() == pytest.approx(mean(costs), rel=1e-6)
+
+
+def test_tags_swaps_a_word_for_one_of_the_same_place() -> None:
+    captions = [
+        ["A red dog runs.", "a blue dog runs ."],
+        ["a blue dog sits", "one dog"],
+        ["birds", "many birds"],
+        ["the red dog", "x"],
+    ]
+    owners, sentences = swapped(captions, 5, random.Random(0))
+    # "a _ dog" knows red and blue, but the first image has the blue dog already; articles stay
+    assert list(zip(owners, sentences, strict=True)) == [(1, "a red dog sits")]
+    both = swapped([["a red dog"], ["a blue dog"], ["a tiny dog"]], 1, random.Random(1))
+    assert both[0] == [0, 1, 2]
+    assert swapped([["one"], ["two words"]], 3, random.Random(0)) == ([], [])
+
+
+def test_tags_adds_the_hinge_of_made_sentences() -> None:
+    made = normalize(torch.ones(1, 3, dtype=torch.float64), dim=1)
+    words = Words([["a red dog"], ["a blue dog"], ["bird"], ["x"], ["the dog"]], lambda sentences: made.expand(2, -1))
+    view = scene(4)
+    view = replace(view, extras=Extras(words=words), generator=torch.Generator().manual_seed(0))
+    plain, method = methods.get("hardest")(), methods.get("tags")(weight=0.5)
+    own = view.positive_similarity.tolist()
+    hinge = [max(0.0, 0.2 + float(view.anchors[i] @ made[0]) - own[i]) for i in (0, 1)]
+    expected = plain.view_loss(view).item() + 0.5 * mean(hinge)
+    assert method.view_loss(view).item() == pytest.approx(expected)
+    back = replace(view, direction="t2i")
+    assert method.view_loss(back).item() == plain.view_loss(back).item()
 
 
 @pytest.mark.parametrize("name", FORMULAS)
