@@ -27,6 +27,8 @@ from torch import Tensor, nn
 CHUNK = 2**20
 """Similarities that a sampler sees at a time on a CPU, so that its temporaries stay in the cache."""
 
+WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+
 Direction = Literal["i2t", "t2i"]
 """``i2t``: the anchor is an image, the candidates are texts; ``t2i`` the reverse."""
 
@@ -202,7 +204,18 @@ class View:
     def similarity(self) -> Tensor:
         """``[B, N]`` with gradient, whoever asks first; at least in single precision."""
         with torch.enable_grad():
-            return _single(self.anchors @ self.candidates.T)
+            similarity = _single(self.anchors @ self.candidates.T)
+        self.check_finite(similarity)
+        return similarity
+
+    def check_finite(self, similarity: Tensor) -> None:
+        """``ValueError`` where a candidate is not finite: then its similarity to the first anchor is not either.
+
+        On a CPU only: elsewhere to look would make the step wait for the device.
+        """
+        if similarity.device.type == "cpu" and not (finite := similarity[0].isfinite()).all():
+            name = "memory.text" if self.direction == "i2t" else "memory.image"
+            raise ValueError(f"{name}: row {int(finite.int().argmin())} holds NaN or infinity")
 
     @property
     def guide(self) -> Guide:
@@ -322,8 +335,8 @@ class Method(nn.Module, ABC):
             extras: what the method ``needs``.
 
         Raises:
-            ValueError: names the argument that does not fit. What is not finite is found on the CPU only: looking
-                for it elsewhere would make every step wait for the device; there the loss is not finite.
+            ValueError: names the argument that does not fit. What is not finite is found on a CPU only: to look for
+                it elsewhere would make every step wait for the device.
         """
         check(image, text, ids, memory, generator)
         extras = extras or Extras()
@@ -334,8 +347,6 @@ class Method(nn.Module, ABC):
         total = image.new_zeros(())
         for view in views(image, text, ids, memory, generator, extras):
             total = total + self.view_loss(view)
-        if total.device.type == "cpu" and not total.isfinite():
-            check_finite(image, text, memory)
         return total
 
     @abstractmethod
@@ -397,6 +408,7 @@ class Sampler(Method):
     def pick(self, view: View) -> Tensor:
         """``choose`` for all anchors, -1 where the choice is no negative; remembered in ``chosen``."""
         similarity, own = view.anchors @ view.candidates.T, view.positive_similarity
+        view.check_finite(similarity)
         picked = []
         for rows in view.rows():
             positive = view.positive[rows]
@@ -443,7 +455,7 @@ def views(
 
 
 def check(image: Tensor, text: Tensor, ids: Tensor, memory: Memory | None, generator: torch.Generator | None) -> None:
-    """``ValueError`` naming the argument of ``Method.loss`` whose shape, type or device does not fit."""
+    """``ValueError`` naming the argument of ``Method.loss`` that does not fit: shape, type, device, finite values."""
     if image.dim() != 2 or not image.is_floating_point():
         raise ValueError(f"image: expected [B, D] floating-point numbers, got {list(image.shape)} {image.dtype}")
     if len(image) == 0:
@@ -452,8 +464,12 @@ def check(image: Tensor, text: Tensor, ids: Tensor, memory: Memory | None, gener
         raise ValueError(f"image, text and ids differ in length: {len(image)}, {len(text)}, {len(ids)}")
     if text.shape != image.shape or text.dtype != image.dtype:
         raise ValueError(f"text: {list(text.shape)} {text.dtype} is not the {list(image.shape)} {image.dtype} of image")
-    if ids.dim() != 1 or ids.is_floating_point():
-        raise ValueError(f"ids: expected [B] whole numbers, got {list(ids.shape)} {ids.dtype}")
+    numbers = {"ids": ids} if memory is None else {"ids": ids, "memory.ids": memory.ids}
+    for name, values in numbers.items():
+        if values.dim() != 1 or values.dtype not in WHOLE:
+            raise ValueError(
+                f"{name}: expected one dimension of whole numbers, got {list(values.shape)} {values.dtype}"
+            )
     if memory is not None:
         if not len(memory.image) == len(memory.text) == len(memory.ids):
             rows = f"{len(memory.image)}, {len(memory.text)}, {len(memory.ids)}"
@@ -464,20 +480,15 @@ def check(image: Tensor, text: Tensor, ids: Tensor, memory: Memory | None, gener
             )
         if memory.image.shape != memory.text.shape:
             raise ValueError(f"memory: image {list(memory.image.shape)} and text {list(memory.text.shape)} differ")
+        if not (memory.image.is_floating_point() and memory.text.is_floating_point()):
+            raise ValueError(f"memory: expected floating-point numbers, got {memory.image.dtype}, {memory.text.dtype}")
     places = {"text": text.device, "ids": ids.device} | ({"generator": generator.device} if generator else {})
+    places |= {f"memory.{name}": value.device for name, value in memory._asdict().items()} if memory else {}
     for name, device in places.items():
         if device.type != image.device.type:
             raise ValueError(f"{name}: on {device}, but image is on {image.device}")
-
-
-def check_finite(image: Tensor, text: Tensor, memory: Memory | None) -> None:
-    """``ValueError`` naming the argument and the first row of it that holds NaN or infinity."""
-    named = {"image": image, "text": text}
-    if memory is not None:
-        named |= {"memory.image": memory.image, "memory.text": memory.text}
-    for name, features in named.items():
-        finite = features.isfinite().all(dim=1)
-        if not finite.all():
+    for name, features in (("image", image), ("text", text)):
+        if features.device.type == "cpu" and not (finite := features.detach().isfinite().all(dim=1)).all():
             raise ValueError(f"{name}: row {int(finite.int().argmin())} holds NaN or infinity")
 
 

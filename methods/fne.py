@@ -95,10 +95,10 @@ class Weighed(NamedTuple):
 
     weights: Tensor
     """In [0, 1]; 0 for positives."""
-    flagged: Tensor
-    """Whether the posterior exceeds the threshold."""
     kept: Tensor
-    """Whether the candidate survives the cut."""
+    """Whether the candidate survives the cut; no positive does."""
+    flagged: Tensor
+    """Whether it does and its posterior exceeds the threshold."""
 
 
 class FNE(Sampler):
@@ -121,8 +121,9 @@ class FNE(Sampler):
             self.negative.reset()
 
     def report(self) -> dict[str, float]:
-        """Both distributions and the pairs they come from; what weighing did to the candidates.
+        """Both distributions and the pairs they come from; what weighing did to the candidates (negatives only).
 
+        ``cut`` and ``flagged``: shares of them that were cut, or kept with a posterior above the threshold.
         ``effective``: effective number of candidates of an anchor, ``(sum w)^2 / sum w^2``, the mean over anchors.
         """
         anchors, candidates, kept, flagged, effective = self.noted.tolist()
@@ -132,7 +133,7 @@ class FNE(Sampler):
             "negative_mean": float(self.negative.mean),
             "negative_std": float(self.negative.std),
             "pairs": float(self.positive.count),
-            "cut": 1 - kept / max(candidates, 1),
+            "cut": (candidates - kept) / max(candidates, 1),
             "flagged": flagged / max(candidates, 1),
             "effective": effective / max(anchors, 1),
         }
@@ -189,14 +190,14 @@ class FNE(Sampler):
         found = (weighed.kept.count_nonzero(), weighed.flagged.count_nonzero(), effective.sum())
         self.noted[2:] += torch.stack([value.double() for value in found])
         self.noted[0] += len(own)
-        self.noted[1] += candidates.similarity.numel()
+        self.noted[1] += candidates.positive.numel() - candidates.positive.count_nonzero()
         return sums
 
     def weigh(self, similarity: Tensor, own: Tensor) -> Weighed:
         """Weigh candidates of any shape (positives: ``-inf``), given the positives' similarities in a like shape."""
         options = self.settings
         posterior = self.posterior(similarity)
-        flagged = posterior > options.threshold
+        suspected = posterior > options.threshold
         # exponent: what w = exp(-exponent) is taken of
         exponent = similarity - own
         if options.bell == "left":
@@ -206,12 +207,12 @@ class FNE(Sampler):
             posterior.mul_(options.tau_false)
         else:
             posterior.neg_().log1p_().neg_()  # exp(log(1 - p))
-        weights = torch.where(flagged, posterior, exponent, out=exponent).neg_().exp_()
+        weights = torch.where(suspected, posterior, exponent, out=exponent).neg_().exp_()
         kept = similarity > self._cut(own)
         torch.where(kept, weights, weights.new_full((), options.cut_weight), out=weights)
         if options.cut_weight > 0:
             torch.where(similarity > -torch.inf, weights, weights.new_zeros(()), out=weights)
-        return Weighed(weights, flagged, kept)
+        return Weighed(weights, kept, suspected & kept)
 
     def posterior(self, similarity: Tensor) -> Tensor:
         """``P(match | s)`` by Bayes' rule; zero before ``minimum_count`` pairs were seen.
@@ -309,7 +310,7 @@ class OfficialMoments(Moments):
         values = values.double()
         self.count += keep.sum()
         self.total.copy_(_one_by_one(self.total, torch.where(keep, values, 0)))
-        self.mean.copy_(self.total / self.count.clamp_min(1))
+        self.mean.copy_(torch.where(self.count > 0, self.total / self.count, self.mean))
         self.squares.copy_(_one_by_one(self.squares, torch.where(keep, (values - self.mean).square(), 0)))
 
 

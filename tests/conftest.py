@@ -23,6 +23,14 @@ CAPTIONS = 3
 DIM = 12
 
 
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """Threads would wait for each other longer than they work on small tensors."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 @pytest.fixture
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Manifest, FeatureStore]:
     """Dataset ``tiny`` with encoder ``made+up``, in the current directory; learnable, with known truth.

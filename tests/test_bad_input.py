@@ -1,7 +1,7 @@
 """What every registered method makes of inputs and settings that are wrong or extreme."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import Field, fields, replace
 from typing import Any
 
@@ -17,15 +17,6 @@ NAMES = methods.names()
 EVERY = pytest.mark.parametrize("name", NAMES)
 ROWS, MEMORY, DIM = 6, 20, 8
 MakeExtras = Callable[[int, int, int], Extras]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Threads would wait for each other longer than they work."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def unit(rows: int, seed: int) -> Tensor:
@@ -177,3 +168,33 @@ def test_extreme_similarities_in_any_precision_give_no_nan(name: str, kind: torc
             assert loss.isfinite()
             for weight in (*batch, *method.parameters()):
                 assert weight.grad is None or weight.grad.isfinite().all()
+
+
+def with_value(features: Tensor, row: int, value: float, column: int = 3) -> Tensor:
+    features[row, column] = value
+    return features
+
+
+@EVERY
+@pytest.mark.parametrize("argument", ["image", "text"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_row_of_the_batch_that_is_not_finite_is_named(
+    name: str, argument: str, value: float, extras: MakeExtras
+) -> None:
+    for row in (0, ROWS - 1):
+        bad = with_value(unit(ROWS, ["image", "text"].index(argument)), row, value)
+        for more in ({}, {"memory": {}}):
+            with pytest.raises(ValueError, match=rf"^{argument}: row {row} holds NaN or infinity$"):
+                step(methods.get(name)(), extras, **{argument: bad}, **more)
+
+
+@EVERY
+@pytest.mark.parametrize("argument", ["image", "text"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_row_of_the_memory_that_is_not_finite_is_named(
+    name: str, argument: str, value: float, extras: MakeExtras
+) -> None:
+    for row in (0, ROWS - 1, ROWS, MEMORY - 1):
+        bad = with_value(unit(MEMORY, 3 + ["image", "text"].index(argument)), row, value)
+        with pytest.raises(ValueError, match=rf"^memory.{argument}: row {row} holds NaN or infinity$"):
+            step(methods.get(name)(), extras, memory={argument: bad})

@@ -5,7 +5,6 @@ partner of its own: hence ``ids.clone()``.
 """
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -34,15 +33,6 @@ UNIQUE = torch.arange(ROWS)
 REPEATED = torch.arange(ROWS) % 9
 IDS = pytest.mark.parametrize("ids", [UNIQUE, REPEATED], ids=["unique", "repeated"])
 SEEDS = pytest.mark.parametrize("seed", range(4))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Threads would wait for each other longer than they work."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def pairs(seed: int, dim: int = 6, noise: float = 0.5) -> tuple[Tensor, Tensor]:
