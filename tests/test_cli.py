@@ -375,6 +375,7 @@ def test_speed_prints_the_keys_programs_read(small: Path) -> None:
     assert code == 0
     result = json.loads(out)
     assert result["ratio"] == pytest.approx(result["step_ms"] / result["product_ms"])
+    assert result["extra"] is None or result["extra"] >= 0
     code, out, _ = bench("speed", "--evaluation", "--images", "64", "--captions", "320", "--dim", "16", "--json")
     assert code == 0
     assert {"step_ms", "product_ms", "ratio", "peak_mb"} <= set(json.loads(out))

@@ -15,6 +15,7 @@ def speed(
     batch: Annotated[int, typer.Option(min=2, help="Anchors.")] = 128,
     memory: Annotated[int, typer.Option(min=0, help="Pairs in the memory.")] = 65536,
     dim: Annotated[int, typer.Option(min=1, help="Dimension of the joint space.")] = 512,
+    above: Annotated[float, typer.Option(min=0, max=1, help="Share of the memory above FNE's cut.")] = 0.001,
     images: Annotated[int, typer.Option(min=1, help="Images, for --evaluation.")] = 5000,
     captions: Annotated[int, typer.Option(min=1, help="Captions, for --evaluation.")] = 25000,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
@@ -38,7 +39,7 @@ def speed(
         from methods import names
 
         chosen = names() if method is None else [method]
-        results = [speeds.measure(name, batch, memory, dim, threads, device) for name in chosen]
+        results = [speeds.measure(name, batch, memory, dim, threads, device, above) for name in chosen]
     if as_json:
         typer.echo(json.dumps(results if everything else results[0], indent=2))
     else:
@@ -49,7 +50,7 @@ def show(results: list[dict[str, Any]]) -> None:
     """A line with what is the same for all, and a table of the rest."""
     from rich.table import Table
 
-    measured = [key for key in ("method", "step_ms", "product_ms", "ratio", "peak_mb") if key in results[0]]
+    measured = [key for key in ("method", "step_ms", "product_ms", "ratio", "extra", "peak_mb") if key in results[0]]
     same = {key: value for key, value in results[0].items() if key not in measured}
     out().print("  ".join(f"{key} {value}" for key, value in same.items()), style="dim", markup=False)
     table = Table(*measured)

@@ -1,0 +1,40 @@
+"""``bench speed`` measures what it says."""
+
+import pytest
+import torch
+
+import methods
+from benchmark.speed import extra_bytes, extras, pairs
+from methods.fne import FNE
+
+
+@pytest.mark.parametrize("above", [0.0, 0.001, 0.3])
+def test_the_share_above_the_cut_is_what_was_asked_for(above: float) -> None:
+    stream = torch.Generator().manual_seed(0)
+    image, text, ids, memory = pairs(128, 8192, 512, stream, above)
+    method = FNE()
+    for _ in range(2):  # the first step cuts by its own statistics already
+        method.loss(image, text, ids, memory, stream)
+    assert 1 - method.report()["cut"] == pytest.approx(above, abs=0.002 + 0.05 * above)
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_every_method_can_be_timed(name: str) -> None:
+    stream = torch.Generator().manual_seed(0)
+    image, text, ids, memory = pairs(8, 64, 16, stream)
+    method = methods.get(name)()
+    loss = method.loss(image, text, ids, memory, stream, extras(image, text, memory, stream))
+    torch.autograd.backward(loss)
+    assert loss.isfinite()
+
+
+def test_extra_memory_is_what_an_action_takes() -> None:
+    size = 64 * 2**20
+
+    def action() -> None:
+        torch.ones(size // 4)
+
+    found = extra_bytes(action, "cpu")
+    if found is None:
+        pytest.skip("this system does not tell the peak of its memory")
+    assert size * 0.95 < found < size * 1.2
