@@ -27,6 +27,8 @@ class Recipe(BaseModel):
     """What the memory begins with: nothing, or random unit vectors in every place, as in the published FNE code."""
     memory_precision: Literal["float32", "float16"] = "float32"
     """Numbers in which the memory keeps its pairs; half precision takes half the room."""
+    positives: Literal["labelled", "true"] = "labelled"
+    """What is never a negative: pairs of one image, or every true pair (an oracle; where the truth is known)."""
     warmup: str = "mean"
     """Method of the warm-up epochs, always in the batch."""
     warmup_epochs: int = Field(default=1, ge=0)

@@ -16,10 +16,11 @@ from torch.nn.functional import normalize
 import methods
 from benchmark.errors import BenchError
 from benchmark.models.heads import TwoHeads
-from methods.base import Extras, Guide, Method, Words
+from methods.base import Direction, Extras, Guide, Method, Words
 from pipelines import encoders
 from pipelines.manifest import Manifest
 from pipelines.store import FeatureStore
+from pipelines.truth import Truth
 
 if TYPE_CHECKING:
     from benchmark.training import SplitTensors
@@ -46,9 +47,16 @@ def texts_for(method: str, manifest: Manifest, store: FeatureStore) -> Texts | N
 class ExtrasOf:
     """Makes the ``Extras`` of a step, as far as any of some methods needs them."""
 
-    def __init__(self, losses: Sequence[Method], data: "SplitTensors", model: TwoHeads, texts: Texts | None) -> None:
-        """``BenchError`` where captions are needed as text and there are none."""
-        self.data, self.model, self.texts = data, model, texts
+    def __init__(
+        self,
+        losses: Sequence[Method],
+        data: "SplitTensors",
+        model: TwoHeads,
+        texts: Texts | None = None,
+        truth: Truth | None = None,
+    ) -> None:
+        """With ``truth`` all true pairs are positives. ``BenchError`` where captions are needed as text, without any."""
+        self.data, self.model, self.texts, self.truth = data, model, texts, truth
         needs = {need for loss in losses for need in loss.needs}
         if "words" in needs and texts is None:
             raise BenchError("this method needs the captions as text, and an encoder for new ones")
@@ -57,13 +65,23 @@ class ExtrasOf:
         if "guide" in needs:
             self.image, self.text = centred(data.images), centred(data.captions)
 
-    def __call__(self, method: Method, captions: Tensor, pool: Tensor) -> Extras:
-        """Of the batch's captions ``[B]`` (rows of the split) and the candidates' ``[N]`` (rows of the manifest)."""
+    def __call__(self, method: Method, captions: Tensor, pool: Tensor, pool_images: Tensor) -> Extras:
+        """Of the batch's captions ``[B]`` (rows of the split) and the candidates, ``[N]`` (rows of the manifest)."""
         return Extras(
+            known=None if self.truth is None else self.known(self.truth, captions, pool, pool_images),
             captions=captions if "captions" in method.needs else None,
             guide=self.guide(captions, pool) if "guide" in method.needs else None,
             words=self.words(captions) if "words" in method.needs else None,
         )
+
+    def known(self, truth: Truth, captions: Tensor, pool: Tensor, pool_images: Tensor) -> dict[Direction, Tensor]:
+        """Which pairs are true; none of what is no caption (a random start of the memory)."""
+        rows, own = self.data.caption_rows[captions], self.data.image_rows[self.data.caption_image[captions]]
+        real = (pool >= 0).cpu().numpy()
+        anchors, images, texts, all_texts = (each.cpu().numpy() for each in (own, pool_images, rows, pool))
+        i2t = truth.matrix(anchors, all_texts * real) & real
+        t2i = truth.matrix(images * real, texts).T & real
+        return {"i2t": torch.as_tensor(i2t, device=pool.device), "t2i": torch.as_tensor(t2i, device=pool.device)}
 
     def guide(self, captions: Tensor, pool: Tensor) -> Guide:
         """Frozen features of the candidates; zeros for what is no caption (a random start of the memory)."""

@@ -175,7 +175,9 @@ class Trainer:
         self.memory = memory_of(config, model) if config.memory else None
         self.generator = torch.Generator(config.device).manual_seed(seed_for(config.seed, "negatives"))
         self.audit = Audit(truth)
-        self.extras_of = ExtrasOf(losses, data, model, texts)
+        if config.positives == "true" and truth is None:
+            raise BenchError(f"positives: the truth of every pair is not known for '{config.dataset}'; use labelled")
+        self.extras_of = ExtrasOf(losses, data, model, texts, truth if config.positives == "true" else None)
         self.step_ms: list[float] = []
         """Mean step of each epoch after the warm-up, in milliseconds."""
 
@@ -212,19 +214,19 @@ class Trainer:
         images = data.caption_image[captions]
         ids, rows = data.image_rows[images], data.caption_rows[captions]
         image, text = self.model(data.images[images], data.captions[captions])
-        pool, pool_rows = None, rows
+        pool, pool_ids, pool_rows = None, ids, rows
         if memory is not None:
-            pool = memory.look(self.model, data.images[images], data.captions[captions], ids, rows)
-        if pool is not None and memory is not None and not in_batch:
-            pool_rows = memory.captions[: len(pool.ids)]
-        extras = self.extras_of(method, captions, pool_rows)
-        loss = method.loss(image, text, ids, None if in_batch else pool, self.generator, extras)
+            seen = memory.look(self.model, data.images[images], data.captions[captions], ids, rows)
+            if not in_batch:
+                pool, pool_ids, pool_rows = seen, seen.ids, memory.captions[: len(seen.ids)]
+        extras = self.extras_of(method, captions, pool_rows, pool_ids)
+        loss = method.loss(image, text, ids, pool, self.generator, extras)
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.learnt, self.config.clip)
         self.optimizer.step()
         if not in_batch:
-            self.audit.note(method, ids, rows, ids if pool is None else pool.ids, pool_rows)
+            self.audit.note(method, ids, rows, pool_ids, pool_rows)
         if memory is not None:
             memory.keep()
         return loss.detach()

@@ -164,12 +164,14 @@ class Words(NamedTuple):
 
 @dataclass(frozen=True)
 class Extras:
-    """What some methods see besides the joint space. A method names its part of it in ``needs``."""
+    """What is seen besides the joint space. A method names what it cannot do without in ``needs``."""
 
     captions: Tensor | None = None
     """``[B]``: a number for each caption of the batch, the same whenever it comes."""
     guide: Guide | None = None
     words: Words | None = None
+    known: Mapping[Direction, Tensor] | None = None
+    """``[B, N]`` for each direction: pairs that are positives besides those of equal ids."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +186,7 @@ class View:
     anchor_ids: Tensor
     """``[B]`` image ids."""
     positive: Tensor
-    """``[B, N]``: whether anchor and candidate have the same image id. One mask for both directions."""
+    """``[B, N]``: whether anchor and candidate have the same image id, or are known to match."""
     momentum: Tensor
     """``[B, D]``: the anchors as the encoder of the candidates sees them, no gradient."""
     generator: torch.Generator | None = None
@@ -449,9 +451,10 @@ def views(
         memory = Memory(image, text, ids)
     memory = Memory(memory.image.to(image.dtype), memory.text.to(text.dtype), memory.ids)
     batch = slice(0, len(ids))
-    shared = (ids, ids[:, None] == memory.ids[None, :])
-    yield View("i2t", image, memory.text, *shared, memory.image[batch].detach(), generator, extras)
-    yield View("t2i", text, memory.image, *shared, memory.text[batch].detach(), generator, extras)
+    same, known = ids[:, None] == memory.ids[None, :], extras.known
+    i2t, t2i = (same | known["i2t"], same | known["t2i"]) if known else (same, same)
+    yield View("i2t", image, memory.text, ids, i2t, memory.image[batch].detach(), generator, extras)
+    yield View("t2i", text, memory.image, ids, t2i, memory.text[batch].detach(), generator, extras)
 
 
 def check(image: Tensor, text: Tensor, ids: Tensor, memory: Memory | None, generator: torch.Generator | None) -> None:

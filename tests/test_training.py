@@ -237,7 +237,8 @@ def test_extras_are_of_the_candidates(tiny: Tiny, in_batch: bool) -> None:
     captions = torch.tensor([5, 40, 7])
     pool = data.caption_rows[captions] if in_batch else data.caption_rows[torch.tensor([5, 40, 7, 0, 119])]
     pool = pool if in_batch else torch.cat([pool, torch.tensor([-1])])
-    guide = give(losses[0], captions, pool).guide
+    images = torch.zeros_like(pool)  # of no use to the guide
+    guide = give(losses[0], captions, pool, images).guide
     assert guide is not None
     image, text = centred(data.images), centred(data.captions)
     rows = {int(row): place for place, row in enumerate(data.caption_rows)}
@@ -252,12 +253,24 @@ def test_extras_are_of_the_candidates(tiny: Tiny, in_batch: bool) -> None:
         expected = [caption, *(k for k in range(first, first + 3) if k != caption)]
         assert sorted(map(tuple, guide.support[place].tolist())) == sorted(map(tuple, text[expected].tolist()))
         torch.testing.assert_close(guide.support[place, 0], text[caption])
-    words = give(losses[1], captions, pool).words
+    words = give(losses[1], captions, pool, images).words
     assert words is not None
     assert words.captions[0][0] == TEXTS.captions[int(data.caption_rows[5])]
     joint = words.encode(["one", "another"])
     assert joint.shape == (2, 8)
     assert joint.requires_grad
-    assert give(losses[2], captions, pool).captions is captions
+    assert give(losses[2], captions, pool, images).captions is captions
     with pytest.raises(BenchError, match="needs the captions as text"):
-        ExtrasOf(losses, data, made, None)
+        ExtrasOf(losses, data, made)
+
+
+def test_with_all_true_pairs_as_positives_no_false_negative_is_chosen(tiny: Tiny) -> None:
+    truth = Truth.read(manifest_folder("tiny"))
+    for memory in (0, 50):
+        for start in ("empty", "random"):
+            plain = train(config(memory=memory, memory_start=start), tiny[1], truth)
+            oracle = train(config(memory=memory, memory_start=start, positives="true"), tiny[1], truth)
+            assert plain.false_negative_rate["both"] > 0
+            assert oracle.false_negative_rate["both"] == 0
+    with pytest.raises(BenchError, match="the truth of every pair is not known for 'tiny'; use labelled"):
+        train(config(positives="true"), tiny[1], None)
