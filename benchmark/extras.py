@@ -55,7 +55,7 @@ class ExtrasOf:
         texts: Texts | None = None,
         truth: Truth | None = None,
     ) -> None:
-        """With ``truth`` all true pairs are positives. ``BenchError`` where captions are needed as text, without any."""
+        """With ``truth`` all true pairs are positives. ``BenchError`` where captions are needed as text in vain."""
         self.data, self.model, self.texts, self.truth = data, model, texts, truth
         needs = {need for loss in losses for need in loss.needs}
         if "words" in needs and texts is None:
