@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import methods
 from methods import base
 
 ROOT = Path(__file__).parents[1]
@@ -14,12 +15,20 @@ def blocks(path: Path) -> list[str]:
     return re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
-def test_the_loop_in_the_methods_page_trains(capsys: pytest.CaptureFixture[str]) -> None:
-    (loop,) = blocks(ROOT / "docs" / "methods.md")
-    exec(compile(loop, "docs/methods.md", "exec"), {})
+@pytest.mark.parametrize("number", [0, 1], ids=["loop", "clip"])
+def test_the_trainers_in_the_methods_page_train(number: int, capsys: pytest.CaptureFixture[str]) -> None:
+    loops = blocks(ROOT / "docs" / "methods.md")
+    assert len(loops) == 2
+    exec(compile(loops[number], "docs/methods.md", "exec"), {"__name__": "example"})
     losses = [float(line.split()[1]) for line in capsys.readouterr().out.splitlines()]
     assert len(losses) == 5
     assert losses[-1] < losses[0]
+
+
+def test_the_methods_page_names_every_method() -> None:
+    text = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8").partition("## FNE")[0]
+    named = {name for row in re.findall(r"^\| (`[^|]*) \|", text, flags=re.M) for name in re.findall(r"`([^`]+)`", row)}
+    assert named == set(methods.names())
 
 
 def test_the_method_in_the_readme_chooses() -> None:
@@ -39,8 +48,6 @@ def test_the_method_in_the_readme_chooses() -> None:
 
 def test_the_interface_page_example_runs() -> None:
     import doctest
-
-    import methods
 
     for module in (base, methods):
         failed, tried = doctest.testmod(module)
