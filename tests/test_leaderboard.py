@@ -300,3 +300,20 @@ sys.exit(f"imported {{heavy}}" if heavy else 0)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout
+
+
+def test_recall_under_true_positives_stands_where_it_is_known(tmp_path: Path) -> None:
+    known = [record("fne", seed, 40 + seed) for seed in range(2)]
+    known = [
+        each.model_copy(update={"metrics": each.metrics | {"true_rsum": 300.0 + seed}})
+        for seed, each in enumerate(known)
+    ]
+    save(tmp_path / "known", *known, record("hardest", 0, 30))
+    save(tmp_path / "unknown", record("hardest", 0, 30))
+    page = markdown(load(tmp_path / "known"))
+    assert "true rSum" in page.splitlines()[3]
+    assert " 300.5 " in page  # the mean, without a deviation
+    header = bench(tmp_path / "known", "--format", "latex").stdout
+    assert r"t2i} &  & true & false & step ms \\" in header
+    assert "true rSum |" not in markdown(load(tmp_path / "unknown"))
+    assert r"t2i} &  & false & step ms \\" in bench(tmp_path / "unknown", "--format", "latex").stdout
