@@ -27,7 +27,8 @@ def methods(
         return
     method = get(name)
     if as_json:
-        typer.echo(json.dumps({"name": name, "rule": method.__doc__, "settings": settings_of(method)}, indent=2))
+        shown = {"name": name, "rule": method.__doc__, "needs": method.needs, "settings": settings_of(method)}
+        typer.echo(json.dumps(shown, indent=2))
     else:
         show_method(method)
 
@@ -62,6 +63,8 @@ def show_method(method: "type[Method]") -> None:
 
     out().print(sys.modules[method.__module__].__doc__ or "", markup=False)
     out().print(method.__doc__ or "", style="bold", markup=False)
+    if method.needs:
+        out().print(f"needs, in a trainer of your own: extras {', '.join(method.needs)} (docs/methods.md)", markup=False)
     table = Table("setting", "default", "meaning", "search")
     for row in settings_of(method):
         table.add_row(row["name"], str(row["default"]), row["meaning"], row["search"] or "–")
