@@ -64,7 +64,7 @@ def show_method(method: "type[Method]") -> None:
     out().print(sys.modules[method.__module__].__doc__ or "", markup=False)
     out().print(method.__doc__ or "", style="bold", markup=False)
     if method.needs:
-        out().print(f"needs, in a trainer of your own: extras {', '.join(method.needs)} (docs/methods.md)", markup=False)
+        out().print(f"needs, in your own trainer: extras {', '.join(method.needs)} (docs/methods.md)", markup=False)
     table = Table("setting", "default", "meaning", "search")
     for row in settings_of(method):
         table.add_row(row["name"], str(row["default"]), row["meaning"], row["search"] or "–")
