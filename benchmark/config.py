@@ -17,9 +17,9 @@ class Recipe(BaseModel):
 
     epochs: int = Field(default=5, ge=1)
     """Passes over the training captions, warm-up included."""
-    batch: int = Field(default=128, ge=2)
+    batch: int = Field(default=128, ge=2, le=10**6)
     """Anchors per step: captions, each with its image."""
-    memory: int = Field(default=2048, ge=0)
+    memory: int = Field(default=2048, ge=0, le=10**8)
     """Pairs in the momentum memory; 0 trains on the batch alone."""
     momentum: float = Field(default=0.95, ge=0, lt=1)
     """Share of the old weights kept at each step when the momentum heads follow: 0.95 forgets in some 20 steps."""
@@ -27,19 +27,19 @@ class Recipe(BaseModel):
     """What the memory begins with: nothing, or random unit vectors in every place, as in the published FNE code."""
     memory_precision: Literal["float32", "float16"] = "float32"
     """Numbers in which the memory keeps its pairs; half precision takes half the room."""
-    positives: Literal["labelled", "true"] = "labelled"
-    """What is never a negative: pairs of one image, or every true pair (an oracle; where the truth is known)."""
+    positives: Literal["labelled", "oracle"] = "labelled"
+    """What is never a negative: pairs of one image, or, as an oracle where the truth is known, every true pair."""
     warmup: str = "mean"
     """Method of the warm-up epochs, always in the batch."""
     warmup_epochs: int = Field(default=1, ge=0)
     """Epochs trained with the warm-up method."""
     head: Literal["linear", "mlp"] = "linear"
     """Projection head on the features of either side."""
-    hidden: int = Field(default=512, ge=1)
+    hidden: int = Field(default=512, ge=1, le=2**16)
     """Width of the hidden layer, for ``mlp``."""
     dropout: float = Field(default=0.2, ge=0, lt=1)
     """Dropout before each linear layer of a head."""
-    dim: int = Field(default=256, ge=1)
+    dim: int = Field(default=256, ge=1, le=2**16)
     """Dimension of the joint space."""
     learning_rate: float = Field(default=5e-4, gt=0)
     """AdamW's learning rate."""

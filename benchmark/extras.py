@@ -101,7 +101,8 @@ class ExtrasOf:
 
         def encode(sentences: list[str]) -> Tensor:
             features = torch.as_tensor(texts.encode(sentences), dtype=torch.float32, device=captions.device)
-            joint: Tensor = self.model.text(features)
+            with torch.random.fork_rng():  # its dropout must not change that of the next batches
+                joint: Tensor = self.model.text(features)
             return joint
 
         return Words([[texts.captions[row] for row in some] for some in rows.tolist()], encode)

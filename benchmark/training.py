@@ -175,9 +175,9 @@ class Trainer:
         self.memory = memory_of(config, model) if config.memory else None
         self.generator = torch.Generator(config.device).manual_seed(seed_for(config.seed, "negatives"))
         self.audit = Audit(truth)
-        if config.positives == "true" and truth is None:
+        if config.positives == "oracle" and truth is None:
             raise BenchError(f"positives: the truth of every pair is not known for '{config.dataset}'; use labelled")
-        self.extras_of = ExtrasOf(losses, data, model, texts, truth if config.positives == "true" else None)
+        self.extras_of = ExtrasOf(losses, data, model, texts, truth if config.positives == "oracle" else None)
         self.step_ms: list[float] = []
         """Mean step of each epoch after the warm-up, in milliseconds."""
 

@@ -345,7 +345,7 @@ class Method(nn.Module, ABC):
         for need in self.needs:
             if getattr(extras, need) is None:
                 raise ValueError(f"extras: {type(self).__name__} needs extras.{need}")
-        self.begin(image, text, ids)
+        self.begin(image, text, ids, extras)
         total = image.new_zeros(())
         for view in views(image, text, ids, memory, generator, extras):
             total = total + self.view_loss(view)
@@ -355,7 +355,7 @@ class Method(nn.Module, ABC):
     def view_loss(self, view: View) -> Tensor:
         """Scalar loss of one direction."""
 
-    def begin(self, image: Tensor, text: Tensor, ids: Tensor) -> None:
+    def begin(self, image: Tensor, text: Tensor, ids: Tensor, extras: Extras) -> None:
         """Called first in each step with the batch, ``[B, D]``, ``[B, D]``, ``[B]``."""
 
     def start_epoch(self) -> None:
@@ -386,15 +386,24 @@ class Sampler(Method):
         """
 
     def observe(self, similarity: Tensor, ids: Tensor) -> None:
-        """See the in-batch similarities ``[B, B]`` (image x text, no gradient) before choosing."""
+        """See the in-batch similarities ``[B, B]`` (image x text, no gradient) before choosing.
+
+        Positives known besides the ids are ``-inf``, but for the partners.
+        """
 
     def pair_loss(self, positive: Tensor, negative: Tensor) -> Tensor:
         """What an anchor pays, ``[B]``, from its similarities to its positive and its chosen negative, ``[B]`` each."""
         return torch.relu(self.settings.margin + negative - positive)
 
     @torch.no_grad()
-    def begin(self, image: Tensor, text: Tensor, ids: Tensor) -> None:
-        self.observe(_single(image @ text.T), ids)
+    def begin(self, image: Tensor, text: Tensor, ids: Tensor, extras: Extras) -> None:
+        if type(self).observe is Sampler.observe:  # nobody looks
+            return
+        similarity = _single(image @ text.T)
+        if extras.known:
+            known = extras.known["i2t"][:, : len(ids)] & ~torch.eye(len(ids), dtype=torch.bool, device=ids.device)
+            similarity = similarity.masked_fill(known, -torch.inf)
+        self.observe(similarity, ids)
 
     def view_loss(self, view: View) -> Tensor:
         """Mean over anchors of ``[margin + s(anchor, negative) - s(anchor, positive)]_+``.

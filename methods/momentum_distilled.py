@@ -1,4 +1,4 @@
-"""Momentum distillation: targets are half the labels, half what the momentum model believes.
+"""Momentum distillation: targets are partly the labels, partly what the momentum model believes.
 
 J. Li et al.: Align before Fuse: Vision and Language Representation Learning with Momentum Distillation (ALBEF),
 NeurIPS 2021, eq. 6, as fine-tuned for retrieval: every caption of the image shares the label, and the momentum
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from methods.base import Range, View, setting
+from methods.base import Extras, Range, View, setting
 from methods.info_nce import InfoNCE, InfoNCESettings
 
 
@@ -30,7 +30,7 @@ class MomentumDistilled(InfoNCE):
         super().__init__(**changes)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
-    def begin(self, image: Tensor, text: Tensor, ids: Tensor) -> None:
+    def begin(self, image: Tensor, text: Tensor, ids: Tensor, extras: Extras) -> None:
         self.steps += 1
 
     def view_loss(self, view: View) -> Tensor:

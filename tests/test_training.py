@@ -269,8 +269,8 @@ def test_with_all_true_pairs_as_positives_no_false_negative_is_chosen(tiny: Tiny
     for memory in (0, 50):
         for start in ("empty", "random"):
             plain = train(config(memory=memory, memory_start=start), tiny[1], truth)
-            oracle = train(config(memory=memory, memory_start=start, positives="true"), tiny[1], truth)
+            oracle = train(config(memory=memory, memory_start=start, positives="oracle"), tiny[1], truth)
             assert plain.false_negative_rate["both"] > 0
             assert oracle.false_negative_rate["both"] == 0
     with pytest.raises(BenchError, match="the truth of every pair is not known for 'tiny'; use labelled"):
-        train(config(positives="true"), tiny[1], None)
+        train(config(positives="oracle"), tiny[1], None)
