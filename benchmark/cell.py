@@ -3,13 +3,13 @@
 import csv
 import hashlib
 import importlib.metadata
-import inspect
 import platform
 import resource
 import subprocess
 import sys
 import time
 from datetime import UTC, datetime
+from inspect import getfile
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from benchmark.records import RUNS, Cost, RunRecord
 from benchmark.resolve import default_encoder
 from benchmark.speed import interleaved
 from benchmark.training import SplitTensors, Trained, Watcher, evaluate, train
-from methods.base import Method
+from methods.registry import files_of
 from pipelines.atomic import new_folder
 from pipelines.manifest import Manifest
 from pipelines.sources import manifest_folder
@@ -158,8 +158,8 @@ def versions() -> dict[str, str]:
 
 def code_hash(config: RunConfig) -> str:
     """Digest of the source files that decide a cell's numbers."""
-    package, kinds = Path(__file__).parent, (methods.get(config.method), methods.get(config.warmup))
-    files = {Path(inspect.getfile(base)) for kind in kinds for base in kind.__mro__ if issubclass(base, Method)}
+    package = Path(__file__).parent
+    files = files_of(methods.get(config.method)) | files_of(methods.get(config.warmup)) | {Path(getfile(Truth))}
     files |= {package / "training.py", package / "memory.py", package / "seeds.py", package / "extras.py"}
     files |= {*package.glob("models/*.py"), *package.glob("evaluation/*.py")}
     digest = hashlib.blake2b(digest_size=8)

@@ -24,8 +24,8 @@ class MomentumMemory(nn.Module):
     """Momentum heads plus the last ``size`` pairs they made.
 
     The batch's own momentum pairs live in the first rows of the same buffers as the queue, so that the
-    candidates of a step are a view and nothing is copied. A memory restored from ``state_dict`` goes on bit for
-    bit. Nothing in it is trained: its weights only follow.
+    candidates of a step are a view and nothing is copied (half precision is converted once a step, by the method).
+    A memory restored from ``state_dict`` goes on bit for bit. Nothing in it is trained: its weights only follow.
 
     Args:
         model: the heads to follow.

@@ -15,7 +15,7 @@ trainer:
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import Field, asdict, dataclass, field, fields
 from difflib import get_close_matches
 from functools import cached_property
@@ -342,9 +342,7 @@ class Method(nn.Module, ABC):
         """
         check(image, text, ids, memory, generator)
         extras = extras or Extras()
-        for need in self.needs:
-            if getattr(extras, need) is None:
-                raise ValueError(f"extras: {type(self).__name__} needs extras.{need}")
+        check_extras(extras, self.needs, len(ids), len(ids) if memory is None else len(memory.ids))
         self.begin(image, text, ids, extras)
         total = image.new_zeros(())
         for view in views(image, text, ids, memory, generator, extras):
@@ -494,6 +492,9 @@ def check(image: Tensor, text: Tensor, ids: Tensor, memory: Memory | None, gener
             raise ValueError(f"memory: image {list(memory.image.shape)} and text {list(memory.text.shape)} differ")
         if not (memory.image.is_floating_point() and memory.text.is_floating_point()):
             raise ValueError(f"memory: expected floating-point numbers, got {memory.image.dtype}, {memory.text.dtype}")
+        own = memory.ids[: len(ids)]
+        if own.device.type == ids.device.type == "cpu" and not torch.equal(own, ids.to(own.dtype)):
+            raise ValueError("memory: its first rows must be the batch's own pairs; its first ids are others")
     places = {"text": text.device, "ids": ids.device} | ({"generator": generator.device} if generator else {})
     places |= {f"memory.{name}": value.device for name, value in memory._asdict().items()} if memory else {}
     for name, device in places.items():
@@ -502,6 +503,38 @@ def check(image: Tensor, text: Tensor, ids: Tensor, memory: Memory | None, gener
     for name, features in (("image", image), ("text", text)):
         if features.device.type == "cpu" and not (finite := features.detach().isfinite().all(dim=1)).all():
             raise ValueError(f"{name}: row {int(finite.int().argmin())} holds NaN or infinity")
+
+
+def check_extras(extras: Extras, needs: Iterable[str], anchors: int, candidates: int) -> None:
+    """``ValueError`` naming the part of ``Extras`` that is needed and missing, or does not fit B and N."""
+    for need in needs:
+        if getattr(extras, need) is None:
+            raise ValueError(f"extras.{need}: this method needs it")
+    shapes: dict[str, tuple[Tensor, tuple[int, ...]]] = {}
+    if extras.captions is not None:
+        shapes["captions"] = extras.captions, (anchors,)
+        if extras.captions.dtype not in WHOLE:
+            raise ValueError(f"extras.captions: expected whole numbers, got {extras.captions.dtype}")
+    if extras.guide is not None:
+        image, text, support = extras.guide.image, extras.guide.text, extras.guide.support
+        shapes["guide.image"] = image, (candidates, *image.shape[1:2])
+        shapes["guide.text"] = text, (candidates, *text.shape[1:2])
+        shapes["guide.support"] = support, (anchors, *support.shape[1:2], *text.shape[1:2])
+    for direction in ("i2t", "t2i") if extras.known is not None else ():
+        if direction not in (extras.known or {}):
+            raise ValueError(f"extras.known: no mask for {direction}")
+        shapes[f"known[{direction}]"] = (extras.known or {})[direction], (anchors, candidates)
+    for name, (found, expected) in shapes.items():
+        if found.shape != expected:
+            raise ValueError(f"extras.{name}: expected {list(expected)}, got {list(found.shape)}")
+        if name.startswith("known") and found.dtype != torch.bool:
+            raise ValueError(f"extras.{name}: expected a mask of booleans, got {found.dtype}")
+        if name.startswith("guide") and found.device.type == "cpu" and not found.isfinite().all():
+            raise ValueError(f"extras.{name}: holds NaN or infinity")
+    if extras.words is not None:
+        captions = extras.words.captions
+        if len(captions) != anchors or any(isinstance(some, str) or not some for some in captions):
+            raise ValueError(f"extras.words.captions: expected a list of texts for each of {anchors} anchors")
 
 
 def draw(weights: Tensor, generator: torch.Generator | None) -> Tensor:

@@ -2,7 +2,8 @@
 
 R. Fan, M. Lin, Z. Tian, X. Yan, S. Zhu, Q. Zou, PLoS Computational Biology 21(12), 2025: progressive screening of false
 negatives in multi-omics clustering. Plain targets first, then rows of ``S = exp(-(2 - 2 cos) / width)`` among the
-candidates' own modality (theirs: another view); the nearest other sample's entry is weighted down.
+candidates' own modality (theirs: another view); the nearest other sample's entry is weighted down. The plain phase
+ends by calls of ``start_epoch``. Their mean over all entries is a mean over anchors here.
 """
 
 from dataclasses import dataclass

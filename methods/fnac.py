@@ -2,7 +2,8 @@
 
 W. Sun, J. Zhang, J. Wang, Z. Liu, Y. Zhong, T. Feng, Y. Guo, Y. Zhang, N. Barnes: Learning Audio-Visual Source
 Localization via False Negative Aware Contrastive Learning, CVPR 2023, eq. 5-8 (FNS). False negatives are not removed;
-nothing is detached. The third term (true negatives by image regions) has no counterpart here.
+nothing is detached. Each direction's softmax follows its own candidates' modality. The paper's third term (true
+negatives by image regions) has no counterpart here.
 """
 
 from dataclasses import dataclass
@@ -20,15 +21,15 @@ class FNACSettings(InfoNCESettings):
     )
     learn: bool = setting(False, "whether the temperature is learnt; never below 0.01")
     weight: float = setting(
-        0.78,
-        "weight of the distance of the two rows; the paper's 100, on the mean over 128 entries",
+        100 / 128,
+        "weight of the distance of the two rows; the paper's 100 on the mean over 128 entries, whatever N",
         low=0.0,
         search=Range(0.05, 5.0, log=True),
     )
 
 
 class FNAC(InfoNCE):
-    """``InfoNCE + weight sum_j |softmax(partner . candidate / T) - softmax(anchor . candidate / T)|_j``."""
+    """``InfoNCE + weight sum_j |softmax(partner . candidate / T) - softmax(anchor . candidate / T)|_j``, halved."""
 
     Settings = FNACSettings
 
@@ -36,4 +37,4 @@ class FNAC(InfoNCE):
         adjacency = (view.partners @ view.candidates.T).to(view.similarity.dtype) * self.scale
         shares = (view.similarity * self.scale).softmax(dim=1)
         distance = (adjacency.softmax(dim=1) - shares).abs().sum(dim=1).mean()
-        return self.direction_loss(view.similarity, view.positive) + float(self.settings.weight) * distance
+        return self.direction_loss(view.similarity, view.positive) + float(self.settings.weight) * distance / 2

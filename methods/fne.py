@@ -49,7 +49,7 @@ class WeighingSettings(Settings):
         search=Choice(("decay", "probability")),
     )
     prior: float = setting(
-        10000.0, "a candidate matches once in this many", low=1.0 + 1e-9, search=Range(100.0, 100000.0, log=True)
+        10000.0, "a candidate matches once in this many", low=1.01, search=Range(100.0, 100000.0, log=True)
     )
     threshold: float = setting(
         0.001, "posterior above which a candidate counts as a possible false negative", low=0.0, high=1.0
@@ -293,7 +293,8 @@ class Moments(nn.Module):
 class OfficialMoments(Moments):
     """As the authors' code has it: sums in the order of the stream, squares around the mean so far.
 
-    On a CPU its float64 sums are those of a plain loop, bit for bit (``cumsum`` adds one after the other).
+    On a CPU its float64 sums are those of a plain loop, bit for bit (``cumsum`` adds one after the other); elsewhere
+    the order is the device's.
     """
 
     total: Tensor
@@ -315,4 +316,6 @@ class OfficialMoments(Moments):
 
 
 def _one_by_one(start: Tensor, values: Tensor) -> Tensor:
+    if start.device.type != "cpu":
+        return start + values.sum()
     return torch.cat([start[None], values]).cumsum(dim=0)[-1]

@@ -1,7 +1,8 @@
 """FNE-InfoNCE: several negatives drawn by FNE's weights, in a softmax instead of a triplet.
 
 Weights: H. Li et al., ACM MM 2023, see ``fne``. A public derivative for person search feeds its draws to InfoNCE; it
-draws nearly the whole pool, without replacement and without the cut. Here a few are drawn, independently.
+draws nearly the whole pool, without replacement and without the cut. Here a few are drawn, independently: where few
+survive the cut, one may stand several times in the softmax, and where none does, the hardest stands for all.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from methods.info_nce import InfoNCE, InfoNCESettings
 
 @dataclass(frozen=True)
 class FNEInfoNCESettings(WeighingSettings, InfoNCESettings):
-    count: int = setting(16, "negatives drawn per anchor", low=1, search=Range(1, 64, log=True))
+    count: int = setting(16, "negatives drawn per anchor", low=1, high=4096, search=Range(1, 64, log=True))
 
 
 class FNEInfoNCE(FNE):

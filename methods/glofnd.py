@@ -2,7 +2,8 @@
 
 V. Balmaseda, B. Wang, C.-L. Lin, T. Yang: Discovering Global False Negatives On the Fly for Self-supervised
 Contrastive Learning, ICML 2025: the threshold is the (1 - share) quantile of the anchor's similarities over the whole
-dataset, found by stochastic steps. It starts as that quantile of the first candidates seen; the softmax is InfoNCE's.
+dataset, found by stochastic steps. It starts as that quantile of the first candidates seen, and at once, where the
+paper waits for some epochs; the softmax is InfoNCE's.
 """
 
 from dataclasses import dataclass
@@ -25,7 +26,10 @@ class GloFNDSettings(InfoNCESettings):
     )
     rate: float = setting(0.05, "step size of the thresholds (Adam)", low=0.0, search=Range(0.001, 0.1, log=True))
     slots: int = setting(
-        2**17, "thresholds kept per direction; anchors whose numbers are equal modulo this share one", low=1
+        2**17,
+        "thresholds kept per direction; anchors whose numbers are equal modulo this share one",
+        low=1,
+        high=2**24,
     )
 
 
@@ -50,11 +54,12 @@ class GloFND(InfoNCE):
         """Mask ``[B, N]`` by the thresholds as they are; then a step of the thresholds."""
         assert view.extras.captions is not None  # ``needs`` was checked
         side, keys = (0, view.anchor_ids) if view.direction == "i2t" else (1, view.extras.captions)
-        slots = keys % self.settings.slots
+        slots = keys.long() % self.settings.slots
         threshold, first, second, visits = self.state[side, slots].unbind(dim=1)
         negatives = torch.where(view.positive, -torch.inf, view.similarity)
         count = max(1, int(self.settings.share * negatives.shape[1]))
-        start = negatives.topk(count, dim=1).values[:, -1].clamp(-1, 1)
+        start = negatives.topk(count, dim=1).values[:, -1]
+        start = torch.where(start > -torch.inf, start, 1)  # an anchor without a negative has seen nothing yet
         threshold = torch.where(visits > 0, threshold, start)
         false = negatives > threshold[:, None]
         gradient = self.settings.share - false.sum(dim=1) / (~view.positive).sum(dim=1).clamp_min(1)

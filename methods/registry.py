@@ -8,7 +8,7 @@ import ast
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from inspect import getmembers, isclass
+from inspect import getfile, getmembers, isclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,6 +76,22 @@ def get(name: str) -> "type[Base]":
         raise
     except Exception as error:  # whatever somebody's file does when it is imported
         raise RegistryError(f"method '{name}' cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def files_of(method: "type[Base]") -> set[Path]:
+    """The source files that make a method: its own, its parents', and what they import from ``methods``."""
+    from methods.base import Method
+
+    todo = [Path(getfile(kind)) for kind in method.__mro__ if issubclass(kind, Method)]
+    found: set[Path] = set()
+    while todo:
+        path = todo.pop()
+        if path not in found:
+            found.add(path)
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("methods."):
+                    todo.append(FOLDER / f"{str(node.module).partition('.')[2]}.py")
+    return found
 
 
 def _only_method(path: Path) -> "type[Base]":

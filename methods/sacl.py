@@ -31,5 +31,6 @@ class SACL(InfoNCE):
         with torch.no_grad():
             likeness = view.likeness
             kept = max(1, int(self.settings.ratio * likeness.shape[1]))
-            alike = likeness > likeness.kthvalue(kept, dim=1, keepdim=True).values
+            least = likeness.topk(kept, dim=1, largest=False, sorted=False).values  # kthvalue is not deterministic
+            alike = likeness > least.amax(dim=1, keepdim=True)
         return self.against_all_but(view.positive | alike, view.similarity)

@@ -46,7 +46,11 @@ class Tags(Hardest):
         owners, sentences = swapped(words.captions, self.settings.count, random.Random(seed))
         if not sentences:
             return cost
-        made = (view.anchors[owners] * words.encode(sentences)).sum(dim=1)
+        encoded = words.encode(sentences)
+        if encoded.shape != (len(sentences), view.anchors.shape[1]):
+            expected = [len(sentences), view.anchors.shape[1]]
+            raise ValueError(f"extras.words.encode: expected {expected}, got {list(encoded.shape)}")
+        made = (view.anchors[owners] * encoded).sum(dim=1)
         hinge = self.pair_loss(view.positive_similarity[owners], made)
         return cost + float(self.settings.weight) * hinge.mean()
 

@@ -1,6 +1,7 @@
 """What every registered method makes of inputs and settings that are wrong or extreme."""
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import Field, fields, replace
 from typing import Any
@@ -11,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 import methods
-from methods.base import Extras, Memory, Method, SettingError, Words
+from methods.base import Extras, Guide, Memory, Method, SettingError, Words
 
 NAMES = methods.names()
 EVERY = pytest.mark.parametrize("name", NAMES)
@@ -198,3 +199,67 @@ def test_a_row_of_the_memory_that_is_not_finite_is_named(
         bad = with_value(unit(MEMORY, 3 + ["image", "text"].index(argument)), row, value)
         with pytest.raises(ValueError, match=rf"^memory.{argument}: row {row} holds NaN or infinity$"):
             step(methods.get(name)(), extras, memory={argument: bad})
+
+
+def bad_extras(name: str, part: str, value: object) -> Callable[[], Tensor]:
+    """A step of a method with all extras right but one; ``part`` is a path such as ``guide.text``."""
+    text = unit(ROWS, 5)
+    good = Extras(
+        torch.arange(ROWS),
+        Guide(unit(ROWS, 6), text, torch.stack([text, unit(ROWS, 7)], dim=1)),
+        Words([["a red dog"], ["a blue dog"]] * (ROWS // 2), lambda sentences: unit(len(sentences), 8)),
+    )
+    head, _, tail = part.partition(".")
+    if not tail:
+        bad = replace(good, **{head: value})
+    elif head == "words":
+        assert good.words is not None
+        bad = replace(good, words=good.words._replace(**{tail: value}))
+    else:
+        assert good.guide is not None
+        bad = replace(good, guide=replace(good.guide, **{tail: value}))
+    plain = {"generator": torch.Generator().manual_seed(0), "extras": bad}
+    return lambda: methods.get(name)().loss(unit(ROWS, 0), unit(ROWS, 1), torch.arange(ROWS), **plain)
+
+
+def mask(*shape: int) -> Tensor:
+    return torch.zeros(shape, dtype=torch.bool)
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "value", "message"),
+    [
+        ("gist", "guide", None, "guide: this method needs it"),
+        ("gist", "guide.text", unit(3, 0), "guide.text: expected [6, 8], got [3, 8]"),
+        ("sacl", "guide.image", torch.full((ROWS, 8), math.nan), "guide.image: holds NaN or infinity"),
+        ("gist", "guide.support", unit(6, 0)[None], "guide.support: expected [6, 6, 8], got [1, 6, 8]"),
+        ("fnc-elimination", "guide.support", unit(ROWS, 0), "guide.support: expected [6, 8, 8], got [6, 8]"),
+        ("glofnd", "captions", torch.arange(2), "captions: expected [6], got [2]"),
+        ("glofnd", "captions", torch.zeros(ROWS), "captions: expected whole numbers, got torch.float32"),
+        ("tags", "words.captions", ["a red dog"] * ROWS, "words.captions: expected a list of texts for each of 6"),
+        ("tags", "words.captions", [["a red dog"]], "words.captions: expected a list of texts for each of 6"),
+        ("tags", "words.encode", lambda sentences: unit(1, 0), "words.encode: expected [6, 8], got [1, 8]"),
+        ("hardest", "known", {"i2t": mask(ROWS, ROWS)}, "known: no mask for t2i"),
+        ("hardest", "known", {k: mask(ROWS, 2) for k in ("i2t", "t2i")}, "known[i2t]: expected [6, 6], got [6, 2]"),
+        ("hardest", "known", {k: torch.zeros(6, 6) for k in ("i2t", "t2i")}, "known[i2t]: expected a mask of booleans"),
+    ],
+)  # fmt: skip
+def test_extras_that_do_not_fit_are_named(name: str, part: str, value: object, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"extras.{message}")):
+        bad_extras(name, part, value)()
+
+
+@EVERY
+def test_a_memory_that_does_not_begin_with_the_batch_is_refused(name: str, extras: MakeExtras) -> None:
+    with pytest.raises(ValueError, match="memory: its first rows must be the batch"):
+        step(methods.get(name)(), extras, memory={"ids": torch.arange(MEMORY) + 100})
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int16, torch.int32])
+def test_small_whole_numbers_are_ids_too(kind: torch.dtype, extras: MakeExtras) -> None:
+    for name in NAMES:
+        assert step(methods.get(name)(), extras, ids=torch.arange(ROWS, dtype=kind)).isfinite()
+    method = methods.get("glofnd")(slots=100)
+    more = replace(extras(ROWS, ROWS, DIM), captions=torch.arange(ROWS, dtype=kind))
+    ids = torch.arange(ROWS, dtype=kind)
+    assert method.loss(unit(ROWS, 0), unit(ROWS, 1), ids, extras=more).isfinite()

@@ -156,7 +156,7 @@ def fnac(i: int, s: list[float], view: View) -> float:
     adjacency = softmax([value / 0.03 for value in dots(view.candidates, view.candidates)[i]])
     shares = softmax([value / 0.03 for value in s])
     distance = sum(abs(a - b) for a, b in zip(adjacency, shares, strict=True))
-    return without(i, s, view.positive[i].tolist(), 0.03) + 0.78 * distance
+    return without(i, s, view.positive[i].tolist(), 0.03) + 100 / 128 * distance / 2
 
 
 def dcmc(i: int, s: list[float], view: View) -> float:

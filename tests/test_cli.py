@@ -391,3 +391,32 @@ def test_run_record_is_tied_to_the_code(small: Path) -> None:
     assert record.versions["torch"]
     assert time.strptime(record.created[:19], "%Y-%m-%dT%H:%M:%S")
     assert os.sep not in record.config.label("hog+ngrams")
+
+
+def test_the_oracle_picks_no_false_negative_and_needs_the_truth(small: Path) -> None:
+    code, out, _ = bench(
+        "run", "--method", "hardest", "--dataset", "small", *SMALL, "--set", "positives=oracle", "--json"
+    )
+    assert code == 0
+    assert json.loads(out)["false_negative_rate"]["both"] == 0
+    info = json.loads(Path("data/small/dataset.json").read_text())
+    Path("data/small/dataset.json").write_text(json.dumps({**info, "truth": False}))
+    Path("data/small/truth.npz").unlink()
+    code, _, err = bench("run", "--method", "random", "--dataset", "small", *SMALL, "--set", "positives=oracle")
+    assert code == 2
+    assert "the truth of every pair is not known for 'small'; use labelled" in one_line_error(err)
+
+
+def test_run_says_when_no_epoch_beat_the_warm_up(small: Path) -> None:
+    harmful = ("--set", "margin=2.0", "--set", "learning_rate=0.5")
+    code, out, _ = bench("run", "--method", "hardest", "--dataset", "small", *SMALL, *harmful)
+    assert code == 0
+    (folder,) = [path.parent for path in small.glob("runs/**/run.json")]
+    assert ("of the WARM-UP" in out) == (records.read(folder).best_epoch == 0)
+    assert "true rSum" in out
+
+
+def test_speed_beyond_the_memory_is_one_line() -> None:
+    code, _, err = bench("speed", "--method", "hardest", "--memory", "100000000000")
+    assert code == 1
+    assert "memory" in one_line_error(err)

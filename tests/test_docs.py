@@ -53,3 +53,10 @@ def test_the_interface_page_example_runs() -> None:
         failed, tried = doctest.testmod(module)
         assert tried > 0
         assert failed == 0
+
+
+def test_no_page_has_a_gap_to_fill() -> None:
+    for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"^[A-Z]{3,}$", text, flags=re.M), path
+        assert not re.search(r"-->\n*<!-- /", text), path

@@ -52,6 +52,28 @@ def test_only_the_command_line_imports_the_command_line() -> None:
         assert inside <= {"benchmark.config", "benchmark.errors", "benchmark.seeds"}, bottom
 
 
+def test_dvc_runs_a_cell_again_when_any_file_of_its_method_changed() -> None:
+    from ruamel.yaml import YAML
+
+    import methods
+    from methods.registry import files_of
+
+    for path, stage, item in (("dvc.yaml", "run", "item.method"), ("pipelines/dvc.yaml", "tune", "tune.method")):
+        deps = YAML(typ="safe").load((ROOT / path).read_text())["stages"][stage]["deps"]
+        for name in methods.names():
+            named = {dep.replace("${" + item + "}", name.replace("-", "_")) for dep in deps}
+            needed = {file.relative_to(ROOT).as_posix() for file in files_of(methods.get(name))}
+            assert needed <= named, name
+
+
+def test_the_code_of_a_method_is_all_it_is_made_of() -> None:
+    import methods
+    from methods.registry import files_of
+
+    found = {path.name for path in files_of(methods.get("fne-info-nce"))}
+    assert found == {"base.py", "fne.py", "fne_info_nce.py", "info_nce.py"}
+
+
 @pytest.mark.parametrize("words", LIGHT, ids=" ".join)
 def test_light_commands_import_nothing_heavy(words: list[str], tmp_path: Path) -> None:
     """``leaderboard`` without records ends with 3; it must not have loaded torch to find that out."""

@@ -28,6 +28,7 @@ def speed(
     if evaluation and device != "cpu":
         raise typer.BadParameter("--evaluation is timed on the CPU only", param_hint="--device")
     from benchmark import devices
+    from benchmark.errors import RunFailedError
 
     devices.check(device)
     if evaluation:
@@ -39,7 +40,10 @@ def speed(
         from methods import names
 
         chosen = names() if method is None else [method]
-        results = [speeds.measure(name, batch, memory, dim, threads, device, above) for name in chosen]
+        try:
+            results = [speeds.measure(name, batch, memory, dim, threads, device, above) for name in chosen]
+        except (RuntimeError, MemoryError) as error:  # more than there is memory for
+            raise RunFailedError(f"{(str(error).splitlines() or ['out of memory'])[0]}") from None
     if as_json:
         typer.echo(json.dumps(results if everything else results[0], indent=2))
     else:
