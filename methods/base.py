@@ -130,6 +130,13 @@ class Memory(NamedTuple):
     """``[M]`` image ids."""
 
 
+def checked_guide(likeness: Tensor) -> Tensor:
+    """``ValueError`` on a CPU where a candidate's features are not finite: then the first row is not either."""
+    if likeness.device.type == "cpu" and not likeness[0].isfinite().all():
+        raise ValueError("extras.guide: holds NaN or infinity")
+    return likeness
+
+
 @dataclass(frozen=True)
 class Guide:
     """What a frozen model makes of the pairs: L2-normalised features in spaces of their own, no gradient.
@@ -150,7 +157,12 @@ class Guide:
         likeness = self.support[:, 0] @ self.text.T
         for number in range(1, self.support.shape[1]):
             torch.maximum(likeness, self.support[:, number] @ self.text.T, out=likeness)
-        return likeness
+        return checked_guide(likeness)
+
+    @cached_property
+    def text_likeness(self) -> Tensor:
+        """``[B, N]``: similarity of each anchor's own caption and each candidate's."""
+        return checked_guide(self.support[:, 0] @ self.text.T)
 
 
 class Words(NamedTuple):
@@ -229,7 +241,7 @@ class View:
     def likeness(self) -> Tensor:
         """``[B, N]``: how alike the guide finds each candidate and the anchor's own partner (one modality)."""
         features = self.guide.text if self.direction == "i2t" else self.guide.image
-        return features[: len(self.anchors)] @ features.T
+        return checked_guide(features[: len(self.anchors)] @ features.T)
 
     def rows(self) -> Iterator[slice]:
         """Parts of the anchors whose similarities stay in a processor's cache; all of them elsewhere."""
@@ -529,7 +541,7 @@ def check_extras(extras: Extras, needs: Iterable[str], anchors: int, candidates:
             raise ValueError(f"extras.{name}: expected {list(expected)}, got {list(found.shape)}")
         if name.startswith("known") and found.dtype != torch.bool:
             raise ValueError(f"extras.{name}: expected a mask of booleans, got {found.dtype}")
-        if name.startswith("guide") and found.device.type == "cpu" and not found.isfinite().all():
+        if name == "guide.support" and found.device.type == "cpu" and not found.isfinite().all():
             raise ValueError(f"extras.{name}: holds NaN or infinity")
     if extras.words is not None:
         captions = extras.words.captions

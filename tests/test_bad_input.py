@@ -231,7 +231,7 @@ def mask(*shape: int) -> Tensor:
     [
         ("gist", "guide", None, "guide: this method needs it"),
         ("gist", "guide.text", unit(3, 0), "guide.text: expected [6, 8], got [3, 8]"),
-        ("sacl", "guide.image", torch.full((ROWS, 8), math.nan), "guide.image: holds NaN or infinity"),
+        ("sacl", "guide.image", torch.full((ROWS, 8), math.nan), "guide: holds NaN or infinity"),
         ("gist", "guide.support", unit(6, 0)[None], "guide.support: expected [6, 6, 8], got [1, 6, 8]"),
         ("fnc-elimination", "guide.support", unit(ROWS, 0), "guide.support: expected [6, 8, 8], got [6, 8]"),
         ("glofnd", "captions", torch.arange(2), "captions: expected [6], got [2]"),
