@@ -15,7 +15,7 @@ trainer:
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import Field, asdict, dataclass, field, fields
 from difflib import get_close_matches
 from functools import cached_property
@@ -354,7 +354,7 @@ class Method(nn.Module, ABC):
         """
         check(image, text, ids, memory, generator)
         extras = extras or Extras()
-        check_extras(extras, self.needs, len(ids), len(ids) if memory is None else len(memory.ids))
+        check_extras(extras, self, len(ids), len(ids) if memory is None else len(memory.ids))
         self.begin(image, text, ids, extras)
         total = image.new_zeros(())
         for view in views(image, text, ids, memory, generator, extras):
@@ -517,11 +517,11 @@ def check(image: Tensor, text: Tensor, ids: Tensor, memory: Memory | None, gener
             raise ValueError(f"{name}: row {int(finite.int().argmin())} holds NaN or infinity")
 
 
-def check_extras(extras: Extras, needs: Iterable[str], anchors: int, candidates: int) -> None:
-    """``ValueError`` naming the part of ``Extras`` that is needed and missing, or does not fit B and N."""
-    for need in needs:
+def check_extras(extras: Extras, method: Method, anchors: int, candidates: int) -> None:
+    """``ValueError`` naming the part of ``Extras`` that ``method`` needs and lacks, or that does not fit B and N."""
+    for need in method.needs:
         if getattr(extras, need) is None:
-            raise ValueError(f"extras.{need}: this method needs it")
+            raise ValueError(f"extras: {type(method).__name__} needs extras.{need}")
     shapes: dict[str, tuple[Tensor, tuple[int, ...]]] = {}
     if extras.captions is not None:
         shapes["captions"] = extras.captions, (anchors,)

@@ -229,7 +229,7 @@ def mask(*shape: int) -> Tensor:
 @pytest.mark.parametrize(
     ("name", "part", "value", "message"),
     [
-        ("gist", "guide", None, "guide: this method needs it"),
+        ("gist", "guide", None, "guide"),
         ("gist", "guide.text", unit(3, 0), "guide.text: expected [6, 8], got [3, 8]"),
         ("sacl", "guide.image", torch.full((ROWS, 8), math.nan), "guide: holds NaN or infinity"),
         ("gist", "guide.support", unit(6, 0)[None], "guide.support: expected [6, 6, 8], got [1, 6, 8]"),
