@@ -550,20 +550,15 @@ def check_extras(extras: Extras, method: Method, anchors: int, candidates: int) 
 
 
 def draw(weights: Tensor, generator: torch.Generator | None) -> Tensor:
-    """One index per row of ``weights [B, N]``, with probability proportional to the weight: ``[B]``."""
-    return draws(weights, generator, 1)[:, 0]
+    """One index per row of ``weights [B, N]``, with probability proportional to the weight: ``[B]``.
 
-
-def draws(weights: Tensor, generator: torch.Generator | None, count: int) -> Tensor:
-    """``[B, count]`` independent draws per row of ``weights [B, N]``; an index may come twice.
-
-    First a block of columns by its sum, then a column of that block: some ``B count (N / 256 + 256)`` random
-    numbers instead of ``B N``, which cost more than the similarities themselves. Either draw is an exponential
-    race (the largest ``w / e`` with ``e ~ Exp(1)``), which needs no normalisation. A row of zeros gives any index.
+    First a block of columns by its sum, then a column of that block: some ``B (N / 256 + 256)`` random numbers
+    instead of ``B N``, which cost more than the similarities themselves. Either draw is an exponential race (the
+    largest ``w / e`` with ``e ~ Exp(1)``), which needs no normalisation. A row of zeros gives any index.
     """
     parts = blocks(weights, 0)
-    block = race(parts.sum(dim=2)[:, None, :].expand(-1, count, -1), generator)
-    within = race(parts[torch.arange(len(parts), device=weights.device)[:, None], block], generator)
+    block = race(parts.sum(dim=2), generator)
+    within = race(parts[torch.arange(len(parts), device=weights.device), block], generator)
     return (block * parts.shape[2] + within).clamp_max(weights.shape[1] - 1)
 
 
