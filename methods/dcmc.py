@@ -46,14 +46,15 @@ class DCMC(InfoNCE):
     def view_loss(self, view: View) -> Tensor:
         plain = (view.positive / view.positive.sum(dim=1, keepdim=True)).to(view.similarity.dtype)
         target = torch.where(self.epochs > self.settings.plain_epochs, self.targets(view), plain)
-        return -((view.similarity * self.scale).log_softmax(dim=1) * target).sum(dim=1).mean() / 2
+        return self.cross_entropy(view.similarity, target)
 
     @torch.no_grad()
     def targets(self, view: View) -> Tensor:
         """M ``[B, N]``."""
-        cosine = (view.partners @ view.candidates.T).to(view.similarity.dtype)
-        share = ((cosine - 1) * (2 / float(self.settings.width))).softmax(dim=1)  # S, rows summing to 1
-        own = share.diagonal()[:, None]
+        share = ((view.partner_similarity - 1) * (2 / float(self.settings.width))).softmax(
+            dim=1
+        )  # S, rows summing to 1
+        own = share.diagonal(view.start)[:, None]
         nearest = torch.where(view.positive, -torch.inf, share).argmax(dim=1, keepdim=True)
         other = share.gather(1, nearest)
         total = share.exp().sum(dim=1, keepdim=True) - own.exp()

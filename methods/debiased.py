@@ -25,10 +25,10 @@ class Debiased(Listwise):
 
     Settings = DebiasedSettings
 
-    def direction_loss(self, similarity: Tensor, positive: Tensor) -> Tensor:
+    def direction_loss(self, similarity: Tensor, positive: Tensor, own: Tensor) -> Tensor:
         temperature, prior = float(self.settings.temperature), float(self.settings.prior)
         count = (~positive).sum(dim=1)
-        own = (similarity.diagonal() / temperature).exp()
+        own = (own / temperature).exp()
         pushed = self.pushed(similarity / temperature, positive)
         negatives = torch.maximum((pushed - prior * count * own) / (1 - prior), count * math.exp(-1 / temperature))
         return (torch.log(own + negatives) - own.log()).mean() / 2

@@ -37,4 +37,4 @@ class FNAC(InfoNCE):
         adjacency = (view.partners @ view.candidates.T).to(view.similarity.dtype) * self.scale
         shares = (view.similarity * self.scale).softmax(dim=1)
         distance = (adjacency.softmax(dim=1) - shares).abs().sum(dim=1).mean()
-        return self.direction_loss(view.similarity, view.positive) + float(self.settings.weight) * distance / 2
+        return super().view_loss(view) + float(self.settings.weight) * distance / 2

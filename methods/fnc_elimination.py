@@ -35,11 +35,13 @@ class FNCElimination(InfoNCE):
     needs = ("guide",)
 
     def view_loss(self, view: View) -> Tensor:
-        return self.against_all_but(view.positive | self.false_negatives(view), view.similarity)
+        return self.against_all_but(
+            view.positive | self.false_negatives(view), view.similarity, view.positive_similarity
+        )
 
     @torch.no_grad()
     def false_negatives(self, view: View) -> Tensor:
         """F as a mask ``[B, N]``, without the known positives."""
-        likeness = torch.where(view.positive, -torch.inf, view.guide.support_likeness)
+        likeness = torch.where(view.positive, -torch.inf, view.support_likeness)
         top = likeness.topk(min(self.settings.k, likeness.shape[1]), dim=1)
         return torch.zeros_like(view.positive).scatter_(1, top.indices, top.values > self.settings.threshold)

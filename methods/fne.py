@@ -23,7 +23,8 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from methods.base import Candidates, Choice, Range, Sampler, Settings, TripletSettings, blocks, race, setting
+from methods.base import Candidates, Choice, Range, Sampler, Settings, TripletSettings, race, setting
+from methods.interface.drawing import blocks
 
 
 @dataclass(frozen=True)

@@ -36,5 +36,5 @@ class GIST(InfoNCE):
             support = view.guide.support
             own, rest = support[:, 0], support[:, 1:]
             among = (rest @ own[:, :, None]).mean(dim=(1, 2)) if rest.shape[1] else torch.ones_like(own[:, 0])
-            alike = view.guide.text_likeness > among[:, None] - self.settings.distance
-        return self.against_all_but(view.positive | alike, view.similarity)
+            alike = view.text_likeness > among[:, None] - self.settings.distance
+        return self.against_all_but(view.positive | alike, view.similarity, view.positive_similarity)

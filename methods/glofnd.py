@@ -47,7 +47,7 @@ class GloFND(InfoNCE):
 
     def view_loss(self, view: View) -> Tensor:
         false = self.false_negatives(view)
-        return self.against_all_but(view.positive | false, view.similarity)
+        return self.against_all_but(view.positive | false, view.similarity, view.positive_similarity)
 
     @torch.no_grad()
     def false_negatives(self, view: View) -> Tensor:

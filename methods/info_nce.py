@@ -39,17 +39,16 @@ class InfoNCE(Listwise):
         """1 / T, at most 100."""
         return self.log_scale.exp().clamp_max(100)
 
-    def direction_loss(self, similarity: Tensor, positive: Tensor) -> Tensor:
-        return self.against_all_but(positive, similarity)
+    def direction_loss(self, similarity: Tensor, positive: Tensor, own: Tensor) -> Tensor:
+        return self.against_all_but(positive, similarity, own)
 
-    def against_all_but(self, left_out: Tensor, similarity: Tensor) -> Tensor:
-        """The loss with the candidates of a mask ``[B, N]`` left out; the anchor's own partner always stays."""
+    def against_all_but(self, left_out: Tensor, similarity: Tensor, own: Tensor) -> Tensor:
+        """The loss against the anchor's own partner and all candidates but those of a mask ``[B, N]``."""
+        partner = own * self.scale
+        pushed = (similarity * self.scale).masked_fill(left_out, -torch.inf).logsumexp(dim=1)
+        return (torch.logaddexp(pushed, partner) - partner).mean() / 2
+
+    def cross_entropy(self, similarity: Tensor, target: Tensor) -> Tensor:
+        """The softmax against targets ``[B, N]`` whose rows sum to 1."""
         logits = similarity * self.scale
-        return (logits.masked_fill(others(left_out), -torch.inf).logsumexp(dim=1) - logits.diagonal()).mean() / 2
-
-
-def others(positive: Tensor) -> Tensor:
-    """The mask ``positive [B, N]`` without each anchor's own partner."""
-    mask = positive.clone()
-    mask.diagonal().fill_(False)
-    return mask
+        return (logits.logsumexp(dim=1) - (logits * target).sum(dim=1)).mean() / 2

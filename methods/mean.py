@@ -15,7 +15,6 @@ class Mean(Listwise):
 
     Settings = TripletSettings
 
-    def direction_loss(self, similarity: Tensor, positive: Tensor) -> Tensor:
-        own = similarity.diagonal()[:, None]
-        hinge = torch.relu(self.settings.margin + similarity - own).masked_fill(positive, 0)
+    def direction_loss(self, similarity: Tensor, positive: Tensor, own: Tensor) -> Tensor:
+        hinge = torch.relu(self.settings.margin + similarity - own[:, None]).masked_fill(positive, 0)
         return (hinge.sum(dim=1) / (~positive).sum(dim=1).clamp_min(1)).mean()

@@ -34,10 +34,9 @@ class MomentumDistilled(InfoNCE):
         self.steps += 1
 
     def view_loss(self, view: View) -> Tensor:
-        log_share = (view.similarity * self.scale).log_softmax(dim=1)
         with torch.no_grad():
-            believed = (view.momentum @ view.candidates.T).to(log_share.dtype).mul_(self.scale).softmax(dim=1)
+            believed = (view.momentum_similarity * self.scale).softmax(dim=1)
             labels = view.positive / view.positive.sum(dim=1, keepdim=True)
-            share = self.settings.share * ((self.steps - 1) / self.settings.ramp).clamp_max(1).to(log_share.dtype)
-            target = torch.lerp(labels.to(log_share.dtype), believed, share)
-        return -(target * log_share).sum(dim=1).mean() / 2
+            share = self.settings.share * ((self.steps - 1) / self.settings.ramp).clamp_max(1).to(believed.dtype)
+            target = torch.lerp(labels.to(believed.dtype), believed, share)
+        return self.cross_entropy(view.similarity, target)

@@ -11,6 +11,5 @@ from methods.info_nce import InfoNCE
 class MultiPositive(InfoNCE):
     """Cross-entropy with target ``1 / #positives`` on each positive, mean of both directions."""
 
-    def direction_loss(self, similarity: Tensor, positive: Tensor) -> Tensor:
-        log_share = (similarity * self.scale).log_softmax(dim=1)
-        return -((log_share * positive).sum(dim=1) / positive.sum(dim=1)).mean() / 2
+    def direction_loss(self, similarity: Tensor, positive: Tensor, own: Tensor) -> Tensor:
+        return self.cross_entropy(similarity, positive / positive.sum(dim=1, keepdim=True))

@@ -90,7 +90,7 @@ def files_of(method: "type[Base]") -> set[Path]:
             found.add(path)
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("methods."):
-                    todo.append(FOLDER / f"{str(node.module).partition('.')[2]}.py")
+                    todo.append(FOLDER.joinpath(*str(node.module).split(".")[1:]).with_suffix(".py"))
     return found
 
 

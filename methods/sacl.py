@@ -33,4 +33,4 @@ class SACL(InfoNCE):
             kept = max(1, int(self.settings.ratio * likeness.shape[1]))
             least = likeness.topk(kept, dim=1, largest=False, sorted=False).values  # kthvalue is not deterministic
             alike = likeness > least.amax(dim=1, keepdim=True)
-        return self.against_all_but(view.positive | alike, view.similarity)
+        return self.against_all_but(view.positive | alike, view.similarity, view.positive_similarity)

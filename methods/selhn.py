@@ -26,8 +26,8 @@ class SelHN(Listwise):
 
     Settings = SelHNSettings
 
-    def direction_loss(self, similarity: Tensor, positive: Tensor) -> Tensor:
-        own, margin = similarity.diagonal(), self.settings.margin
+    def direction_loss(self, similarity: Tensor, positive: Tensor, own: Tensor) -> Tensor:
+        margin = self.settings.margin
         index = largest(torch.where(positive, -torch.inf, similarity.detach()))
         negative = ~positive.gather(1, index[:, None])[:, 0]
         hardest = similarity.gather(1, index[:, None])[:, 0]

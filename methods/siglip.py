@@ -35,6 +35,6 @@ class SigLIP(Listwise):
     def report(self) -> dict[str, float]:
         return {"scale": float(self.log_scale.detach().exp()), "bias": float(self.bias.detach())}
 
-    def direction_loss(self, similarity: Tensor, positive: Tensor) -> Tensor:
+    def direction_loss(self, similarity: Tensor, positive: Tensor, own: Tensor) -> Tensor:
         logits = similarity * self.log_scale.exp() + self.bias
         return softplus(torch.where(positive, -logits, logits)).sum(dim=1).mean() / 2

@@ -326,7 +326,9 @@ def test_loss_equals_the_scalar_form(name: str, seed: int) -> None:
         similarity[1, 5:] = -0.5
     rows, mask = similarity.tolist(), positive.tolist()
     expected = mean([FORMULAS[name](i, rows, mask) for i in range(len(rows))])
-    assert method.direction_loss(similarity, positive).item() == pytest.approx(expected, rel=1e-6)
+    assert method.direction_loss(similarity, positive, similarity.diagonal()).item() == pytest.approx(
+        expected, rel=1e-6
+    )
 
 
 @pytest.mark.parametrize("name", FORMULAS)
@@ -334,7 +336,9 @@ def test_gradient_is_that_of_finite_differences(name: str) -> None:
     method = methods.get(name)().double()
     assert isinstance(method, Listwise)
     similarity, positive = case(3)
-    assert torch.autograd.gradcheck(lambda s: method.direction_loss(s, positive), similarity.requires_grad_())
+    assert torch.autograd.gradcheck(
+        lambda s: method.direction_loss(s, positive, s.diagonal()), similarity.requires_grad_()
+    )
 
 
 def test_info_nce_is_cross_entropy_where_no_image_repeats() -> None:
@@ -343,10 +347,14 @@ def test_info_nce_is_cross_entropy_where_no_image_repeats() -> None:
     similarity, _ = case(columns=5)
     positive = torch.eye(5, dtype=torch.bool)
     expected = torch.nn.functional.cross_entropy(similarity / 0.07, torch.arange(5)) / 2
-    torch.testing.assert_close(method.direction_loss(similarity, positive), expected, rtol=1e-6, atol=0)
+    torch.testing.assert_close(
+        method.direction_loss(similarity, positive, similarity.diagonal()), expected, rtol=1e-6, atol=0
+    )
     multi = methods.get("multi-positive")().double()
     assert isinstance(multi, Listwise)
-    torch.testing.assert_close(multi.direction_loss(similarity, positive), expected, rtol=1e-6, atol=0)
+    torch.testing.assert_close(
+        multi.direction_loss(similarity, positive, similarity.diagonal()), expected, rtol=1e-6, atol=0
+    )
 
 
 def test_temperature_is_learnt_unless_told_otherwise() -> None:

@@ -21,6 +21,8 @@ NOTHING_TO_PUSH = [
     *(name for name in SAMPLERS if name != "tags"),  # which makes negatives of its own
     *("mean", "sum", "selhn", "info-nce", "debiased", "hcl", "fnc-elimination", "gist", "glofnd", "sacl"),
 ]
+DRAW = {"random", "top-k", "softmax-sampled", "distance-weighted", "fne", "fne-paper", "fne-info-nce"}
+"""Their random numbers come in the order of the parts."""
 MakeExtras = Callable[[int, int, int], Extras]
 """Of B anchors and N candidates in D dimensions."""
 
@@ -160,6 +162,31 @@ def test_gradient_touches_only_chosen_candidates(name: str) -> None:
     assert memory_text.grad is not None
     touched = set(memory_text.grad.abs().sum(dim=1).nonzero()[:, 0].tolist())
     assert touched <= set(method.chosen["i2t"].tolist()) | set(range(4))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in DRAW])
+@pytest.mark.parametrize("with_memory", [False, True])
+def test_parts_and_blocks_of_a_batch_change_nothing(
+    name: str, with_memory: bool, extras: MakeExtras, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loss, gradients of both sides and of what is learnt, and the choices, one anchor at a time or all at once."""
+
+    def step() -> list[Tensor]:
+        image, text, ids = unit(7).requires_grad_(), unit(7, seed=1).requires_grad_(), torch.arange(7)
+        memory = Memory(unit(20, seed=2), unit(20, seed=3), torch.arange(20)) if with_memory else None
+        method = methods.get(name)()
+        loss = method.loss(image, text, ids, memory, generator(), extras(7, 20 if with_memory else 7, 8))
+        torch.autograd.backward(loss)
+        learnt = [parameter.grad for parameter in method.parameters() if parameter.grad is not None]
+        assert image.grad is not None
+        assert text.grad is not None
+        return [loss.detach(), image.grad, text.grad, *learnt, *method.chosen.values()]
+
+    whole = step()
+    for limit in ("CHUNK", "LISTWISE_CHUNK"):
+        monkeypatch.setattr(f"methods.interface.view.{limit}", 1)
+    monkeypatch.setattr("methods.interface.view.BLOCK", 3)
+    torch.testing.assert_close(step(), whole, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)

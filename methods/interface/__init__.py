@@ -1,0 +1,1 @@
+"""What methods are made of: settings, inputs, what one direction of a batch sees, and draws."""

@@ -1,0 +1,258 @@
+"""What one direction of a batch sees: as a whole, in parts, and as a sampler's candidates."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property, wraps
+
+import torch
+from torch import Tensor
+
+from methods.interface.drawing import largest
+from methods.interface.inputs import NOTHING, Direction, Extras, Guide, Memory
+
+CHUNK = 2**20
+"""Similarities that a method sees at a time on a CPU, so that its temporaries stay in the cache."""
+LISTWISE_CHUNK = 2**18
+"""The same for losses over all candidates, whose graphs hold a dozen such parts."""
+BLOCK = 64
+"""Anchors whose products are made at once on a CPU; of fewer, a product costs more time per row."""
+DEVICE_CHUNK = 2**24
+"""The same elsewhere: enough to keep a device busy, and little of its memory."""
+
+
+def by_block(compute: Callable[["View"], Tensor]) -> "cached_property[Tensor]":
+    """A ``[B, N]`` property of ``View`` without gradient, computed for all anchors of its block at once.
+
+    A product of few rows costs more time per row.
+    """
+
+    @wraps(compute)
+    def get(view: "View") -> Tensor:
+        if view.block is None:
+            with torch.no_grad():
+                return compute(view)
+        first = view.start - view.block.start
+        whole: Tensor = getattr(view.block, compute.__name__)
+        return whole[first : first + len(view.anchors)]
+
+    return cached_property(get)
+
+
+@dataclass(frozen=True)
+class View:
+    """One direction of a batch, or of a part of its anchors. The anchors' own partners are among the candidates."""
+
+    direction: Direction
+    anchors: Tensor
+    """``[B, D]``"""
+    candidates: Tensor
+    """``[N, D]``"""
+    anchor_ids: Tensor
+    """``[B]`` image ids."""
+    positive: Tensor
+    """``[B, N]``: whether anchor and candidate have the same image id, or are known to match."""
+    momentum: Tensor
+    """``[B, D]``: the anchors as the encoder of the candidates sees them, no gradient."""
+    generator: torch.Generator | None = None
+    extras: Extras = NOTHING
+    start: int = 0
+    """The candidate that is the first anchor's own partner; the others' follow."""
+    given: Tensor | None = None
+    """``[B, N]``: the similarities, where they are known already."""
+    block: "View | None" = None
+    """What this is a part of, and shares its products with."""
+
+    @property
+    def own(self) -> slice:
+        """The candidates that are the anchors' own partners."""
+        return slice(self.start, self.start + len(self.anchors))
+
+    @property
+    def partners(self) -> Tensor:
+        """``[B, D]``"""
+        return self.candidates[self.own]
+
+    @property
+    def positive_similarity(self) -> Tensor:
+        """``[B]`` of each anchor and its own partner."""
+        return single((self.anchors * self.partners).sum(dim=1))
+
+    @cached_property
+    def similarity(self) -> Tensor:
+        """``[B, N]`` with gradient, whoever asks first; at least in single precision."""
+        if self.given is not None:
+            return self.given
+        with torch.enable_grad():
+            similarity = single(self.anchors @ self.candidates.T)
+        self.check_finite(similarity)
+        return similarity
+
+    def check_finite(self, similarity: Tensor) -> None:
+        """``ValueError`` where a candidate is not finite: then its similarity to the first anchor is not either.
+
+        On a CPU only: elsewhere to look would make the step wait for the device.
+        """
+        if similarity.device.type == "cpu" and not (finite := similarity[0].isfinite()).all():
+            name = "memory.text" if self.direction == "i2t" else "memory.image"
+            raise ValueError(f"{name}: row {int(finite.int().argmin())} holds NaN or infinity")
+
+    @property
+    def guide(self) -> Guide:
+        """The guide, for methods that need it."""
+        assert self.extras.guide is not None  # ``needs`` was checked
+        return self.extras.guide
+
+    @by_block
+    def momentum_similarity(self) -> Tensor:
+        """``[B, N]``: the similarities as the encoder of the candidates sees the anchors."""
+        return single(self.momentum @ self.candidates.T)
+
+    @by_block
+    def partner_similarity(self) -> Tensor:
+        """``[B, N]`` of each candidate and the anchor's own partner, in the joint space."""
+        return single(self.partners @ self.candidates.T)
+
+    @by_block
+    def likeness(self) -> Tensor:
+        """``[B, N]``: how alike the guide finds each candidate and the anchor's own partner (one modality)."""
+        features = self.guide.text if self.direction == "i2t" else self.guide.image
+        return self.checked_guide(features[self.own] @ features.T)
+
+    @by_block
+    def text_likeness(self) -> Tensor:
+        """``[B, N]``: what the guide makes of each anchor's own caption and each candidate's."""
+        return self.checked_guide(self.guide.support[:, 0] @ self.guide.text.T)
+
+    @by_block
+    def support_likeness(self) -> Tensor:
+        """``[B, N]``: the largest similarity of each candidate's caption and a caption of the anchor's image."""
+        support, text = self.guide.support, self.guide.text
+        likeness = support[:, 0] @ text.T
+        for number in range(1, support.shape[1]):
+            torch.maximum(likeness, support[:, number] @ text.T, out=likeness)
+        return self.checked_guide(likeness)
+
+    def checked_guide(self, likeness: Tensor) -> Tensor:
+        """``ValueError`` on a CPU where a candidate's features are not finite: then the first row is not either."""
+        if likeness.device.type == "cpu" and not likeness[0].isfinite().all():
+            raise ValueError("extras.guide: holds NaN or infinity")
+        return likeness
+
+    def part(self, rows: slice) -> "View":
+        """The same candidates, seen by some of the anchors."""
+        return replace(
+            self,
+            anchors=self.anchors[rows],
+            anchor_ids=self.anchor_ids[rows],
+            positive=self.positive[rows],
+            momentum=self.momentum[rows],
+            extras=self.extras.part(rows),
+            start=self.start + rows.start,
+        )
+
+    def rows(self) -> Iterator[slice]:
+        """Parts of the anchors whose similarities stay in a processor's cache."""
+        return self._rows(CHUNK)
+
+    def _rows(self, chunk: int) -> Iterator[slice]:
+        """About ``chunk`` similarities each; more where there is no such cache."""
+        chunk = chunk if self.anchors.device.type == "cpu" else DEVICE_CHUNK
+        return every(max(1, chunk // len(self.candidates)), len(self.anchors))
+
+    def blocks(self) -> Iterator["View"]:
+        """Parts of the anchors, large enough for fast products."""
+        step = max(BLOCK, DEVICE_CHUNK // len(self.candidates) if self.anchors.device.type != "cpu" else 0)
+        return (self.part(rows) for rows in every(step, len(self.anchors)))
+
+    def parts(self, similarity: Tensor) -> Iterator["View"]:
+        """Parts of a block with rows of its similarities ``[B, N]``, each the leaf of a graph."""
+        for rows in self._rows(LISTWISE_CHUNK):
+            yield replace(self.part(rows), given=similarity[rows].requires_grad_(), block=self)
+
+
+def every(step: int, count: int) -> Iterator[slice]:
+    """``count`` rows, ``step`` at a time."""
+    return (slice(start, min(start + step, count)) for start in range(0, count, step))
+
+
+def single(values: Tensor) -> Tensor:
+    """Half precision to single: sums over many candidates overflow in half."""
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What a sampler sees of one direction. No gradient flows through it."""
+
+    similarity: Tensor
+    """``[B, N]`` anchors x candidates; ``-inf`` where the candidate is a positive (equal ids)."""
+    positive_similarity: Tensor
+    """``[B]`` of each anchor and its own partner."""
+    positive: Tensor
+    """``[B, N]``: whether the candidate is a positive."""
+    generator: torch.Generator | None = None
+    direction: Direction = "i2t"
+
+    @classmethod
+    def of(
+        cls,
+        similarity: Tensor,
+        positive_similarity: Tensor,
+        anchor_ids: Tensor,
+        candidate_ids: Tensor,
+        generator: torch.Generator | None = None,
+        direction: Direction = "i2t",
+    ) -> "Candidates":
+        """Mask the positives by their ids: ``anchor_ids [B]``, ``candidate_ids [N]``.
+
+        ``similarity`` is changed in place, as a second ``[B, N]`` matrix would cost more than most choices; half
+        precision becomes single.
+        """
+        return cls.masked(
+            similarity, positive_similarity, anchor_ids[:, None] == candidate_ids[None, :], generator, direction
+        )
+
+    @classmethod
+    def masked(
+        cls,
+        similarity: Tensor,
+        positive_similarity: Tensor,
+        positive: Tensor,
+        generator: torch.Generator | None = None,
+        direction: Direction = "i2t",
+    ) -> "Candidates":
+        """The same, given the mask of positives ``[B, N]``."""
+        similarity = single(similarity)
+        # several times faster than masked_fill_
+        torch.where(positive, similarity.new_full((), -torch.inf), similarity, out=similarity)
+        return cls(similarity, single(positive_similarity), positive, generator, direction)
+
+    @cached_property
+    def hardest(self) -> Tensor:
+        """``[B]``: index of the most similar negative; any index where there is no negative."""
+        return largest(self.similarity)
+
+    @cached_property
+    def easiest(self) -> Tensor:
+        """``[B]``: index of the least similar negative; any index where there is no negative."""
+        return largest(torch.where(self.positive, -torch.inf, -self.similarity))
+
+
+def views(
+    image: Tensor,
+    text: Tensor,
+    ids: Tensor,
+    memory: Memory | None = None,
+    generator: torch.Generator | None = None,
+    extras: Extras | None = None,
+) -> Iterator[View]:
+    """Both directions of a batch. A memory in another precision is converted to that of the batch."""
+    extras = extras or NOTHING
+    if memory is None:
+        memory = Memory(image, text, ids)
+    memory = Memory(memory.image.to(image.dtype), memory.text.to(text.dtype), memory.ids)
+    batch = slice(0, len(ids))
+    same, known = ids[:, None] == memory.ids[None, :], extras.known
+    i2t, t2i = (same | known["i2t"], same | known["t2i"]) if known else (same, same)
+    yield View("i2t", image, memory.text, ids, i2t, memory.image[batch].detach(), generator, extras)
+    yield View("t2i", text, memory.image, ids, t2i, memory.text[batch].detach(), generator, extras)
