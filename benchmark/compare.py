@@ -1,6 +1,6 @@
-"""Two rows of a leaderboard against each other, query by query and seed by seed, from records alone.
+"""Two rows of a leaderboard against each other, from records alone: which records, what differs, in words.
 
-``marks`` does the same for a whole table against one baseline. What the tests mean: docs/statistics.md.
+What the tests mean: docs/statistics.md.
 """
 
 import re
@@ -8,45 +8,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from benchmark.errors import BenchError, NoDataError
-from benchmark.evaluation.stored_ranks import StoredRanks, read_ranks
-from benchmark.leaderboard import RECALLS, Stat, build, describe, differences, row_of, stat, table_of
-from benchmark.records import RUNS, Protocol, RunRecord, survey
-from benchmark.statistics import (
-    LEVEL,
-    bootstrap,
-    holm,
-    interval,
-    paired_t,
-    paired_wilcoxon,
-    sign_flip,
-    standardised,
-)
+from benchmark.leaderboard import Stat, build, describe, differences, row_of, stat, table_of
+from benchmark.paired import ALPHA, METRICS, Cell, Paired, Row, pair, rows_of
+from benchmark.records import RUNS, Protocol, survey
+from benchmark.statistics import LEVEL, holm, interval, paired_t, paired_wilcoxon, sign_flip, standardised
 from pipelines.errors import unknown
-
-METRICS = (*RECALLS, "rsum")
-CUTOFFS = {"i2t": (1, 5, 10), "t2i": (1, 5, 10)}
-ALPHA = 0.05
-SEEDS_TO_MARK = 3
-"""Fewer common seeds make no mark: their noise would pass for the method's."""
-Cell = tuple[Path, RunRecord]
-Array = NDArray[np.float64]
-
-
-class Row(NamedTuple):
-    """A row of a leaderboard."""
-
-    method: str
-    memory: int
-    momentum: float | None
-
-    def __str__(self) -> str:
-        return f"{self.method} ({f'{self.memory:,} @{self.momentum:g}' if self.memory else 'in batch'})"
 
 
 @dataclass(frozen=True)
@@ -58,7 +27,7 @@ class Choice:
     """``2048``, ``2048@0.9`` with the momentum, ``0`` for the batch."""
 
     def __post_init__(self) -> None:
-        if self.memory is not None and not re.fullmatch(r"\d+(@[\d.]+)?", self.memory):
+        if self.memory is not None and not re.fullmatch(r"\d+(@\d*\.?\d+)?", self.memory):
             raise BenchError(f"--memory {self.memory}: write it as 0, 2048 or 2048@0.95")
 
     def fits(self, row: Row) -> bool:
@@ -151,164 +120,6 @@ class Comparison:
         """Plain numbers and words, for JSON."""
         content = asdict(self) | {"protocol": self.protocol.model_dump()}
         return content | {"a": self.a._asdict(), "b": self.b._asdict(), "sentences": explain(self)}
-
-
-# --- From records to pairs --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Paired:
-    """Two rows on the same queries, over the seeds that both have."""
-
-    seeds: tuple[int, ...]
-    difference: Array
-    """``[C, 6]``: hits of A less hits of B, of each image's queries, mean over seeds; columns are ``RECALLS``."""
-    queries: Array
-    """``[C, 6]``: queries of each image."""
-    counts: dict[str, list[int]]
-    """Metric: queries won, lost, tied."""
-    values: tuple[Array, Array]
-    """Of A and B: ``[S, 7]``, seed by metric."""
-    ranks: dict[str, tuple[NDArray[np.str_], Array, Array]]
-    """Direction: ids of the queries, mean rank in A, in B."""
-
-    @property
-    def parts(self) -> Array:
-        """``[C, 7]``: what each image adds to the difference of each metric, in points."""
-        recalls: Array = 100 * self.difference / self.queries.sum(axis=0)
-        return np.column_stack([recalls, recalls.sum(axis=1)])
-
-    @property
-    def samples(self) -> Array:
-        """``[draws, 7]``: the differences in resampled test sets, in points."""
-        recalls = 100 * bootstrap(self.difference, self.queries)
-        return np.column_stack([recalls, recalls.sum(axis=1)])
-
-
-def pair(a: Mapping[int, Cell], b: Mapping[int, Cell]) -> Paired:
-    """Read the ranks of the seeds that both have; ``NoDataError`` where a file is broken or the queries differ.
-
-    Args:
-        a: seed: folder and record of one row.
-        b: of the other, of the same table.
-    """
-    seeds = tuple(sorted(a.keys() & b.keys()))
-    stored_a, stored_b = ([_ranks(*cells[seed]) for seed in seeds] for cells in (a, b))
-    first = stored_a[0]
-    for cells, stored in ((a, stored_a), (b, stored_b)):
-        for seed, ranks in zip(seeds, stored, strict=True):
-            if not all(np.array_equal(getattr(first, key), getattr(ranks, key)) for key in first._fields[2:]):
-                raise NoDataError(f"{cells[seed][0]}: other queries than {a[seeds[0]][0]}; run both again with --force")
-    hits_a, hits_b = _hits(stored_a), _hits(stored_b)
-    owner = {"i2t": first.i2t_ids, "t2i": first.t2i_images}
-    images, row = np.unique(first.i2t_ids, return_inverse=True)
-    rows = {"i2t": row, "t2i": np.searchsorted(images, owner["t2i"])}
-    difference, queries = np.zeros((2, len(images), len(RECALLS)))
-    counts, column = {}, 0
-    better: dict[str, NDArray[np.int64]] = {}
-    for direction, cutoffs in CUTOFFS.items():
-        gap = hits_a[direction].sum(axis=0) - hits_b[direction].sum(axis=0)
-        better[direction] = gap.sum(axis=1)
-        for place in range(len(cutoffs)):
-            np.add.at(difference[:, column], rows[direction], gap[:, place] / len(seeds))
-            np.add.at(queries[:, column], rows[direction], 1)
-            counts[RECALLS[column]] = _count(gap[:, place])
-            column += 1
-    counts["rsum"] = _count(np.concatenate(list(better.values())))
-    means = {
-        direction: (getattr(first, f"{direction}_ids"), _mean(stored_a, direction), _mean(stored_b, direction))
-        for direction in CUTOFFS
-    }
-    return Paired(seeds, difference, queries, counts, (_values(hits_a), _values(hits_b)), means)
-
-
-def _ranks(folder: Path, record: RunRecord) -> StoredRanks:
-    stored = read_ranks(folder / "ranks.npz", record.ranks_sha256)
-    if len(stored.t2i) != record.protocol.captions or len(stored.i2t) > record.protocol.images:
-        raise NoDataError(
-            f"{folder / 'ranks.npz'}: {len(stored.i2t)} images and {len(stored.t2i)} captions, but run.json says"
-            f" {describe(record.protocol)}; run the cell again with --force"
-        )
-    return stored
-
-
-def _mean(stored: Sequence[StoredRanks], direction: str) -> Array:
-    """``[Q]``: mean rank over the seeds."""
-    return np.asarray(np.mean([getattr(each, direction) for each in stored], axis=0, dtype=np.float64))
-
-
-def _hits(stored: Sequence[StoredRanks]) -> dict[str, NDArray[np.int64]]:
-    """Direction: ``[S, Q, 3]``, 1 where the query is found at the cut-off."""
-    return {
-        direction: (np.stack([getattr(each, direction) for each in stored])[:, :, None] <= np.array(cutoffs)).astype(
-            np.int64
-        )
-        for direction, cutoffs in CUTOFFS.items()
-    }
-
-
-def _values(hits: dict[str, NDArray[np.int64]]) -> Array:
-    """``[S, 7]``: the recalls in percent, and their sum."""
-    recalls = np.concatenate([100 * hits[direction].mean(axis=1) for direction in CUTOFFS], axis=1)
-    return np.column_stack([recalls, recalls.sum(axis=1)])
-
-
-def _count(gap: NDArray[np.int64]) -> list[int]:
-    return [int((gap > 0).sum()), int((gap < 0).sum()), int((gap == 0).sum())]
-
-
-# --- A whole table ----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Mark:
-    """A row against the baseline, in rSum."""
-
-    difference: float
-    p: float
-    p_holm: float
-    """Corrected for all rows that were tested. It alone decides."""
-    p_t: float | None
-    """Paired t over the seeds, to stand beside it, uncorrected; None where all differences are alike."""
-    seeds: tuple[int, ...]
-
-    @property
-    def significant(self) -> bool:
-        return self.p_holm < ALPHA
-
-
-def rows_of(cells: Iterable[Cell]) -> dict[Row, dict[int, Cell]]:
-    """The rows of one table, seed by seed; failed cells have no ranks and are left out, of two records the newer stays.
-
-    A row with a failed seed stays with its other seeds.
-    """
-    found: dict[Row, dict[int, Cell]] = defaultdict(dict)
-    for folder, record in sorted(cells, key=lambda cell: cell[1].created):
-        row = Row(*row_of(record))
-        if record.status == "failed":
-            found[row].pop(record.config.seed, None)
-        else:
-            found[row][record.config.seed] = folder, record
-    return found
-
-
-def marks(rows: Mapping[Row, Mapping[int, Cell]], baseline: Row) -> dict[Row, Mark]:
-    """Sign-flip test of the rSum of every row against the baseline, Holm-corrected over the rows.
-
-    A row with fewer than ``SEEDS_TO_MARK`` seeds in common with the baseline is not tested, nor part of the correction.
-    """
-    others = [row for row in rows if row != baseline and len(rows[row].keys() & rows[baseline].keys()) >= SEEDS_TO_MARK]
-    if not others:
-        return {}
-    pairs = [pair(rows[row], rows[baseline]) for row in others]
-    parts = np.column_stack([each.parts[:, -1] for each in pairs])
-    p = sign_flip(parts)
-    return {
-        row: Mark(
-            float(total), float(one), float(adjusted), paired_t(*(side[:, -1] for side in each.values)), each.seeds
-        )
-        for row, total, one, adjusted, each in zip(others, parts.sum(axis=0), p, holm(p), pairs, strict=True)
-    }
 
 
 # --- Two rows ---------------------------------------------------------------------------------------------------
@@ -457,7 +268,8 @@ def _lines(paired: Paired) -> list[Line]:
     return [
         Line(
             metric,
-            *(stat(values[:, place].tolist()) for values in paired.values),
+            stat(paired.values[0][:, place].tolist()),
+            stat(paired.values[1][:, place].tolist()),
             float(parts[:, place].sum()),
             float(low[place]),
             float(high[place]),

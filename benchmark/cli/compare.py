@@ -76,7 +76,7 @@ def show(found: "Comparison", screen: "Console") -> None:
 
 
 def metrics_table(found: "Comparison") -> "Table":
-    from benchmark.compare import ALPHA
+    from benchmark.paired import ALPHA
 
     table = plain_table("metric", "A", "B", "A − B", "95 % interval", "p", "Holm", "won/lost/tied", padding=0)
     for line in found.lines:
