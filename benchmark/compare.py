@@ -27,7 +27,7 @@ class Choice:
     """``2048``, ``2048@0.9`` with the momentum, ``0`` for the batch."""
 
     def __post_init__(self) -> None:
-        if self.memory is not None and not re.fullmatch(r"\d+(@\d*\.?\d+)?", self.memory):
+        if self.memory is not None and not re.fullmatch(r"\d+(@\d+(\.\d*)?)?", self.memory):
             raise BenchError(f"--memory {self.memory}: write it as 0, 2048 or 2048@0.95")
 
     def fits(self, row: Row) -> bool:
@@ -190,12 +190,13 @@ def _known(a: Choice, b: Choice, cells: list[Cell]) -> None:
     methods = sorted({record.method_id for _, record in cells})
     for choice in (a, b):
         if choice.method not in methods:
-            raise BenchError(f"{unknown('method', choice.method, methods)}, of {cells[0][1].config.dataset}")
+            raise BenchError(unknown("method", choice.method, methods))
 
 
 def _row(choice: Choice, cells: list[Cell]) -> Row:
     """The one row that is meant."""
-    all_rows = sorted({Row(*row_of(record)) for _, record in cells if record.method_id == choice.method}, key=str)
+    found = {Row(*row_of(record)) for _, record in cells if record.method_id == choice.method}
+    all_rows = sorted(found, key=lambda row: (row.memory, row.momentum or 0))
     fitting = [row for row in all_rows if choice.fits(row)]
     if len(fitting) == 1:
         return fitting[0]

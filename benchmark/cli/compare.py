@@ -39,12 +39,12 @@ def compare(
     try:
         found = comparing.compare(*choices, dataset, digest, runs, queries)
     except comparing.NothingToCompareError as error:
-        show_left_out(error.left_out, log())
+        show_left_out(error.left_out, wide(log()))
         raise
     if as_json:
         typer.echo(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
     else:
-        show(found, out())
+        show(found, wide(out()))
 
 
 def show(found: "Comparison", screen: "Console") -> None:
@@ -52,10 +52,7 @@ def show(found: "Comparison", screen: "Console") -> None:
     from rich.text import Text
 
     from benchmark.compare import explain
-    from benchmark.tables import PIPE
 
-    if not screen.is_terminal:
-        screen.width = PIPE
     for sentence in explain(found):
         screen.print(Text(sentence))
     screen.print("", metrics_table(found), "")
@@ -129,6 +126,15 @@ def show_left_out(left_out: "list[LeftOut]", screen: "Console") -> None:
     for each in left_out:
         table.add_row(each.what, each.reason, style="yellow")
     screen.print(table, "")
+
+
+def wide(screen: "Console") -> "Console":
+    """Where there is no terminal, as wide as every table needs."""
+    from benchmark.tables import PIPE
+
+    if not screen.is_terminal:
+        screen.width = PIPE
+    return screen
 
 
 def plain_table(*headers: str, padding: int = 1) -> "Table":
