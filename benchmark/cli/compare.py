@@ -108,23 +108,27 @@ def seeds_line(found: "Comparison") -> str:
 
 
 def queries_table(queries: "list[Changed]") -> "Table":
+    from rich.text import Text
+
     table = plain_table("query", "", "rank in A", "rank in B")
     table.columns[1].justify = "left"
     table.columns[1].overflow = "fold"
     for query in queries:
-        table.add_row(query.direction, query.id, f"{query.a:.1f}", f"{query.b:.1f}")
+        table.add_row(query.direction, Text(query.id), f"{query.a:.1f}", f"{query.b:.1f}")
     return table
 
 
 def show_left_out(left_out: "list[LeftOut]", screen: "Console") -> None:
     """Records that take no part, each with its reason."""
+    from rich.text import Text
+
     if not left_out:
         return
     table = plain_table("left out", "reason")
     for column in table.columns:
         column.justify, column.overflow, column.no_wrap = "left", "fold", False
     for each in left_out:
-        table.add_row(each.what, each.reason, style="yellow")
+        table.add_row(*map(Text, (each.what, each.reason)), style="yellow")
     screen.print(table, "")
 
 
