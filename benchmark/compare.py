@@ -229,9 +229,9 @@ def _table(cells: list[Cell], a: Row, b: Row, digest: str, left_out: list[LeftOu
         and any(one.startswith(digest) for one in (group.recipe_hash, group.manifest_hash, group.features_hash))
     ]
     if len(fitting) != 1:
-        named = f" of '{digest}'" if digest else ""
         message = (
-            f"{a} and {b} stand together in no table{named}: what they were measured on or trained with differs"
+            f"{a} and {b} stand together in no table{f' with a hash of {digest}' if digest else ''}: what they were"
+            " measured on or trained with differs"
             if not fitting
             else f"{a} and {b} stand in {len(fitting)} tables; choose one with --hash and the beginning of a digest"
         )

@@ -338,7 +338,7 @@ def test_two_tables_with_both_need_a_choice(tmp_path: Path, save: Save) -> None:
     code, out, _ = bench(tmp_path, "fne", "hardest", "--hash", digests["9"][:5])
     assert code == 0
     assert re.search(r"fne \(in batch\): seeds 0; hardest \(in batch\): seeds 0 +epochs 5", out)
-    assert "in no table of 'zz'" in bench(tmp_path, "fne", "hardest", "--hash", "zz")[2]
+    assert "in no table with a hash of zz" in bench(tmp_path, "fne", "hardest", "--hash", "zz")[2]
 
 
 def test_damaged_ranks_are_one_line(tmp_path: Path, save: Save) -> None:
