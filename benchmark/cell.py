@@ -20,8 +20,8 @@ import methods
 from benchmark import devices, records
 from benchmark.config import RunConfig
 from benchmark.errors import BenchError, RunFailedError
-from benchmark.evaluation.metrics import write_ranks
 from benchmark.evaluation.protocols import protocol_for
+from benchmark.evaluation.stored_ranks import write_ranks
 from benchmark.evaluation.true_recall import true_ranks, true_recall
 from benchmark.extras import texts_for
 from benchmark.records import RUNS, Cost, RunRecord
@@ -83,10 +83,11 @@ def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore
             write_json(scratch, RunRecord(status="failed", error=str(error), **facts))
         raise
     with new_folder(folder) as scratch:
-        metrics = test(trained, store, config.device, scratch, truth)
+        metrics, ranks_sha256 = test(trained, store, config.device, scratch, truth)
         record = RunRecord(
             status="collapsed" if trained.collapsed else "done",
             metrics=metrics,
+            ranks_sha256=ranks_sha256,
             validation=trained.validation,
             best_epoch=trained.best_epoch,
             false_negative_rate=trained.false_negative_rate,
@@ -100,8 +101,14 @@ def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore
     return record
 
 
-def test(trained: Trained, store: FeatureStore, device: str, folder: Path, truth: Truth | None) -> dict[str, float]:
-    """Open the test split, this once; writes ``ranks.npz`` and returns the metrics, the true recalls where known."""
+def test(
+    trained: Trained, store: FeatureStore, device: str, folder: Path, truth: Truth | None
+) -> tuple[dict[str, float], str]:
+    """Open the test split, this once; writes ``ranks.npz``.
+
+    Returns:
+        The metrics, the true recalls where known, and the sha256 of ``ranks.npz``.
+    """
     split = store.split("test")
     tensors = SplitTensors(split, device)
     metrics, ranks = evaluate(trained.model, tensors)
@@ -111,8 +118,14 @@ def test(trained: Trained, store: FeatureStore, device: str, folder: Path, truth
             true_ranks(*features, tensors.caption_image, split.image_rows, split.caption_rows, truth)
         )
     with_captions = sorted(set(split.caption_image.tolist()))
-    write_ranks(folder / "ranks.npz", ranks, [split.image_ids[row] for row in with_captions], split.caption_ids)
-    return metrics
+    sha256 = write_ranks(
+        folder / "ranks.npz",
+        ranks,
+        i2t_ids=[split.image_ids[row] for row in with_captions],
+        t2i_ids=split.caption_ids,
+        t2i_images=[split.image_ids[row] for row in split.caption_image.tolist()],
+    )
+    return metrics, sha256
 
 
 def write_json(folder: Path, record: RunRecord) -> None:

@@ -7,7 +7,7 @@ under one memory. Reads JSON only: importing this needs neither torch nor pandas
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,15 +98,25 @@ def build(records: Iterable[RunRecord]) -> list[Group]:
     """Sort records into tables and rows."""
     tables: dict[tuple[Any, ...], list[RunRecord]] = defaultdict(list)
     for record in records:
-        key = (record.config.dataset, *record.protocol.model_dump().values())
-        tables[*key, record.manifest_hash, record.features_hash, record.recipe_hash].append(record)
+        tables[table_of(record)].append(record)
     return [_group(tables[key]) for key in sorted(tables)]
 
 
+def table_of(record: RunRecord) -> tuple[Any, ...]:
+    """What must be the same of all records in one table."""
+    key = (record.config.dataset, *record.protocol.model_dump().values())
+    return (*key, record.manifest_hash, record.features_hash, record.recipe_hash)
+
+
+def row_of(record: RunRecord) -> tuple[str, int, float | None]:
+    """What the records of one row have in common, all but the seed: method, memory and momentum."""
+    return record.method_id, record.config.memory, _momentum(record.config)
+
+
 def _group(records: list[RunRecord]) -> Group:
-    rows: dict[tuple[Any, ...], dict[int, RunRecord]] = defaultdict(dict)
+    rows: dict[tuple[str, int, float | None], dict[int, RunRecord]] = defaultdict(dict)
     for record in sorted(records, key=lambda record: record.created):
-        rows[record.method_id, record.config.memory, _momentum(record.config)][record.config.seed] = record
+        rows[row_of(record)][record.config.seed] = record
     first = records[0]
     return Group(
         dataset=first.config.dataset,
@@ -163,7 +173,12 @@ def _stats(seeds: list[dict[str, float]]) -> Iterator[tuple[str, Stat]]:
     for key in VALUES:
         values = [seed[key] for seed in seeds if key in seed]
         if len(values) == len(seeds):
-            yield key, Stat(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
+            yield key, stat(values)
+
+
+def stat(values: Sequence[float]) -> Stat:
+    """Mean and sample standard deviation of one value per seed."""
+    return Stat(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
 
 
 def differences(groups: list[Group]) -> dict[str, list[Any]]:

@@ -14,6 +14,7 @@ from benchmark.config import RunConfig
 from benchmark.errors import NoDataError
 
 RUNS = Path("runs")
+SCHEMA_VERSION = 1
 
 
 class Protocol(BaseModel):
@@ -68,6 +69,8 @@ class RunRecord(BaseModel):
     counts as found."""
     validation: dict[str, float] = {}
     """The same of the validation split, at the best epoch."""
+    ranks_sha256: str = ""
+    """Of ``ranks.npz``; empty where the run failed, and in records older than this key."""
     best_epoch: int | None = None
     false_negative_rate: dict[str, float] = {}
     """Share of chosen negatives that are true of their anchor, over all epochs after the warm-up: ``i2t``,
@@ -83,6 +86,10 @@ class RunRecord(BaseModel):
     """UTC, ISO 8601."""
 
 
+class SchemaError(NoDataError):
+    """A record of another schema version."""
+
+
 def read(folder: Path) -> RunRecord:
     """Read one record; ``NoDataError`` names the file and the key that is wrong."""
     path = folder / "run.json"
@@ -94,12 +101,32 @@ def read(folder: Path) -> RunRecord:
         raise NoDataError(f"{path}: {error}") from None
     except ValidationError as error:
         first: Any = error.errors()[0]
+        if first["loc"] == ("schema_version",):
+            raise SchemaError(
+                f"{path}: schema version {first['input']!r}, not {SCHEMA_VERSION}; run the cell again with --force"
+            ) from None
         where = ".".join(map(str, first["loc"]))
         raise NoDataError(f"{path}: {where + ': ' if where else ''}{first['msg']}") from None
 
 
 def find(root: Path = RUNS) -> Iterator[tuple[Path, RunRecord]]:
     """All records below ``root``, in the order of their paths."""
+    for folder in _folders(root):
+        yield folder, read(folder)
+
+
+def survey(root: Path = RUNS) -> tuple[list[tuple[Path, RunRecord]], list[Path]]:
+    """The same, and apart from them the folders of records of another schema version."""
+    found, other = [], []
+    for folder in _folders(root):
+        try:
+            found.append((folder, read(folder)))
+        except SchemaError:
+            other.append(folder)
+    return found, other
+
+
+def _folders(root: Path) -> Iterator[Path]:
     for path in sorted(root.glob("**/run.json")):
         if not any(part.startswith(".") for part in path.relative_to(root).parts):  # scratch of a writer
-            yield path.parent, read(path.parent)
+            yield path.parent

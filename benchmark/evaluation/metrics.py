@@ -1,14 +1,8 @@
-"""Recalls and ranks of a test, what chance would score, and the file that keeps every query's rank."""
-
-from collections.abc import Sequence
-from pathlib import Path
-from typing import NamedTuple
+"""Recalls and ranks of a test, and what chance would score."""
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmark.errors import NoDataError
 from benchmark.evaluation.ranks import Ranks
 
 CUTOFFS = (1, 5, 10)
@@ -52,53 +46,3 @@ def chance_rsum(caption_image: Tensor, images: int) -> float:
             missed *= (captions - own - drawn).clamp(min=0) / (captions - drawn)
         total += float(1 - missed.mean()) + min(1.0, cutoff / images)
     return 100 * total
-
-
-class StoredRanks(NamedTuple):
-    """``ranks.npz``: mid-rank positions of every test query, with the id of the query."""
-
-    i2t: NDArray[np.float32]
-    t2i: NDArray[np.float32]
-    i2t_ids: NDArray[np.str_]
-    """Image ids."""
-    t2i_ids: NDArray[np.str_]
-    """Caption ids."""
-
-
-def write_ranks(path: Path, ranks: Ranks, i2t_ids: Sequence[str], t2i_ids: Sequence[str]) -> None:
-    """Write ``ranks.npz``; the same ranks always give the same bytes.
-
-    Args:
-        path: the file, in the scratch folder of a record (``pipelines.atomic.new_folder``).
-        ranks: of one test.
-        i2t_ids: ids of the images that have captions, in the order of ``ranks.i2t``.
-        t2i_ids: ids of the captions, in the order of ``ranks.t2i``.
-    """
-    positions = [tensor.float().cpu().numpy() for tensor in ranks]
-    for direction, array, ids in zip(("i2t", "t2i"), positions, (i2t_ids, t2i_ids), strict=True):
-        if len(array) != len(ids):
-            raise ValueError(f"{direction}: {len(array)} ranks, but {len(ids)} ids")
-    with path.open("wb") as file:  # a handle, so that numpy adds no suffix
-        np.savez_compressed(
-            file,
-            i2t=positions[0],
-            t2i=positions[1],
-            i2t_ids=np.array(i2t_ids, dtype=np.str_),
-            t2i_ids=np.array(t2i_ids, dtype=np.str_),
-        )
-
-
-def read_ranks(path: Path) -> StoredRanks:
-    """Read ``ranks.npz``; ``NoDataError`` in one line where it is missing, cut off or not such a file."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            stored = StoredRanks(*(arrays[name] for name in StoredRanks._fields))
-    except OSError as error:
-        raise NoDataError(f"{path}: {error.strerror or error}") from None
-    except KeyError as error:
-        raise NoDataError(f"{path}: {error.args[0]}; run the cell again") from None
-    except Exception:  # zipfile and numpy raise whatever the damaged bytes lead them to
-        raise NoDataError(f"{path}: cut off, or no file of ranks; run the cell again") from None
-    if len(stored.i2t) != len(stored.i2t_ids) or len(stored.t2i) != len(stored.t2i_ids):
-        raise NoDataError(f"{path}: not as many ids as ranks; run the cell again")
-    return stored

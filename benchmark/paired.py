@@ -1,0 +1,185 @@
+"""Rows of a leaderboard on the same queries, from the ranks in their records, and the marks of a whole table.
+
+What the tests mean: docs/statistics.md.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.errors import NoDataError
+from benchmark.evaluation.stored_ranks import StoredRanks, read_ranks
+from benchmark.leaderboard import RECALLS, describe, row_of
+from benchmark.records import RunRecord
+from benchmark.statistics import bootstrap, holm, paired_t, sign_flip
+
+METRICS = (*RECALLS, "rsum")
+DIRECTIONS = {"i2t": slice(0, 3), "t2i": slice(3, 6)}
+"""Direction: its columns of ``RECALLS``."""
+CUTOFFS = np.array([1, 5, 10])
+ALPHA = 0.05
+SEEDS_TO_MARK = 3
+"""Fewer common seeds make no mark: their noise would pass for the method's."""
+Cell = tuple[Path, RunRecord]
+Array = NDArray[np.float64]
+
+
+class Row(NamedTuple):
+    """A row of a leaderboard."""
+
+    method: str
+    memory: int
+    momentum: float | None
+
+    def __str__(self) -> str:
+        return f"{self.method} ({f'{self.memory:,} @{self.momentum:g}' if self.memory else 'in batch'})"
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Two rows on the same queries, over the seeds that both have."""
+
+    seeds: tuple[int, ...]
+    difference: Array
+    """``[C, 6]``: hits of A less hits of B, of each image's queries, mean over seeds; columns are ``RECALLS``."""
+    queries: NDArray[np.int64]
+    """``[C, 6]``: queries of each image."""
+    counts: dict[str, list[int]]
+    """Metric: queries won, lost, tied."""
+    values: tuple[Array, Array]
+    """Of A and B: ``[S, 7]``, seed by metric."""
+    ranks: dict[str, tuple[NDArray[np.str_], Array, Array]]
+    """Direction: ids of the queries, mean rank in A, in B."""
+
+    @property
+    def parts(self) -> Array:
+        """``[C, 7]``: what each image adds to the difference of each metric, in points."""
+        recalls: Array = 100 * self.difference / self.queries.sum(axis=0)
+        return np.column_stack([recalls, recalls.sum(axis=1)])
+
+    @property
+    def samples(self) -> Array:
+        """``[draws, 7]``: the differences in resampled test sets, in points."""
+        recalls = 100 * bootstrap(self.difference, self.queries)
+        return np.column_stack([recalls, recalls.sum(axis=1)])
+
+
+def pair(a: Mapping[int, Cell], b: Mapping[int, Cell]) -> Paired:
+    """Read the ranks of the seeds that both have; ``NoDataError`` where a file is broken or the queries differ.
+
+    Args:
+        a: seed: folder and record of one row.
+        b: of the other, of the same table.
+    """
+    seeds = tuple(sorted(a.keys() & b.keys()))
+    stored_a, stored_b = ([_ranks(*cells[seed]) for seed in seeds] for cells in (a, b))
+    first = stored_a[0]
+    for cells, stored in ((a, stored_a), (b, stored_b)):
+        for seed, ranks in zip(seeds, stored, strict=True):
+            if not all(np.array_equal(getattr(first, key), getattr(ranks, key)) for key in first._fields[2:]):
+                raise NoDataError(f"{cells[seed][0]}: other queries than {a[seeds[0]][0]}; run both again with --force")
+    hits_a, hits_b = _hits(stored_a), _hits(stored_b)
+    images, place = np.unique(first.i2t_ids, return_inverse=True)
+    image_of = {"i2t": place, "t2i": np.searchsorted(images, first.t2i_images)}
+    gaps = {direction: (hits_a[direction] - hits_b[direction]).sum(axis=0) for direction in DIRECTIONS}
+    difference, queries = np.zeros((2, len(images), len(RECALLS)), dtype=np.int64)
+    for direction, columns in DIRECTIONS.items():
+        np.add.at(difference[:, columns], image_of[direction], gaps[direction])
+        np.add.at(queries[:, columns], image_of[direction], 1)
+    by_metric = [*gaps["i2t"].T, *gaps["t2i"].T, np.concatenate([gap.sum(axis=1) for gap in gaps.values()])]
+    counts = {metric: _count(gap) for metric, gap in zip(METRICS, by_metric, strict=True)}
+    means = {
+        direction: (getattr(first, f"{direction}_ids"), _mean(stored_a, direction), _mean(stored_b, direction))
+        for direction in DIRECTIONS
+    }
+    return Paired(seeds, difference / len(seeds), queries, counts, (_values(hits_a), _values(hits_b)), means)
+
+
+def _ranks(folder: Path, record: RunRecord) -> StoredRanks:
+    stored = read_ranks(folder / "ranks.npz", record.ranks_sha256)
+    if len(stored.t2i) != record.protocol.captions or len(stored.i2t) > record.protocol.images:
+        raise NoDataError(
+            f"{folder / 'ranks.npz'}: {len(stored.i2t)} images and {len(stored.t2i)} captions, but run.json says"
+            f" {describe(record.protocol)}; run the cell again with --force"
+        )
+    return stored
+
+
+def _mean(stored: Sequence[StoredRanks], direction: str) -> Array:
+    """``[Q]``: mean rank over the seeds."""
+    return np.asarray(np.mean([getattr(each, direction) for each in stored], axis=0, dtype=np.float64))
+
+
+def _hits(stored: Sequence[StoredRanks]) -> dict[str, NDArray[np.int64]]:
+    """Direction: ``[S, Q, 3]``, 1 where the query is found at the cut-off."""
+    positions = {direction: np.stack([getattr(each, direction) for each in stored]) for direction in DIRECTIONS}
+    return {direction: (found[:, :, None] <= CUTOFFS).astype(np.int64) for direction, found in positions.items()}
+
+
+def _values(hits: dict[str, NDArray[np.int64]]) -> Array:
+    """``[S, 7]``: the recalls in percent, and their sum."""
+    recalls = np.concatenate([100 * hits[direction].mean(axis=1) for direction in DIRECTIONS], axis=1)
+    return np.column_stack([recalls, recalls.sum(axis=1)])
+
+
+def _count(gap: NDArray[np.int64]) -> list[int]:
+    return [int((gap > 0).sum()), int((gap < 0).sum()), int((gap == 0).sum())]
+
+
+# --- A whole table ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A row against the baseline, in rSum."""
+
+    difference: float
+    p: float
+    p_holm: float
+    """Corrected for all rows that were tested. It alone decides."""
+    p_t: float | None
+    """Paired t over the seeds, to stand beside it, uncorrected; None where all differences are alike."""
+    seeds: tuple[int, ...]
+
+    @property
+    def significant(self) -> bool:
+        return self.p_holm < ALPHA
+
+
+def rows_of(cells: Iterable[Cell]) -> dict[Row, dict[int, Cell]]:
+    """The rows of one table, seed by seed; failed cells have no ranks and are left out, of two records the newer stays.
+
+    A row with a failed seed stays with its other seeds.
+    """
+    found: dict[Row, dict[int, Cell]] = defaultdict(dict)
+    for folder, record in sorted(cells, key=lambda cell: cell[1].created):
+        row = Row(*row_of(record))
+        if record.status == "failed":
+            found[row].pop(record.config.seed, None)
+        else:
+            found[row][record.config.seed] = folder, record
+    return found
+
+
+def marks(rows: Mapping[Row, Mapping[int, Cell]], baseline: Row) -> dict[Row, Mark]:
+    """Sign-flip test of the rSum of every row against the baseline, Holm-corrected over the rows.
+
+    A row with fewer than ``SEEDS_TO_MARK`` seeds in common with the baseline is not tested, nor part of the correction.
+    """
+    others = [row for row in rows if row != baseline and len(rows[row].keys() & rows[baseline].keys()) >= SEEDS_TO_MARK]
+    if not others:
+        return {}
+    pairs = [pair(rows[row], rows[baseline]) for row in others]
+    parts = np.column_stack([each.parts[:, -1] for each in pairs])
+    p = sign_flip(parts)
+    return {
+        row: Mark(
+            float(total), float(one), float(adjusted), paired_t(*(side[:, -1] for side in each.values)), each.seeds
+        )
+        for row, total, one, adjusted, each in zip(others, parts.sum(axis=0), p, holm(p), pairs, strict=True)
+    }

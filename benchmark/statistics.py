@@ -1,0 +1,147 @@
+"""Tests and intervals for two methods on the same test set; what they mean stands in docs/statistics.md.
+
+The queries of one image, itself and its captions, are no independent witnesses, so everything here works on sums over
+images: ``[C, M]``, C images and M figures at a time. The same input gives the same digits, whatever the chunk.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+DRAWS = 10_000
+"""Random sign patterns, or resampled test sets."""
+CHUNK = 500
+"""Draws at a time; changes memory, no result."""
+LEVEL = 0.95
+"""Of the intervals."""
+T_SEEDS = 3
+"""Seeds a paired t-test needs: of two, the deviation has a single degree of freedom and says next to nothing."""
+WILCOXON_SEEDS = 6
+"""Seeds a signed-rank test needs: of n, its smallest p is 2 / 2^n, which is below 0.05 from six on."""
+
+
+def sign_flip(parts: ArrayLike, draws: int = DRAWS, seed: int = 0, chunk: int = CHUNK) -> Array:
+    """Two-sided p ``[M]`` of the paired randomisation test: were A and B swapped on any image, who would notice?
+
+    The statistic is the sum over images. Its null distribution comes from turning the sign of each image's part, all
+    queries of the image at once. Where all sign patterns (half of them: the test is symmetric) are no more than
+    ``draws``, every one is looked at and p is a share; else p = (1 + count) / (1 + draws).
+
+    Args:
+        parts: ``[C, M]``: what each image adds to each difference. The p of a column depends on that column alone.
+        draws: random patterns.
+        seed: of the random patterns.
+        chunk: patterns at a time.
+    """
+    parts = np.asarray(parts, dtype=np.float64)
+    images = len(parts)
+    exact = images <= 1 or 2 ** (images - 1) <= draws
+    # sums that are equal on paper must count as equal, whatever the order in which they were added
+    limit = np.abs(parts.sum(axis=0)) - 1e-9 * np.abs(parts).sum(axis=0)
+    count = np.zeros(parts.shape[1], dtype=np.int64)
+    for signs in _every_sign(images, chunk) if exact else _random_signs(images, draws, seed, chunk):
+        count += (np.abs(signs @ parts) >= limit).sum(axis=0)
+    p: Array = count / max(1, 2 ** (images - 1)) if exact else (1 + count) / (1 + draws)
+    return p
+
+
+def _every_sign(images: int, chunk: int) -> Iterator[Array]:
+    """``[<= chunk, C]`` of -1 and 1: every pattern once, but for the sign of the whole."""
+    patterns = max(1, 2 ** (images - 1))
+    for start in range(0, patterns, chunk):
+        numbers = np.arange(start, min(start + chunk, patterns))
+        yield _signs(numbers[:, None] >> np.arange(images) & 1)
+
+
+def _random_signs(images: int, draws: int, seed: int, chunk: int) -> Iterator[Array]:
+    """The same at random. Each pattern takes whole words of the stream, so the chunk decides nothing."""
+    random = np.random.default_rng(seed)
+    words = -(-images // 64)
+    for start in range(0, draws, chunk):
+        rows = min(chunk, draws - start)
+        bits = random.integers(0, 2**64, size=(rows, words), dtype=np.uint64).astype("<u8").view(np.uint8)
+        yield _signs(np.unpackbits(bits, axis=1)[:, :images])
+
+
+def _signs(bits: NDArray[Any]) -> Array:
+    return np.subtract(1.0, 2.0 * bits, dtype=np.float64)
+
+
+def bootstrap(hits: ArrayLike, queries: ArrayLike, draws: int = DRAWS, seed: int = 0, chunk: int = CHUNK) -> Array:
+    """Shares of hits ``[draws, M]`` in test sets made of as many images, drawn with replacement.
+
+    An image is drawn with all its queries, so an image with more captions weighs more, as in the test set itself.
+
+    Args:
+        hits: ``[C, M]``: hits of each image, or differences of hits.
+        queries: ``[C, M]``: queries of each image.
+        draws: test sets.
+        seed: of the drawing.
+        chunk: test sets at a time.
+    """
+    hits, queries = np.asarray(hits, dtype=np.float64), np.asarray(queries, dtype=np.float64)
+    images, random = len(hits), np.random.default_rng(seed)
+    shares = []
+    for start in range(0, draws, chunk):
+        rows = min(chunk, draws - start)
+        drawn = random.integers(0, images, size=(rows, images)) + images * np.arange(rows)[:, None]
+        times = np.bincount(drawn.ravel(), minlength=rows * images).reshape(rows, images).astype(np.float64)
+        shares.append((times @ hits) / (times @ queries))
+    return np.concatenate(shares)
+
+
+def interval(samples: Array, level: float = LEVEL) -> tuple[Array, Array]:
+    """Percentile interval of the columns of bootstrap samples ``[draws, M]``: lower and upper end, ``[M]`` each."""
+    tail = (1 - level) / 2
+    low, high = np.quantile(samples, [tail, 1 - tail], axis=0)
+    return low, high
+
+
+def holm(p: ArrayLike) -> Array:
+    """Holm's correction of all p values of a family: below alpha, it errs anywhere with a chance of at most alpha.
+
+    Source: S. Holm, A simple sequentially rejective multiple test procedure, 1979.
+    """
+    values = np.asarray(p, dtype=np.float64)
+    order = values.argsort(kind="stable")
+    steps = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum(steps, 1.0)
+    return adjusted
+
+
+# --- Over seeds: one value per training -------------------------------------------------------------------------
+
+
+def paired_t(a: ArrayLike, b: ArrayLike) -> float | None:
+    """Two-sided p of the paired t-test over ``T_SEEDS`` seeds or more; None where it cannot say anything."""
+    difference = np.subtract(a, b)
+    if len(difference) < T_SEEDS or np.ptp(difference) <= 1e-9:
+        return None
+    from scipy.stats import ttest_1samp  # here, so that what needs no test does not load it
+
+    return float(ttest_1samp(difference, 0).pvalue)
+
+
+def paired_wilcoxon(a: ArrayLike, b: ArrayLike) -> float | None:
+    """Two-sided p of the signed-rank test over ``WILCOXON_SEEDS`` differences or more that are not 0; else None."""
+    difference = np.round(np.subtract(a, b), 9)
+    difference = difference[difference != 0]
+    if len(difference) < WILCOXON_SEEDS:
+        return None
+    from scipy.stats import wilcoxon
+
+    return float(wilcoxon(difference).pvalue)
+
+
+def standardised(a: ArrayLike, b: ArrayLike) -> float | None:
+    """The difference of the means in pooled sample deviations over seeds (Cohen's d); None where there is none."""
+    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if len(a) < 2 or len(b) < 2:
+        return None
+    pooled = float(np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / 2))
+    return float(a.mean() - b.mean()) / pooled if pooled > 1e-9 else None

@@ -1,0 +1,217 @@
+"""Tests and intervals against full enumeration, scipy, scalar transcriptions, and simulated truth."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from benchmark import statistics
+
+Array = NDArray[np.float64]
+
+
+def enumerated(parts: list[float]) -> float:
+    """Every sign pattern, one by one."""
+    patterns = list(itertools.product([1, -1], repeat=len(parts)))
+    sums = [abs(sum(sign * part for sign, part in zip(signs, parts, strict=True))) for signs in patterns]
+    return sum(total >= abs(sum(parts)) - 1e-9 for total in sums) / len(patterns)
+
+
+# --- Sign flips -------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(-4, 4).map(lambda number: number / 3), min_size=1, max_size=9))
+@settings(max_examples=60, deadline=None)
+def test_few_images_are_enumerated(parts: list[float]) -> None:
+    assert statistics.sign_flip([[part] for part in parts])[0] == pytest.approx(enumerated(parts), abs=1e-12)
+
+
+def test_few_images_agree_with_scipy() -> None:
+    random = np.random.default_rng(1)
+    a, b = random.normal(0.5, 1, size=10), random.normal(size=10)
+    theirs = scipy.stats.permutation_test(
+        (a, b), lambda x, y, axis: np.mean(x - y, axis=axis), permutation_type="samples", n_resamples=np.inf,
+        alternative="two-sided",
+    )  # fmt: skip
+    assert statistics.sign_flip((a - b)[:, None])[0] == pytest.approx(theirs.pvalue, abs=1e-12)
+
+
+def test_many_images_are_sampled_close_to_the_truth() -> None:
+    parts = np.random.default_rng(2).normal(0.3, 1, size=(12, 5))
+    exact = statistics.sign_flip(parts, draws=2**11)
+    sampled = statistics.sign_flip(parts, draws=2**11 - 1)
+    assert (exact != sampled).any()
+    assert sampled == pytest.approx(exact, abs=4 * math.sqrt(0.25 / 2**11))
+
+
+def test_many_images_agree_with_the_normal_law() -> None:
+    parts = np.random.default_rng(3).normal(0.06, 1, size=(1000, 20))
+    expected = 2 * scipy.stats.norm.sf(np.abs(parts.sum(axis=0)) / np.sqrt((parts**2).sum(axis=0)))
+    assert statistics.sign_flip(parts) == pytest.approx(expected, abs=0.02)
+
+
+def test_a_sampled_p_is_never_zero_and_no_difference_has_p_one() -> None:
+    parts = np.column_stack([np.ones(100), np.zeros(100)])
+    assert statistics.sign_flip(parts, draws=999).tolist() == [1 / 1000, 1]
+    assert statistics.sign_flip(np.zeros((3, 1))).tolist() == [1]
+
+
+@pytest.mark.parametrize("images", [9, 63, 64, 65, 200])
+def test_chunks_and_other_columns_change_no_p(images: int) -> None:
+    parts = np.random.default_rng(4).integers(-3, 4, size=(images, 6)) / 7
+    whole = statistics.sign_flip(parts, draws=1000)
+    for chunk in (1, 7, 500, 5000):
+        assert statistics.sign_flip(parts, draws=1000, chunk=chunk).tolist() == whole.tolist()
+    assert statistics.sign_flip(parts[:, 2:3], draws=1000).tolist() == whole[2:3].tolist()
+    if images > 10:
+        assert statistics.sign_flip(parts, draws=1000, seed=1).tolist() != whole.tolist()
+
+
+# --- Bootstrap --------------------------------------------------------------------------------------------------
+
+
+def test_bootstrap_against_one_test_set_at_a_time() -> None:
+    """The same drawn images, their hits and queries summed up in plain loops."""
+    random = np.random.default_rng(5)
+    queries = random.integers(1, 6, size=(7, 2))
+    hits = random.integers(0, queries + 1)
+    found = statistics.bootstrap(hits, queries, draws=40, seed=9, chunk=40)
+    for row, drawn in zip(found, np.random.default_rng(9).integers(0, 7, size=(40, 7)), strict=True):
+        for column in range(2):
+            expected = sum(hits[i, column] for i in drawn) / sum(queries[i, column] for i in drawn)
+            assert row[column] == pytest.approx(expected, abs=1e-12)
+
+
+def test_chunks_change_no_sample() -> None:
+    random = np.random.default_rng(6)
+    hits, queries = random.normal(size=(33, 3)), random.integers(1, 4, size=(33, 3))
+    whole = statistics.bootstrap(hits, queries, draws=100)
+    for chunk in (1, 7, 99, 1000):
+        assert statistics.bootstrap(hits, queries, draws=100, chunk=chunk) == pytest.approx(whole, abs=1e-13)
+
+
+def test_interval_agrees_with_scipy() -> None:
+    values = np.random.default_rng(7).normal(0.2, 1, size=300)
+    low, high = statistics.interval(statistics.bootstrap(values[:, None], np.ones((300, 1))))
+    theirs = scipy.stats.bootstrap(
+        (values,), np.mean, method="percentile", n_resamples=10_000, rng=np.random.default_rng(0)
+    ).confidence_interval
+    assert (low[0], high[0]) == pytest.approx((theirs.low, theirs.high), abs=0.006)
+
+
+# --- Holm and seeds ---------------------------------------------------------------------------------------------
+
+
+def holm_by_hand(p: list[float]) -> list[float]:
+    """Holm 1979, as a table is worked down by hand."""
+    adjusted, largest = [0.0] * len(p), 0.0
+    for step, place in enumerate(sorted(range(len(p)), key=lambda place: p[place])):
+        largest = max(largest, (len(p) - step) * p[place])
+        adjusted[place] = min(1.0, largest)
+    return adjusted
+
+
+@given(st.lists(st.floats(0, 1), max_size=12))
+def test_holm(p: list[float]) -> None:
+    assert statistics.holm(p).tolist() == pytest.approx(holm_by_hand(p))
+    assert all(after >= before for before, after in zip(p, statistics.holm(p), strict=True))
+
+
+def test_paired_t() -> None:
+    a, b = [3.0, 5.0, 4.0, 6.0], [2.0, 4.5, 4.1, 4.0]
+    assert statistics.paired_t(a, b) == pytest.approx(scipy.stats.ttest_rel(a, b).pvalue)
+    assert statistics.paired_t(a[:2], b[:2]) is None
+    assert statistics.paired_t([1.1, 2.1, 3.1], [1.0, 2.0, 3.0]) is None  # all alike: no deviation to test against
+
+
+def test_paired_wilcoxon() -> None:
+    a, b = np.random.default_rng(8).normal(size=(2, 8))
+    differences = sorted(abs(a - b))
+    signed = [(1 + differences.index(abs(gap))) * np.sign(gap) for gap in a - b]
+    expected = enumerated([float(one) for one in signed])
+    assert statistics.paired_wilcoxon(a, b) == pytest.approx(expected)
+    assert statistics.paired_wilcoxon(a, b) == pytest.approx(scipy.stats.wilcoxon(a, b).pvalue)
+
+
+def test_wilcoxon_speaks_only_where_it_could_find_something() -> None:
+    ahead = np.arange(1.0, 7)
+    assert statistics.paired_wilcoxon(ahead, np.zeros(6)) == pytest.approx(2 / 2**6)  # the least there is
+    assert 2 / 2**5 > 0.05
+    assert statistics.paired_wilcoxon(ahead[:5], np.zeros(5)) is None
+    assert statistics.paired_wilcoxon([*ahead[:5], 0], np.zeros(6)) is None  # 0 is no witness
+
+
+def test_standardised_difference() -> None:
+    assert statistics.standardised([4, 6], [1, 1]) == pytest.approx(4 / math.sqrt((2 + 0) / 2))
+    assert statistics.standardised([4], [1]) is None
+    assert statistics.standardised([4, 4], [1, 1]) is None
+
+
+# --- Simulated truth --------------------------------------------------------------------------------------------
+
+IMAGES, CAPTIONS, COMPARISONS, BATCH = 200, 5, 2000, 100
+
+
+def simulated(effect: float, seed: int) -> Array:
+    """Differences of hits of ``BATCH`` comparisons, ``[C, 5, BATCH]``.
+
+    A caption is found where its image's ease + what the method makes of the image + what it makes of the caption is
+    above 0. The methods are alike but for ``effect``, so they may be swapped on any image; but what a method makes of
+    an image goes through all of its captions.
+    """
+    random = np.random.default_rng(seed)
+    ease = random.normal(size=(IMAGES, 1, BATCH))
+    found = []
+    for gain in (effect, 0.0):
+        of_image = random.normal(size=(IMAGES, 1, BATCH))
+        of_caption = random.normal(0, 0.7, size=(IMAGES, CAPTIONS, BATCH))
+        found.append(ease + gain + of_image + of_caption > 0)
+    return np.subtract(*found, dtype=np.float64)
+
+
+def rejected(effect: float, clustered: bool) -> float:
+    """Share of comparisons with p < 0.05; every hundred of them with other sign patterns."""
+    count = 0
+    for batch in range(COMPARISONS // BATCH):
+        gap = simulated(effect, batch)
+        parts = gap.sum(axis=1) if clustered else gap.reshape(-1, BATCH)
+        count += int((statistics.sign_flip(parts, draws=999, seed=batch) < 0.05).sum())
+    return count / COMPARISONS
+
+
+@pytest.mark.slow
+def test_the_null_is_rejected_as_often_as_said() -> None:
+    assert 0.04 <= rejected(0.0, clustered=True) <= 0.06
+
+
+@pytest.mark.slow
+def test_flipping_each_query_by_itself_would_be_wrong() -> None:
+    assert rejected(0.0, clustered=False) > 0.08
+
+
+@pytest.mark.slow
+def test_power() -> None:
+    """A method that finds 8 of 100 captions more is told apart 3 times of 4, as the normal law has it."""
+    gaps = np.concatenate([simulated(0.35, batch).sum(axis=1) for batch in range(5)], axis=1)  # [C, 500]
+    assert 100 * gaps.mean() / CAPTIONS == pytest.approx(8, abs=1)
+    shift = math.sqrt(IMAGES) * gaps.mean() / gaps.std()
+    expected = scipy.stats.norm.sf(1.96 - shift)
+    assert expected > 0.7
+    assert rejected(0.35, clustered=True) == pytest.approx(expected, abs=0.03)
+
+
+@pytest.mark.slow
+def test_the_interval_covers_the_truth_as_often_as_said() -> None:
+    truth = float(np.mean([simulated(0.35, 1000 + batch).mean() for batch in range(60)]))
+    inside = 0
+    for batch in range(10):
+        hits = simulated(0.35, batch).sum(axis=1)
+        shares = statistics.bootstrap(hits, np.full_like(hits, CAPTIONS), draws=999, seed=batch)
+        low, high = statistics.interval(shares)
+        inside += int(((low <= truth) & (truth <= high)).sum())
+    assert 0.93 <= inside / (10 * BATCH) <= 0.97
