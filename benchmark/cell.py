@@ -19,17 +19,19 @@ from safetensors.torch import save_file
 import methods
 from benchmark import devices, records
 from benchmark.config import RunConfig
-from benchmark.errors import BenchError, RunFailedError
-from benchmark.evaluation.metrics import write_ranks
-from benchmark.evaluation.protocols import protocol_for
-from benchmark.evaluation.true_recall import true_ranks, true_recall
+from benchmark.errors import BenchError, NoDataError, RunFailedError
+from benchmark.evaluation.extended import extended_metrics, positions
+from benchmark.evaluation.metrics import CUTOFFS, check_cutoffs, write_ranks
+from benchmark.evaluation.positives import positives_of
+from benchmark.evaluation.protocols import measure, protocols_for
 from benchmark.extras import texts_for
-from benchmark.records import RUNS, Cost, RunRecord
+from benchmark.records import RUNS, Cost, Measured, Protocol, RunRecord
 from benchmark.resolve import default_encoder
 from benchmark.speed import interleaved
 from benchmark.training import SplitTensors, Trained, Watcher, evaluate, train
 from methods.registry import files_of
 from pipelines.atomic import new_folder
+from pipelines.judgements import verdicts
 from pipelines.manifest import Manifest
 from pipelines.sources import manifest_folder
 from pipelines.store import FeatureStore
@@ -61,7 +63,9 @@ def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore
     devices.check(config.device)
     start = time.perf_counter()
     truth = Truth.read(manifest_folder(config.dataset))
+    check_galleries(manifest)
     counts = manifest.counts()["test"]
+    protocols = protocols_for(config.dataset, counts["images"], counts["captions"])
     facts: dict[str, Any] = {
         "method_id": config.method_id,
         "config": config,
@@ -70,7 +74,7 @@ def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore
         "manifest_hash": manifest.hash,
         "features_hash": store.hash,
         "code_hash": code_hash(config),
-        "protocol": protocol_for(config.dataset, counts["images"], counts["captions"]),
+        "protocol": protocols[0],
         "versions": versions(),
         "device": devices.name(config.device),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -83,10 +87,11 @@ def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore
             write_json(scratch, RunRecord(status="failed", error=str(error), **facts))
         raise
     with new_folder(folder) as scratch:
-        metrics = test(trained, store, config.device, scratch, truth)
+        metrics, others = test(trained, store, config.device, scratch, manifest, truth, protocols[1:])
         record = RunRecord(
             status="collapsed" if trained.collapsed else "done",
             metrics=metrics,
+            others=others,
             validation=trained.validation,
             best_epoch=trained.best_epoch,
             false_negative_rate=trained.false_negative_rate,
@@ -100,19 +105,35 @@ def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore
     return record
 
 
-def test(trained: Trained, store: FeatureStore, device: str, folder: Path, truth: Truth | None) -> dict[str, float]:
-    """Open the test split, this once; writes ``ranks.npz`` and returns the metrics, the true recalls where known."""
+def check_galleries(manifest: Manifest) -> None:
+    """``NoDataError`` where validation or test split is too small for the recalls."""
+    for split in ("val", "test"):
+        try:
+            check_cutoffs(CUTOFFS, **manifest.counts()[split])
+        except ValueError as error:
+            raise NoDataError(f"{manifest.name}: the {split} split is too small: {error}") from None
+
+
+def test(
+    trained: Trained,
+    store: FeatureStore,
+    device: str,
+    folder: Path,
+    manifest: Manifest,
+    truth: Truth | None,
+    others: tuple[Protocol, ...],
+) -> tuple[dict[str, float], tuple[Measured, ...]]:
+    """Open the test split, this once; writes ``ranks.npz``, returns the metrics and those of the other protocols."""
     split = store.split("test")
     tensors = SplitTensors(split, device)
     metrics, ranks = evaluate(trained.model, tensors)
-    if truth is not None:
-        features = tensors.encode(trained.model)
-        metrics |= true_recall(
-            true_ranks(*features, tensors.caption_image, split.image_rows, split.caption_rows, truth)
-        )
+    images, captions = tensors.encode(trained.model)
+    for name, positives in positives_of(manifest, split, truth).items():
+        found = positions(images, captions, positives)
+        metrics |= extended_metrics(name, *found, len(images), len(captions))
     with_captions = sorted(set(split.caption_image.tolist()))
     write_ranks(folder / "ranks.npz", ranks, [split.image_ids[row] for row in with_captions], split.caption_ids)
-    return metrics
+    return metrics, tuple(measure(other, images, captions, tensors.caption_image) for other in others)
 
 
 def write_json(folder: Path, record: RunRecord) -> None:
@@ -159,7 +180,11 @@ def versions() -> dict[str, str]:
 def code_hash(config: RunConfig) -> str:
     """Digest of the source files that decide a cell's numbers."""
     package = Path(__file__).parent
-    files = files_of(methods.get(config.method)) | files_of(methods.get(config.warmup)) | {Path(getfile(Truth))}
+    files = (
+        files_of(methods.get(config.method))
+        | files_of(methods.get(config.warmup))
+        | {Path(getfile(part)) for part in (Truth, verdicts)}
+    )
     files |= {package / "training.py", package / "memory.py", package / "seeds.py", package / "extras.py"}
     files |= {*package.glob("models/*.py"), *package.glob("evaluation/*.py")}
     digest = hashlib.blake2b(digest_size=8)

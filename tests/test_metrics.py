@@ -22,7 +22,7 @@ def test_metrics_by_hand() -> None:
         {
             "i2t_r1": 25, "i2t_r5": 75, "i2t_r10": 75, "i2t_medr": 3.25, "i2t_meanr": 4.5,
             "t2i_r1": 100 / 3, "t2i_r5": 100 / 3, "t2i_r10": 200 / 3, "t2i_medr": 10, "t2i_meanr": 22 / 3,
-            "rsum": 175 + 400 / 3,
+            "rsum": 175 + 400 / 3, "mr": (175 + 400 / 3) / 6,
         }
     )  # fmt: skip
     assert all(type(value) is float for value in found.values())
