@@ -15,10 +15,19 @@ from torch import Tensor
 from benchmark import cell
 from benchmark.config import RunConfig
 from benchmark.evaluation import eccv
-from benchmark.evaluation.extended import Positions, Positives, Relation, extended_metrics, positions, precisions
+from benchmark.evaluation.extended import (
+    Positions,
+    Positives,
+    Relation,
+    extended_metrics,
+    positions,
+    precisions,
+    stripes,
+)
 from benchmark.evaluation.metrics import CUTOFFS, metrics
 from benchmark.evaluation.positives import of_texts, of_truth
-from benchmark.evaluation.ranks import BLOCK, Ranks, Ties, ranks
+from benchmark.evaluation.protocols import PROTOCOLS, measure
+from benchmark.evaluation.ranks import BLOCK, Grid, Ranks, Ties, ranks
 from benchmark.training import Watcher
 from pipelines.manifest import Manifest, table
 from pipelines.store import FeatureStore, Split
@@ -202,31 +211,43 @@ def test_equals_eccv_caption_on_coco(noise: float | None) -> None:
         ours |= extended_metrics(name, *positions(images, captions, positives), 5000, 25000)
     assert len(ours) == 22
 
-    def ranked(queries: Tensor, items: Tensor, query_ids: list[int], item_ids: list[int]) -> dict[int, list[int]]:
-        ids = np.array(item_ids)
-        parts = torch.split(queries, 1000)
-        best = torch.cat([(part @ items.T).topk(50, dim=1).indices for part in parts]).numpy()
-        return dict(zip(query_ids, ids[best].tolist(), strict=True))
+    def ranked(rows: slice, k: int) -> tuple[dict[int, list[int]], dict[int, list[int]]]:
+        """The best of a gallery of whole images, by id; from the very similarities that we count."""
+        part = slice(5 * rows.start, 5 * rows.stop)
+        ids = np.array(image_ids[rows]), np.array(caption_ids[part])
+        grid = Grid(images[rows], captions[part], torch.arange(len(ids[1])), BLOCK)
+        i2t, t2i = (torch.cat([each.topk(k).indices for each in stripes(grid, back)]) for back in (False, True))
+        return (
+            dict(zip(ids[0].tolist(), ids[1][i2t].tolist(), strict=True)),
+            dict(zip(ids[1].tolist(), ids[0][t2i].tolist(), strict=True)),
+        )
 
     theirs_found = theirs.compute_all_metrics(
-        ranked(images, captions, image_ids, caption_ids),
-        ranked(captions, images, caption_ids, image_ids),
+        *ranked(slice(0, 5000), 50),
         target_metrics=("coco_5k_recalls", "cxc_recalls", "eccv_r1", "eccv_rprecision", "eccv_map_at_r"),
         Ks=CUTOFFS,
     )
+    folds: tuple[dict[int, list[int]], dict[int, list[int]]] = {}, {}
+    for first in range(0, 5000, 1000):
+        for whole, fold in zip(folds, ranked(slice(first, first + 1000), 10), strict=True):
+            whole.update(fold)
+    theirs_found |= theirs.compute_all_metrics(*folds, target_metrics=("coco_1k_recalls",), Ks=CUTOFFS)
     plain = metrics(ranks(images, captions, torch.tensor(owner)))
+    five = measure(PROTOCOLS["coco"][1], images, captions, torch.tensor(owner))
     names = {"eccv_rprecision": "r_precision", "eccv_map_at_r": "map_at_r", "eccv_r1": "r1"}
     for key, values in theirs_found.items():
         for direction, value in values.items():
             source, _, last = key.rpartition("_")
             if source == "coco_5k":
                 own = plain[f"{direction}_{last}"]
+            elif source == "coco_1k":
+                own = five.metrics[f"{direction}_{last}"]
             elif source == "cxc":
                 own = ours[f"cxc_{direction}_{last}"]
             else:
                 own = ours[f"eccv_{direction}_{names[key]}"]
             assert own == pytest.approx(100 * value, abs=1e-9), (key, direction)
-    assert len(theirs_found) == 9
+    assert len(theirs_found) == 12
 
 
 def test_eccv_asks_for_the_ids_of_coco() -> None:
