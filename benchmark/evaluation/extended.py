@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmark.evaluation.metrics import CUTOFFS, check_cutoffs
-from benchmark.evaluation.ranks import BLOCK, Grid, Ties, ahead, check, check_ties, position, whole_tiles
+from benchmark.evaluation.ranks import BLOCK, TILE, Grid, Ties, ahead, check, check_ties, position, whole_tiles
 
 Rows = NDArray[np.int64]
 
@@ -176,10 +176,11 @@ def check_relation(relation: Relation, queries: int, items: int) -> None:
 def stripes(grid: Grid, of_captions: bool = False) -> Iterator[Tensor]:
     """Queries, images or captions, a block at a time: their ``[Q, N]`` similarities to all candidates."""
     for query in range(grid.columns if of_captions else grid.rows):
-        others = range(grid.rows if of_captions else grid.columns)
-        pairs = [(other, query) if of_captions else (query, other) for other in others]
-        parts = [grid.product(*pair).clone() for pair in pairs]
-        yield torch.cat([part.T for part in parts] if of_captions else parts, dim=1)
+        parts = []
+        for other in range(grid.rows if of_captions else grid.columns):
+            part = grid.product(other, query).T if of_captions else grid.product(query, other)
+            parts.append(part.clone())
+        yield torch.cat(parts, dim=1)
 
 
 def direction(blocks: Iterator[Tensor], relation: Relation, side: int, ties: Ties, device: torch.device) -> Positions:
@@ -190,14 +191,14 @@ def direction(blocks: Iterator[Tensor], relation: Relation, side: int, ties: Tie
     for number, similarity in enumerate(blocks):
         counts = torch.from_numpy(count[number * side : (number + 1) * side]).to(device)
         start = int(first[number * side])
-        found.append(of_stripe(similarity, counts, item[start : start + int(counts.sum())], side, ties))
+        found.append(of_stripe(similarity, counts, item[start : start + int(counts.sum())], ties))
     return Positions(torch.from_numpy(count).to(device), torch.cat(found))
 
 
-def of_stripe(similarity: Tensor, count: Tensor, item: Tensor, side: int, ties: Ties) -> Tensor:
+def of_stripe(similarity: Tensor, count: Tensor, item: Tensor, ties: Ties) -> Tensor:
     """Positions ``[p]`` of the positives ``item [p]`` of queries that have ``count [Q]`` each; spoils ``similarity``.
 
-    Pairs are taken ``side`` at a time, so that memory does not grow with a query's positives.
+    Few pairs are taken at a time, so that memory does not grow with a query's positives.
     """
     query = torch.arange(len(count), device=count.device).repeat_interleave(count)
     values = similarity[query, item].masked_fill(item < 0, -torch.inf)
@@ -209,7 +210,7 @@ def of_stripe(similarity: Tensor, count: Tensor, item: Tensor, side: int, ties: 
     similarity[query[there], item[there]] = -torch.inf
     gallery = torch.arange(similarity.shape[1], device=item.device)
     negatives = []
-    for pairs in torch.split(torch.arange(len(item), device=item.device), side):
+    for pairs in torch.split(torch.arange(len(item), device=item.device), TILE):
         rows = similarity[query[pairs]]
         later = gallery > item[pairs, None] if ties == "reference" else None
         out = ahead(rows, values[pairs, None], ties, later, torch.empty_like(rows))
