@@ -11,7 +11,7 @@ import time
 from datetime import UTC, datetime
 from inspect import getfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import save_file
@@ -19,17 +19,20 @@ from safetensors.torch import save_file
 import methods
 from benchmark import devices, records
 from benchmark.config import RunConfig
-from benchmark.errors import BenchError, RunFailedError
-from benchmark.evaluation.protocols import protocol_for
+from benchmark.errors import BenchError, NoDataError, RunFailedError
+from benchmark.evaluation.extended import extended_metrics, positions
+from benchmark.evaluation.metrics import CUTOFFS, check_cutoffs
+from benchmark.evaluation.positives import positives_of
+from benchmark.evaluation.protocols import measure, protocols_for
 from benchmark.evaluation.stored_ranks import write_ranks
-from benchmark.evaluation.true_recall import true_ranks, true_recall
 from benchmark.extras import texts_for
-from benchmark.records import RUNS, Cost, RunRecord
+from benchmark.records import RUNS, Cost, Measured, Protocol, RunRecord
 from benchmark.resolve import default_encoder
 from benchmark.speed import interleaved
 from benchmark.training import SplitTensors, Trained, Watcher, evaluate, train
 from methods.registry import files_of
 from pipelines.atomic import new_folder
+from pipelines.judgements import verdicts
 from pipelines.manifest import Manifest
 from pipelines.sources import manifest_folder
 from pipelines.store import FeatureStore
@@ -61,7 +64,9 @@ def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore
     devices.check(config.device)
     start = time.perf_counter()
     truth = Truth.read(manifest_folder(config.dataset))
+    check_galleries(manifest)
     counts = manifest.counts()["test"]
+    protocols = protocols_for(config.dataset, counts["images"], counts["captions"])
     facts: dict[str, Any] = {
         "method_id": config.method_id,
         "config": config,
@@ -70,7 +75,7 @@ def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore
         "manifest_hash": manifest.hash,
         "features_hash": store.hash,
         "code_hash": code_hash(config),
-        "protocol": protocol_for(config.dataset, counts["images"], counts["captions"]),
+        "protocol": protocols[0],
         "versions": versions(),
         "device": devices.name(config.device),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -83,11 +88,12 @@ def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore
             write_json(scratch, RunRecord(status="failed", error=str(error), **facts))
         raise
     with new_folder(folder) as scratch:
-        metrics, ranks_sha256 = test(trained, store, config.device, scratch, truth)
+        tested = test(trained, store, config.device, scratch, manifest, truth, protocols[1:])
         record = RunRecord(
             status="collapsed" if trained.collapsed else "done",
-            metrics=metrics,
-            ranks_sha256=ranks_sha256,
+            metrics=tested.metrics,
+            others=tested.others,
+            ranks_sha256=tested.ranks_sha256,
             validation=trained.validation,
             best_epoch=trained.best_epoch,
             false_negative_rate=trained.false_negative_rate,
@@ -101,22 +107,42 @@ def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore
     return record
 
 
-def test(
-    trained: Trained, store: FeatureStore, device: str, folder: Path, truth: Truth | None
-) -> tuple[dict[str, float], str]:
-    """Open the test split, this once; writes ``ranks.npz``.
+def check_galleries(manifest: Manifest) -> None:
+    """``NoDataError`` where validation or test split is too small for the recalls."""
+    for split in ("val", "test"):
+        try:
+            check_cutoffs(CUTOFFS, **manifest.counts()[split])
+        except ValueError as error:
+            raise NoDataError(f"{manifest.name}: the {split} split is too small: {error}") from None
 
-    Returns:
-        The metrics, the true recalls where known, and the sha256 of ``ranks.npz``.
-    """
+
+class Tested(NamedTuple):
+    """What the test split said."""
+
+    metrics: dict[str, float]
+    others: tuple[Measured, ...]
+    """Of the other protocols of the dataset."""
+    ranks_sha256: str
+    """Of ``ranks.npz``."""
+
+
+def test(
+    trained: Trained,
+    store: FeatureStore,
+    device: str,
+    folder: Path,
+    manifest: Manifest,
+    truth: Truth | None,
+    others: tuple[Protocol, ...],
+) -> Tested:
+    """Open the test split, this once; writes ``ranks.npz``."""
     split = store.split("test")
     tensors = SplitTensors(split, device)
     metrics, ranks = evaluate(trained.model, tensors)
-    if truth is not None:
-        features = tensors.encode(trained.model)
-        metrics |= true_recall(
-            true_ranks(*features, tensors.caption_image, split.image_rows, split.caption_rows, truth)
-        )
+    images, captions = tensors.encode(trained.model)
+    for name, positives in positives_of(manifest, split, truth).items():
+        found = positions(images, captions, positives)
+        metrics |= extended_metrics(name, *found, len(images), len(captions))
     with_captions = sorted(set(split.caption_image.tolist()))
     sha256 = write_ranks(
         folder / "ranks.npz",
@@ -125,7 +151,8 @@ def test(
         t2i_ids=split.caption_ids,
         t2i_images=[split.image_ids[row] for row in split.caption_image.tolist()],
     )
-    return metrics, sha256
+    measured = tuple(measure(other, images, captions, tensors.caption_image) for other in others)
+    return Tested(metrics, measured, sha256)
 
 
 def write_json(folder: Path, record: RunRecord) -> None:
@@ -172,7 +199,11 @@ def versions() -> dict[str, str]:
 def code_hash(config: RunConfig) -> str:
     """Digest of the source files that decide a cell's numbers."""
     package = Path(__file__).parent
-    files = files_of(methods.get(config.method)) | files_of(methods.get(config.warmup)) | {Path(getfile(Truth))}
+    files = (
+        files_of(methods.get(config.method))
+        | files_of(methods.get(config.warmup))
+        | {Path(getfile(part)) for part in (Truth, verdicts)}
+    )
     files |= {package / "training.py", package / "memory.py", package / "seeds.py", package / "extras.py"}
     files |= {*package.glob("models/*.py"), *package.glob("evaluation/*.py")}
     digest = hashlib.blake2b(digest_size=8)

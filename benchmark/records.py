@@ -24,7 +24,20 @@ class Protocol(BaseModel):
 
     name: str
     images: int
+    """In each gallery."""
     captions: int
+    """In each gallery."""
+    folds: int = 1
+    """Galleries that every metric is averaged over."""
+
+
+class Measured(BaseModel):
+    """The same test under another protocol."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    protocol: Protocol
+    metrics: dict[str, float]
 
 
 class Cost(BaseModel):
@@ -64,9 +77,12 @@ class RunRecord(BaseModel):
     features_hash: str
     protocol: Protocol
     metrics: dict[str, float] = {}
-    """Of the test split: ``i2t_r1 i2t_r5 i2t_r10 i2t_medr i2t_meanr``, the same for ``t2i``, and ``rsum``; where
-    the truth of every pair is known also ``true_i2t_r1`` to ``true_t2i_r10`` and ``true_rsum``: any true candidate
-    counts as found."""
+    """Of the test split: ``i2t_r1 i2t_r5 i2t_r10 i2t_medr i2t_meanr``, the same for ``t2i``, ``rsum`` and ``mr``;
+    the recalls, ``r_precision`` and ``map_at_r`` with extended positives, each behind its name: ``true_i2t_r1`` where
+    the truth of every pair is known, otherwise ``extended_i2t_r1``, on COCO also ``eccv_`` and ``cxc_``
+    (docs/metrics.md)."""
+    others: tuple[Measured, ...] = ()
+    """What further protocols of the dataset make of the same test."""
     validation: dict[str, float] = {}
     """The same of the validation split, at the best epoch."""
     ranks_sha256: str = ""

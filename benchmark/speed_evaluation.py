@@ -11,10 +11,8 @@ from torch import Tensor
 
 from benchmark.evaluation.ranks import BLOCK, ranks
 
-REPEATS = 3
 
-
-def measure(images: int, captions: int, dim: int, threads: int, repeats: int = REPEATS) -> dict[str, Any]:
+def measure(images: int, captions: int, dim: int, threads: int, repeats: int) -> dict[str, Any]:
     """Time :func:`ranks` and the bare product on random normalised float32 features, on the CPU.
 
     The two take turns, and the best of the repeats counts, so that other load on the machine hits both.

@@ -53,7 +53,7 @@ def test_run_builds_what_is_missing_and_records_the_cell(small: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {"run.json", "history.csv", "ranks.npz", "model.safetensors"}
     record = records.read(folder)
     assert record.status == "done"
-    assert record.protocol.model_dump() == {"name": "small", "images": 20, "captions": 100}
+    assert record.protocol.model_dump() == {"name": "small", "images": 20, "captions": 100, "folds": 1}
     assert record.features_hash
     assert record.manifest_hash
     assert 0 <= record.false_negative_rate["both"] < 1

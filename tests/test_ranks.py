@@ -1,13 +1,18 @@
 """Counting ranks against an obviously right version on the whole matrix."""
 
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmark.evaluation.metrics import chance_rsum, metrics
-from benchmark.evaluation.ranks import BLOCK, TILE, Ranks, ranks
+from benchmark.evaluation.ranks import BLOCK, TILE, Grid, Ranks, Ties, ranks
 from benchmark.speed_evaluation import measure
 
 
@@ -151,3 +156,84 @@ def test_speed_reports_both_times_and_the_peak() -> None:
     assert found["ratio"] == pytest.approx(found["step_ms"] / found["product_ms"])
     assert found["peak_mb"] > 10
     assert [found[key] for key in ("images", "captions", "dim", "threads")] == [100, 500, 32, 1]
+
+
+def argsorted(matrix: NDArray[Any], positives: list[set[int]]) -> list[int]:
+    """The loop of VSE++ and its heirs: 1 + the least place of a positive in the reversed argsort."""
+    return [
+        1 + min(int(np.flatnonzero(np.argsort(row, kind="stable")[::-1] == own)[0]) for own in positive)
+        for row, positive in zip(matrix, positives, strict=True)
+    ]
+
+
+@settings(max_examples=30, deadline=None)
+@given(galleries(), st.sampled_from([TILE, BLOCK]))
+def test_reference_ranks_are_those_of_the_common_argsort(gallery: tuple[Tensor, Tensor, Tensor], block: int) -> None:
+    """Duplicates abound; images have captions anywhere, and any number of them."""
+    images, captions, caption_image = gallery
+    matrix, owner = (images @ captions.T).numpy(), caption_image.tolist()
+    found = ranks(*gallery, block=block, ties="reference")
+    own = [{caption for caption, image in enumerate(owner) if image == row} for row in range(len(images))]
+    queries = [row for row in range(len(images)) if own[row]]
+    assert found.i2t.tolist() == argsorted(matrix[queries], [own[row] for row in queries])
+    assert found.t2i.tolist() == argsorted(matrix.T, [{image} for image in owner])
+
+
+def test_without_ties_every_rule_is_the_unstable_argsort_of_the_references() -> None:
+    random = torch.Generator().manual_seed(5)
+    images, captions = torch.randn(200, 32, generator=random), torch.randn(1000, 32, generator=random)
+    owner = torch.arange(1000) // 5
+    matrix = torch.cat([torch.cat(list(row), dim=1) for row in blocks(images, captions)]).numpy()
+    i2t = [min(np.flatnonzero(np.isin(np.argsort(row)[::-1], range(5 * k, 5 * k + 5)))) for k, row in enumerate(matrix)]
+    t2i = [np.flatnonzero(np.argsort(row)[::-1] == k // 5)[0] for k, row in enumerate(matrix.T)]
+    for ties in get_args(Ties):
+        found = ranks(images, captions, owner, ties=ties)
+        assert found.i2t.tolist() == [1 + rank for rank in i2t]
+        assert found.t2i.tolist() == [1 + rank for rank in t2i]
+
+
+def blocks(images: Tensor, captions: Tensor) -> Iterator[Iterator[Tensor]]:
+    grid = Grid(images, captions, torch.arange(len(captions)), TILE)
+    for row in range(grid.rows):
+        yield (grid.product(row, column).clone() for column in range(grid.columns))
+
+
+@settings(max_examples=30, deadline=None)
+@given(galleries())
+def test_the_middle_lies_halfway_and_the_others_between_the_ends(gallery: tuple[Tensor, Tensor, Tensor]) -> None:
+    found = {ties: ranks(*gallery, ties=ties) for ties in get_args(Ties)}
+    for mid, kind, harsh, reference in zip(
+        *(found[ties] for ties in ("mid", "optimistic", "pessimistic", "reference")), strict=True
+    ):
+        assert torch.equal(mid, (kind + harsh) / 2)
+        assert ((kind >= 1) & (kind <= reference) & (reference <= harsh)).all()
+
+
+def test_a_collapsed_model_by_every_rule() -> None:
+    found = {
+        ties: ranks(torch.ones(4, 3), torch.ones(8, 3), torch.arange(8) // 2, ties=ties) for ties in get_args(Ties)
+    }
+    assert {ties: (each.i2t.tolist(), each.t2i.tolist()[::2]) for ties, each in found.items()} == {
+        "mid": ([4] * 4, [2.5] * 4),
+        "optimistic": ([1] * 4, [1] * 4),
+        "pessimistic": ([7] * 4, [4] * 4),
+        "reference": ([7, 5, 3, 1], [4, 3, 2, 1]),  # the first is ranked last
+    }
+
+
+@pytest.mark.parametrize("ties", get_args(Ties))
+def test_no_block_and_no_thread_changes_a_rank(ties: Ties) -> None:
+    """Real values with many copies: one bit of difference between two products would break the ties."""
+    random = torch.Generator().manual_seed(6)
+    images = torch.nn.functional.normalize(torch.randn(700, 96, generator=random), dim=1)[torch.arange(700) // 2]
+    owner = torch.randint(700, (1500,), generator=random)
+    captions = images[owner] + 0.3 * torch.randn(30, 96, generator=random).repeat(50, 1)
+    expected = ranks(images, captions, owner, ties=ties)
+    for block, threads in ((64, 1), (64, 4), (320, 2), (512, 3), (2048, 4)):
+        torch.set_num_threads(threads)
+        try:
+            found = ranks(images, captions, owner, block, ties)
+        finally:
+            torch.set_num_threads(1)
+        assert torch.equal(found.i2t, expected.i2t)
+        assert torch.equal(found.t2i, expected.t2i)

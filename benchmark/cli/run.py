@@ -85,10 +85,14 @@ def show_record(record: "RunRecord", folder: Path) -> None:
     )
     if "true_rsum" in record.metrics:
         line += f"  true rSum {record.metrics['true_rsum']:.1f}"
+    if "extended_rsum" in record.metrics:
+        line += f"  with extended positives {record.metrics['extended_rsum']:.1f}"
     if "both" in record.false_negative_rate:
         line += f"  false negatives picked {100 * record.false_negative_rate['both']:.1f}%"
     if record.status == "collapsed":
         line += "  COLLAPSED"
+    for other in record.others:
+        line += f"  {other.protocol.name} rSum {other.metrics['rsum']:.1f}"
     if record.best_epoch is not None and record.best_epoch < record.config.warmup_epochs:
         line += "  of the WARM-UP: no later epoch was better on validation"
     out().print(f"recorded in {folder}", markup=False)

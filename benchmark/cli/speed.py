@@ -18,6 +18,7 @@ def speed(
     above: Annotated[float, typer.Option(min=0, max=1, help="Share of the memory above FNE's cut.")] = 0.001,
     images: Annotated[int, typer.Option(min=1, help="Images, for --evaluation.")] = 5000,
     captions: Annotated[int, typer.Option(min=1, help="Captions, for --evaluation.")] = 25000,
+    repeats: Annotated[int, typer.Option(min=1, help="Turns of --evaluation; the best of them counts.")] = 3,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
     device: Annotated[str, typer.Option(help="Device, as torch names it.")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
@@ -34,7 +35,7 @@ def speed(
     if evaluation:
         from benchmark import speed_evaluation
 
-        results = [speed_evaluation.measure(images, captions, dim, threads)]
+        results = [speed_evaluation.measure(images, captions, dim, threads, repeats)]
     else:
         from benchmark import speed as speeds
         from methods import names

@@ -1,5 +1,7 @@
 """Recalls and ranks of a test, and what chance would score."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from torch import Tensor
 
@@ -8,22 +10,35 @@ from benchmark.evaluation.ranks import Ranks
 CUTOFFS = (1, 5, 10)
 
 
-def metrics(ranks: Ranks) -> dict[str, float]:
-    """Recall at 1, 5 and 10 in percent, median and mean position, for both directions, and ``rsum``.
+def metrics(ranks: Ranks, cutoffs: Sequence[int] = CUTOFFS) -> dict[str, float]:
+    """Recalls in percent, median and mean position, for both directions, ``rsum`` and ``mr``.
 
-    Keys: ``i2t_r1 i2t_r5 i2t_r10 i2t_medr i2t_meanr``, the same for ``t2i``, and ``rsum``, the sum of the six
-    recalls (at most 600). Nothing is rounded. The best position is 1; the median of an even number of queries
-    is the mean of the two in the middle.
+    Keys: ``i2t_r1 i2t_r5 i2t_r10 i2t_medr i2t_meanr``, the same for ``t2i``, and, whatever the cutoffs, ``rsum``,
+    the sum of the six recalls at 1, 5 and 10 (at most 600), and ``mr``, their mean. Nothing is rounded. The best
+    position is 1; the median of an even number of queries is the mean of the two in the middle.
+
+    A recall at more than the gallery holds says nothing: ``check_cutoffs`` refuses it.
     """
     result: dict[str, float] = {}
+    total = 0.0
     for direction, tensor in (("i2t", ranks.i2t), ("t2i", ranks.t2i)):
         positions = tensor.double().cpu().numpy()
-        for cutoff in CUTOFFS:
-            result[f"{direction}_r{cutoff}"] = 100 * float((positions <= cutoff).mean())
+        recalls = {k: 100 * float((positions <= k).mean()) for k in (*cutoffs, *CUTOFFS)}
+        result |= {f"{direction}_r{k}": recalls[k] for k in cutoffs}
         result[f"{direction}_medr"] = float(np.median(positions))
         result[f"{direction}_meanr"] = float(positions.mean())
-    result["rsum"] = sum(result[f"{direction}_r{cutoff}"] for direction in ("i2t", "t2i") for cutoff in CUTOFFS)
-    return result
+        total += sum(recalls[k] for k in CUTOFFS)
+    return result | {"rsum": total, "mr": total / (2 * len(CUTOFFS))}
+
+
+def check_cutoffs(cutoffs: Sequence[int], images: int, captions: int) -> None:
+    """``ValueError`` where a recall's K is no position of both galleries."""
+    for cutoff in cutoffs:
+        if cutoff < 1:
+            raise ValueError(f"R@{cutoff}: K counts from 1")
+        for size, what in ((images, "images"), (captions, "captions")):
+            if cutoff > size:
+                raise ValueError(f"R@{cutoff} needs a gallery of at least {cutoff} {what}; this one has {size}")
 
 
 def chance_rsum(caption_image: Tensor, images: int) -> float:

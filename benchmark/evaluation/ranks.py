@@ -1,7 +1,7 @@
 """Ranks of all queries of a gallery, in both directions, by counting over blocks of one product."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -10,9 +10,14 @@ BLOCK = 512
 TILE = 64
 """Blocks are multiples of this, so that no block has a ragged edge: see :func:`ranks`."""
 
+Ties = Literal["mid", "optimistic", "pessimistic", "reference"]
+"""What a candidate exactly as similar as the positive counts: half, nothing, one, or one where it stands later in
+the gallery. The last is the order of ``np.argsort(similarity)[::-1]`` in the code of VSE++ and its heirs with a
+stable sort. numpy's default sort is not stable: from 17 candidates on it may leave tied ones in any order."""
+
 
 class Ranks(NamedTuple):
-    """1-based mid-rank positions, float32."""
+    """1-based positions, float32."""
 
     i2t: Tensor
     """``[I']``: of the best caption of each image that has one, in the order of the images
@@ -22,7 +27,7 @@ class Ranks(NamedTuple):
 
 
 @torch.no_grad()
-def ranks(images: Tensor, captions: Tensor, caption_image: Tensor, block: int = BLOCK) -> Ranks:
+def ranks(images: Tensor, captions: Tensor, caption_image: Tensor, block: int = BLOCK, ties: Ties = "mid") -> Ranks:
     """Position of the positive among all candidates, for every image and for every caption.
 
     A position is 1 + the negatives more similar than the positive + half of the negatives exactly as similar
@@ -31,11 +36,12 @@ def ranks(images: Tensor, captions: Tensor, caption_image: Tensor, block: int = 
     model, all similarities equal, finds nothing: each query stands in the middle of its gallery. Only in a
     gallery with fewer than 2K candidates the middle lies within the first K, and every query is a hit.
 
-    Ties are exact. Every similarity, the positive's too, is computed once, in a product of one fixed shape
-    (blocks are padded; their sides are multiples of 64), because other shapes and ragged edges may sum in
-    another order and end in other bits: the same pair of vectors has the same similarity wherever it stands.
+    Ties are exact. Every similarity is made by products of one fixed shape (blocks are padded; their sides are
+    multiples of 64), because other shapes and ragged edges may sum in another order and end in other bits: the
+    same pair of vectors has the same similarity wherever it stands, however often it is computed.
 
-    Memory beside the float32 copies of the features is ``(I + C) * block`` numbers, time that of one product.
+    Memory beside the features: a few blocks, and some numbers for each query. Time: that of one product, and of
+    the blocks that hold positives (at most one for each row and column of blocks) once more.
 
     Args:
         images: ``[I, D]``, normalised if the cosine is meant; half precision is computed in float32.
@@ -43,96 +49,126 @@ def ranks(images: Tensor, captions: Tensor, caption_image: Tensor, block: int = 
         caption_image: ``[C]`` integers: the row in ``images`` of each caption's image. Captions may stand in
             any order, and an image may have any number of them. One without captions is no query, but stands
             in the gallery of the captions.
-        block: images and captions per product, rounded up to a multiple of 64. Changes no result, apart from
-            the rounding of the product.
+        block: images and captions per product, rounded up to a multiple of 64. Changes no result.
+        ties: what a tied candidate counts. Half is the suite's rule; the others are for comparison.
 
     Raises:
-        ValueError: shapes that do not fit, a row outside ``images``, values that are not finite.
+        ValueError: shapes that do not fit, a row outside ``images``, values that are not finite, an unknown rule.
     """
     check(images, captions, caption_image)
-    side = -(-block // TILE) * TILE
+    check_ties(ties)
     owner, order = caption_image.long().sort(stable=True)
-    rows = torch.arange(len(images), device=images.device)
-    grid = Grid(padded(images, rows, side), padded(captions, order, side), len(images), len(captions))
-
+    grid = Grid(images, captions, order, whole_tiles(block))
     own = torch.empty(len(captions), device=images.device)
-    stairs = {}
-    for row, column in staircase(owner, side):
-        values = grid.product(row, column, out=own.new_empty(side, side))
-        stairs[row, column] = own_apart(values, own, owner, row * side, column * side)
-    nothing = torch.full((len(images),), -torch.inf, device=images.device)
-    best = nothing.scatter_reduce(0, owner, own, "amax")
+    stairs = set(staircase(owner, grid.side))
+    for row, column in sorted(stairs):
+        columns, inside = positives(grid, owner, row, column)
+        own[columns] = grid.product(row, column)[inside]
+    best = torch.full((len(images),), -torch.inf, device=images.device).scatter_reduce(0, owner, own, "amax")
 
-    i2t, t2i = count(grid, stairs, best, own)
+    i2t, t2i = count(grid, owner, stairs, best, own, ties)
     return Ranks(i2t[best > -torch.inf].float(), torch.empty_like(t2i).index_copy_(0, order, t2i).float())
 
 
-class Grid(NamedTuple):
-    """The similarity matrix, never whole: blocks of one shape, without their padding."""
-
-    images: Tensor
-    """``[rows, side, D]``"""
-    captions: Tensor
-    """``[columns, side, D]``"""
-    height: int
-    width: int
-
-    def product(self, row: int, column: int, out: Tensor) -> Tensor:
-        """One block, at most ``[side, side]``, written to the buffer ``out [side, side]``."""
-        side = self.images.shape[1]
-        whole = torch.mm(self.images[row], self.captions[column].T, out=out)
-        return whole[: self.height - row * side, : self.width - column * side]
+def check_ties(ties: str) -> None:
+    """``ValueError`` where it is no rule."""
+    if ties not in get_args(Ties):
+        raise ValueError(f"ties: '{ties}' is none of {', '.join(get_args(Ties))}")
 
 
-def padded(features: Tensor, order: Tensor, side: int) -> Tensor:
-    """``features[order]`` as float32 blocks ``[ceil(N / side), side, D]``, the last one filled up with zeros."""
-    blocks = -(-len(features) // side)
-    out = torch.zeros(blocks, side, features.shape[1], device=features.device)
-    for block in range(blocks):
-        rows = order[block * side : (block + 1) * side]
-        out[block, : len(rows)] = features[rows]
-    return out
+def whole_tiles(block: int) -> int:
+    """The side of a block: ``block`` rounded up to a multiple of 64."""
+    return -(-block // TILE) * TILE
+
+
+class Grid:
+    """The similarity matrix of images and captions (in ``order``), never whole: blocks of one shape."""
+
+    def __init__(self, images: Tensor, captions: Tensor, order: Tensor, side: int) -> None:
+        self.images, self.captions, self.order, self.side = images, captions, order, side
+        self.height, self.width = len(images), len(order)
+        self.rows, self.columns = -(-self.height // side), -(-self.width // side)
+        dim = images.shape[1]
+        self._top, self._left = torch.zeros(2, side, dim, device=images.device)
+        self._whole = torch.empty(side, side, device=images.device)
+        self._row = -1
+
+    def product(self, row: int, column: int) -> Tensor:
+        """A block without its padding, at most ``[side, side]``, in a buffer that the next call overwrites."""
+        top, left = row * self.side, column * self.side
+        if row != self._row:
+            filled(self._top, self.images[top : top + self.side])
+            self._row = row
+        filled(self._left, self.captions[self.order[left : left + self.side]])
+        torch.mm(self._top, self._left.T, out=self._whole)
+        return self._whole[: self.height - top, : self.width - left]
+
+
+def filled(block: Tensor, rows: Tensor) -> None:
+    """Write ``rows`` to ``block`` as float32, and zeros below."""
+    block[: len(rows)] = rows
+    block[len(rows) :] = 0
 
 
 def staircase(owner: Tensor, side: int) -> Iterator[tuple[int, int]]:
     """The blocks that hold positives. Captions are sorted by image, so there are few: at most rows + columns."""
-    rows = (owner // side).tolist()
-    for column in range(-(-len(rows) // side)):
-        for row in sorted(set(rows[column * side : (column + 1) * side])):
+    rows = owner // side
+    for column, part in enumerate(torch.split(rows, side)):
+        for row in sorted(set(part.tolist())):
             yield row, column
 
 
-def own_apart(block: Tensor, own: Tensor, owner: Tensor, top: int, left: int) -> Tensor:
-    """Move the positives of ``block`` into ``own [C]``; -inf takes their place, so they outrank nobody."""
-    rows = owner[left : left + block.shape[1]] - top
-    columns = ((rows >= 0) & (rows < block.shape[0])).nonzero().squeeze(1)
-    rows = rows[columns]
-    own[left + columns] = block[rows, columns]
-    block[rows, columns] = -torch.inf
-    return block
+def positives(grid: Grid, owner: Tensor, row: int, column: int) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Captions (sorted) whose positive lies in a block, and where it lies there."""
+    top, left = row * grid.side, column * grid.side
+    rows = owner[left : left + grid.side] - top
+    columns = ((rows >= 0) & (rows < grid.side)).nonzero().squeeze(1)
+    return left + columns, (rows[columns], columns)
 
 
-def count(grid: Grid, stairs: dict[tuple[int, int], Tensor], best: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
-    """Positions ``[I]`` and ``[C]`` (sorted captions), float64.
+def count(
+    grid: Grid, owner: Tensor, stairs: set[tuple[int, int]], best: Tensor, own: Tensor, ties: Ties
+) -> tuple[Tensor, Tensor]:
+    """Positions ``[I]`` and ``[C]`` (sorted captions), float64. Positives are -inf here, so they outrank nobody."""
+    device = best.device
+    rows = torch.arange(grid.height, device=device)
+    last = torch.full_like(rows, -1).scatter_reduce(0, owner, torch.where(own == best[owner], grid.order, -1), "amax")
+    i2t, t2i = (torch.zeros(size, dtype=torch.float64, device=device) for size in (grid.height, grid.width))
+    counted = torch.empty(grid.side, grid.side, device=device)
+    for row in range(grid.rows):
+        down = slice(row * grid.side, (row + 1) * grid.side)
+        for column in range(grid.columns):
+            along = slice(column * grid.side, (column + 1) * grid.side)
+            block = grid.product(row, column)
+            if (row, column) in stairs:
+                block[positives(grid, owner, row, column)[1]] = -torch.inf
+            out = counted[: block.shape[0], : block.shape[1]]
+            later = grid.order[along] > last[down, None] if ties == "reference" else None
+            i2t[down] += ahead(block, best[down, None], ties, later, out).sum(dim=1)
+            later = rows[down, None] > owner[along] if ties == "reference" else None
+            t2i[along] += ahead(block, own[along], ties, later, out).sum(dim=0)
+    return position(i2t, grid.width, ties), position(t2i, grid.height, ties)
 
-    With G greater, L less and T tied of N candidates, G - L is a sum of signs, and G + T / 2 = (N + G - L) / 2:
-    one cheap pass over the block for each direction. Positives are -inf here and count as less.
+
+def ahead(values: Tensor, bar: Tensor, ties: Ties, later: Tensor | None, out: Tensor) -> Tensor:
+    """What each candidate adds to the count of a query whose positive is ``bar``; ``position`` reads the sum.
+
+    Mid-rank takes one cheap pass: with G greater, L less and T tied of N candidates, G - L is a sum of signs, and
+    G + T / 2 = (N + G - L) / 2.
     """
-    side = grid.images.shape[1]
-    i2t = torch.zeros(grid.height, dtype=torch.float64, device=best.device)
-    t2i = torch.zeros(grid.width, dtype=torch.float64, device=best.device)
-    buffer, signs = torch.empty(2, side, side, device=best.device)
-    for row in range(len(grid.images)):
-        rows = slice(row * side, (row + 1) * side)
-        for column in range(len(grid.captions)):
-            columns = slice(column * side, (column + 1) * side)
-            block = stairs.get((row, column))
-            if block is None:
-                block = grid.product(row, column, out=buffer)
-            sign = signs[: block.shape[0], : block.shape[1]]
-            i2t[rows] += torch.sub(block, best[rows, None], out=sign).sign_().sum(dim=1)
-            t2i[columns] += torch.sub(block, own[columns], out=sign).sign_().sum(dim=0)
-    return 1 + (grid.width + i2t) / 2, 1 + (grid.height + t2i) / 2
+    if ties == "mid":
+        return torch.sub(values, bar, out=out).sign_()
+    if ties == "pessimistic":
+        return torch.ge(values, bar, out=out)
+    torch.gt(values, bar, out=out)
+    if later is not None:
+        out += (values == bar) & later
+    return out
+
+
+def position(counted: Tensor, candidates: int, ties: Ties) -> Tensor:
+    """1-based position from the sum of :func:`ahead` over ``candidates``."""
+    return 1 + ((candidates + counted) / 2 if ties == "mid" else counted)
 
 
 def check(images: Tensor, captions: Tensor, caption_image: Tensor) -> None:
