@@ -20,16 +20,20 @@ import methods
 from benchmark import devices, records
 from benchmark.config import RunConfig
 from benchmark.errors import BenchError, RunFailedError
+from benchmark.evaluation.after_training import audit_test
 from benchmark.evaluation.metrics import write_ranks
 from benchmark.evaluation.protocols import protocol_for
+from benchmark.evaluation.relation import Judged
+from benchmark.evaluation.similarities import write_similarities
 from benchmark.evaluation.true_recall import true_ranks, true_recall
 from benchmark.extras import texts_for
 from benchmark.records import RUNS, Cost, RunRecord
 from benchmark.resolve import default_encoder
 from benchmark.speed import interleaved
-from benchmark.training import SplitTensors, Trained, Watcher, evaluate, train
+from benchmark.training import SplitTensors, Trained, Watcher, evaluate, exact, failing, train
 from methods.registry import files_of
 from pipelines.atomic import new_folder
+from pipelines.judgements import verdicts
 from pipelines.manifest import Manifest
 from pipelines.sources import manifest_folder
 from pipelines.store import FeatureStore
@@ -83,10 +87,11 @@ def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore
             write_json(scratch, RunRecord(status="failed", error=str(error), **facts))
         raise
     with new_folder(folder) as scratch:
-        metrics = test(trained, store, config.device, scratch, truth)
+        metrics, figures = test(config, trained, store, manifest, scratch, truth)
         record = RunRecord(
             status="collapsed" if trained.collapsed else "done",
             metrics=metrics,
+            audit=figures,
             validation=trained.validation,
             best_epoch=trained.best_epoch,
             false_negative_rate=trained.false_negative_rate,
@@ -100,10 +105,15 @@ def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore
     return record
 
 
-def test(trained: Trained, store: FeatureStore, device: str, folder: Path, truth: Truth | None) -> dict[str, float]:
-    """Open the test split, this once; writes ``ranks.npz`` and returns the metrics, the true recalls where known."""
+def test(
+    config: RunConfig, trained: Trained, store: FeatureStore, manifest: Manifest, folder: Path, truth: Truth | None
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Open the test split, this once: metrics, with true recalls where known, and the audit's figures.
+
+    Writes ``ranks.npz`` and ``similarities.npz``.
+    """
     split = store.split("test")
-    tensors = SplitTensors(split, device)
+    tensors = SplitTensors(split, config.device)
     metrics, ranks = evaluate(trained.model, tensors)
     if truth is not None:
         features = tensors.encode(trained.model)
@@ -112,7 +122,12 @@ def test(trained: Trained, store: FeatureStore, device: str, folder: Path, truth
         )
     with_captions = sorted(set(split.caption_image.tolist()))
     write_ranks(folder / "ranks.npz", ranks, [split.image_ids[row] for row in with_captions], split.caption_ids)
-    return metrics
+    positive = {"expert": config.expert_match, "crowd": config.crowd_match}
+    judged = Judged.of(manifest.judgements, split.image_ids, split.caption_ids, positive)
+    with failing("the audit"):
+        audited = audit_test(config, trained, tensors, exact(tensors, truth) or judged)
+    write_similarities(folder / "similarities.npz", trained.similarities, trained.history, audited.arrays)
+    return metrics, audited.figures
 
 
 def write_json(folder: Path, record: RunRecord) -> None:
@@ -159,7 +174,11 @@ def versions() -> dict[str, str]:
 def code_hash(config: RunConfig) -> str:
     """Digest of the source files that decide a cell's numbers."""
     package = Path(__file__).parent
-    files = files_of(methods.get(config.method)) | files_of(methods.get(config.warmup)) | {Path(getfile(Truth))}
+    files = (
+        files_of(methods.get(config.method))
+        | files_of(methods.get(config.warmup))
+        | {Path(getfile(Truth)), Path(getfile(verdicts))}
+    )
     files |= {package / "training.py", package / "memory.py", package / "seeds.py", package / "extras.py"}
     files |= {*package.glob("models/*.py"), *package.glob("evaluation/*.py")}
     digest = hashlib.blake2b(digest_size=8)

@@ -1,7 +1,8 @@
 """The run record: written once, atomically; every table, plot and test is computed from records.
 
 A record is a folder ``runs/<dataset>/<method-id>/seed-<n>/`` with ``run.json``, ``history.csv`` (a row per
-epoch), ``ranks.npz`` (mid-ranks per test query, both directions) and ``model.safetensors``.
+epoch), ``ranks.npz`` (mid-ranks per test query, both directions), ``similarities.npz`` (histograms per epoch, and
+of the test split) and ``model.safetensors``.
 """
 
 from collections.abc import Iterator
@@ -66,6 +67,9 @@ class RunRecord(BaseModel):
     """Of the test split: ``i2t_r1 i2t_r5 i2t_r10 i2t_medr i2t_meanr``, the same for ``t2i``, and ``rsum``; where
     the truth of every pair is known also ``true_i2t_r1`` to ``true_t2i_r10`` and ``true_rsum``: any true candidate
     counts as found."""
+    audit: dict[str, float] = {}
+    """Of false negatives in the test split, where pairs are judged or the truth is known; ``docs/audit.md`` says what
+    each figure is. ``pushed_i2t`` is the share of what pushes an image that comes from texts true of it."""
     validation: dict[str, float] = {}
     """The same of the validation split, at the best epoch."""
     best_epoch: int | None = None

@@ -37,6 +37,10 @@ class FNCElimination(InfoNCE):
     def view_loss(self, view: View) -> Tensor:
         return self.against_all_but(view.positive | self.false_negatives(view), view.similarity)
 
+    def suspicion(self, view: View) -> Tensor:
+        """The mask."""
+        return self.false_negatives(view).float()
+
     @torch.no_grad()
     def false_negatives(self, view: View) -> Tensor:
         """F as a mask ``[B, N]``, without the known positives."""

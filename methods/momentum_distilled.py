@@ -36,8 +36,13 @@ class MomentumDistilled(InfoNCE):
     def view_loss(self, view: View) -> Tensor:
         log_share = (view.similarity * self.scale).log_softmax(dim=1)
         with torch.no_grad():
-            believed = (view.momentum @ view.candidates.T).to(log_share.dtype).mul_(self.scale).softmax(dim=1)
+            believed = self.suspicion(view)
             labels = view.positive / view.positive.sum(dim=1, keepdim=True)
             share = self.settings.share * ((self.steps - 1) / self.settings.ramp).clamp_max(1).to(log_share.dtype)
             target = torch.lerp(labels.to(log_share.dtype), believed, share)
         return -(target * log_share).sum(dim=1).mean() / 2
+
+    @torch.no_grad()
+    def suspicion(self, view: View) -> Tensor:
+        """What the momentum model believes: a row sums to 1."""
+        return (view.momentum @ view.candidates.T).to(view.similarity.dtype).mul_(self.scale).softmax(dim=1)

@@ -11,13 +11,11 @@ import pandas as pd
 from pipelines import prepare, sources
 from pipelines.errors import DataError
 from pipelines.files import file_digest
+from pipelines.judgements import verdicts
 from pipelines.known import KNOWN
 from pipelines.manifest import Manifest
 from pipelines.sources import manifest_folder
 from pipelines.truth import Truth
-
-POSITIVE = {"expert": 0.6, "crowd": 0.5}
-"""A judged pair matches from here on: two of three experts say 3 of 4 (2/3), half of the crowd says yes."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +56,9 @@ def judged(judgements: pd.DataFrame, captions: pd.DataFrame) -> dict[str, int]:
 
     A pair judged by both counts as the experts say.
     """
-    frame = judgements.assign(
-        positive=judgements["match"] >= judgements["source"].map(POSITIVE).fillna(0.5),
-        expert=judgements["source"] == "expert",
-        own=judgements["caption_id"].map(captions.set_index("caption_id")["image_id"]),
-    )
-    frame = frame.sort_values("expert", ascending=False, kind="stable").drop_duplicates(["image_id", "caption_id"])
-    other = frame[frame["own"] != frame["image_id"]]
+    frame = verdicts(judgements)
+    own = frame["caption_id"].map(captions.set_index("caption_id")["image_id"])
+    other = frame[own != frame["image_id"]]
     return {
         "rows": len(judgements),
         "pairs": len(frame),
