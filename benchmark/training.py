@@ -34,7 +34,7 @@ from pipelines.store import FeatureStore, Split
 from pipelines.truth import Truth
 
 ENCODE_ROWS = 8192
-AUDIT_STEPS = 4
+AUDIT_STEPS = 2
 """Steps in which the choices of an epoch are audited on the validation split."""
 COLLAPSED = 0.02
 """A model whose positives are no more than this above the average pair has collapsed."""

@@ -24,7 +24,9 @@ from methods.base import Direction, Memory, Method, View, views
 if TYPE_CHECKING:
     from benchmark.extras import ExtrasOf
 
-PAIRS_PER_STEP = 2**14
+ENOUGH = 1000
+"""Judged picks in either direction after which an audit ends."""
+PAIRS_PER_STEP = 2**12
 """Judged pairs kept of a step and direction for the detection; evenly spaced ones where there are more."""
 
 Floats = NDArray[np.float32]
@@ -78,10 +80,12 @@ class Gallery:
             image, text = self.images[owners[:batch]].requires_grad_(), self.captions[captions].requires_grad_()
             state = copy.deepcopy(method.state_dict())
             method.begin(image, text, ids[:batch], extras)
-            for view in views(image, text, ids[:batch], memory, stream, extras):
+            try:
+                for view in views(image, text, ids[:batch], memory, stream, extras):
+                    method.load_state_dict(state)
+                    yield view, captions, pool
+            finally:  # also where the caller has enough
                 method.load_state_dict(state)
-                yield view, captions, pool
-            method.load_state_dict(state)
 
 
 def pushed(method: Method, view: View) -> Floats | None:
@@ -123,7 +127,7 @@ class Found:
         """Of a step: ``weights [B, N]``, ``scores [2, B, N]``, ``codes [B, N]`` and ``owners [B]``."""
         match, known = codes == MATCH, codes != UNKNOWN
         push = np.zeros(codes.shape, dtype=np.float32) if weights is None else weights
-        columns = [(push * match).sum(axis=1), (push * known).sum(axis=1), push.sum(axis=1)]
+        columns = [push.sum(axis=1, where=match), push.sum(axis=1, where=known), push.sum(axis=1)]
         self.judged.append(np.stack([*columns, match.sum(axis=1), known.sum(axis=1)], axis=1).astype(np.float64))
         self.owners.append(owners)
         places = np.flatnonzero(known)
@@ -139,6 +143,10 @@ class Found:
             found |= {"_judged": known.sum(), "_all": whole.sum(), "_base": matches.sum() / candidates.sum()}
         return {f"{name}{suffix}": float(value) for suffix, value in found.items()}
 
+    def size(self) -> float:
+        """Push on judged pairs: for a method that chooses, its judged picks."""
+        return float(sum(step[:, 1].sum() for step in self.judged))
+
     def pairs(self) -> tuple[Floats, Floats, NDArray[np.bool_]]:
         """Similarity, suspicion and match of the judged pairs: ``[P]`` each."""
         similarity, suspicion = np.concatenate(self.scores, axis=1)
@@ -146,7 +154,10 @@ class Found:
 
 
 def audit(method: Method, gallery: Gallery, relation: Relation, steps: int | None = None) -> dict[Direction, Found]:
-    """Let a method choose among the pairs of a gallery, and hold what it pushed against what is known."""
+    """Let a method choose among the pairs of a gallery, and hold what it pushed against what is known.
+
+    Over one pass of the captions, or the first ``steps`` of it, or until there is ``ENOUGH``.
+    """
     found: dict[Direction, Found] = {"i2t": Found(), "t2i": Found()}
     caption_image = gallery.extras_of.data.caption_image
     for view, anchors, pool in gallery.steps(method, steps):
@@ -164,4 +175,6 @@ def audit(method: Method, gallery: Gallery, relation: Relation, steps: int | Non
         similarity = view.similarity.detach()
         scores = torch.stack([similarity, torch.full_like(similarity, torch.nan) if suspicion is None else suspicion])
         found[view.direction].add(weights, scores.cpu().numpy(), codes, owners)
+        if view.direction == "t2i" and min(one.size() for one in found.values()) >= ENOUGH:
+            break
     return found

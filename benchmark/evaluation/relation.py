@@ -25,14 +25,14 @@ class Relation(ABC):
 
 
 class Exact(Relation):
-    """The truth of every pair."""
+    """The truth of every pair. Memory: a byte for each."""
 
     def __init__(self, truth: Truth, image_rows: Rows, caption_rows: Rows) -> None:
         """``image_rows [I]`` and ``caption_rows [C]``: rows in the manifest of the split's images and captions."""
-        self.truth, self.image_rows, self.caption_rows = truth, image_rows, caption_rows
+        self._codes = truth.matrix(image_rows, caption_rows).view(np.int8)
 
     def block(self, images: Rows, captions: Rows) -> Codes:
-        return self.truth.matrix(self.image_rows[images], self.caption_rows[captions]).astype(np.int8)
+        return self._codes[images[:, None], captions]
 
 
 class Judged(Relation):

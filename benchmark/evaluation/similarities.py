@@ -70,7 +70,7 @@ def hardest(images: Tensor, captions: Tensor, caption_image: Tensor, batch: int,
 
 def bins(similarity: Tensor) -> Tensor:
     """The bin of each similarity; what rounding puts outside [-1, 1] falls into the outermost."""
-    return ((similarity + 1) * (BINS / 2)).long().clamp_(0, BINS - 1)
+    return ((similarity + 1) * (BINS / 2)).clamp_(0, BINS - 1).to(torch.uint8)  # a byte is quick to count
 
 
 def write_similarities(
