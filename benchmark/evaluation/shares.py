@@ -40,4 +40,4 @@ def wilson(found: float, items: float) -> tuple[float, float]:
     square = QUANTILE**2
     centre = (found + square / (2 * items)) / (1 + square / items)
     half = QUANTILE / (1 + square / items) * math.sqrt(found * (1 - found) / items + square / (4 * items**2))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return max(0.0, min(found, centre - half)), min(1.0, max(found, centre + half))  # beyond rounding
