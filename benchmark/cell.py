@@ -20,16 +20,19 @@ import methods
 from benchmark import devices, records
 from benchmark.config import RunConfig
 from benchmark.errors import BenchError, NoDataError, RunFailedError
+from benchmark.evaluation.after_training import audit_test
 from benchmark.evaluation.extended import extended_metrics, positions
 from benchmark.evaluation.metrics import CUTOFFS, check_cutoffs
 from benchmark.evaluation.positives import positives_of
 from benchmark.evaluation.protocols import measure, protocols_for
+from benchmark.evaluation.relation import Judged
+from benchmark.evaluation.similarities import write_similarities
 from benchmark.evaluation.stored_ranks import write_ranks
 from benchmark.extras import texts_for
 from benchmark.records import RUNS, Cost, Measured, Protocol, RunRecord
 from benchmark.resolve import default_encoder
 from benchmark.speed import interleaved
-from benchmark.training import SplitTensors, Trained, Watcher, evaluate, train
+from benchmark.training import SplitTensors, Trained, Watcher, evaluate, exact, failing, train
 from methods.registry import files_of
 from pipelines.atomic import new_folder
 from pipelines.judgements import verdicts
@@ -88,11 +91,12 @@ def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore
             write_json(scratch, RunRecord(status="failed", error=str(error), **facts))
         raise
     with new_folder(folder) as scratch:
-        tested = test(trained, store, config.device, scratch, manifest, truth, protocols[1:])
+        tested = test(config, trained, store, manifest, scratch, truth, protocols[1:])
         record = RunRecord(
             status="collapsed" if trained.collapsed else "done",
             metrics=tested.metrics,
             others=tested.others,
+            audit=tested.audit,
             ranks_sha256=tested.ranks_sha256,
             validation=trained.validation,
             best_epoch=trained.best_epoch,
@@ -122,22 +126,23 @@ class Tested(NamedTuple):
     metrics: dict[str, float]
     others: tuple[Measured, ...]
     """Of the other protocols of the dataset."""
+    audit: dict[str, float]
     ranks_sha256: str
     """Of ``ranks.npz``."""
 
 
 def test(
+    config: RunConfig,
     trained: Trained,
     store: FeatureStore,
-    device: str,
-    folder: Path,
     manifest: Manifest,
+    folder: Path,
     truth: Truth | None,
     others: tuple[Protocol, ...],
 ) -> Tested:
-    """Open the test split, this once; writes ``ranks.npz``."""
+    """Open the test split, this once; writes ``ranks.npz`` and ``similarities.npz``."""
     split = store.split("test")
-    tensors = SplitTensors(split, device)
+    tensors = SplitTensors(split, config.device)
     metrics, ranks = evaluate(trained.model, tensors)
     images, captions = tensors.encode(trained.model)
     for name, positives in positives_of(manifest, split, truth).items():
@@ -152,7 +157,12 @@ def test(
         t2i_images=[split.image_ids[row] for row in split.caption_image.tolist()],
     )
     measured = tuple(measure(other, images, captions, tensors.caption_image) for other in others)
-    return Tested(metrics, measured, sha256)
+    positive = {"expert": config.expert_match, "crowd": config.crowd_match}
+    judged = Judged.of(manifest.judgements, split.image_ids, split.caption_ids, positive)
+    with failing("the audit"):
+        audited = audit_test(config, trained, tensors, exact(tensors, truth) or judged)
+    write_similarities(folder / "similarities.npz", trained.similarities, trained.history, audited.arrays)
+    return Tested(metrics, measured, audited.figures, sha256)
 
 
 def write_json(folder: Path, record: RunRecord) -> None:

@@ -29,6 +29,10 @@ class Recipe(BaseModel):
     """Numbers in which the memory keeps its pairs; half precision takes half the room."""
     positives: Literal["labelled", "oracle"] = "labelled"
     """What is never a negative: pairs of one image, or, as an oracle where the truth is known, every true pair."""
+    expert_match: float = Field(default=0.6, ge=0, le=1)
+    """For the audit: a pair judged by experts matches from here on; 0.6 is a median of 3 on a scale of 1 to 4."""
+    crowd_match: float = Field(default=0.5, ge=0, le=1)
+    """The same for the crowd's share of yes; 0.51 asks for a majority."""
     warmup: str = "mean"
     """Method of the warm-up epochs, always in the batch."""
     warmup_epochs: int = Field(default=1, ge=0)

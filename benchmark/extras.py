@@ -3,6 +3,7 @@
 The guide is the frozen encoders themselves: features centred on the training split, of unit length.
 """
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -60,18 +61,32 @@ class ExtrasOf:
         needs = {need for loss in losses for need in loss.needs}
         if "words" in needs and texts is None:
             raise BenchError("this method needs the captions as text, and an encoder for new ones")
-        if needs & {"guide", "words"}:
-            self.others = other_captions(data.caption_image)
-        if "guide" in needs:
-            self.image, self.text = centred(data.images), centred(data.captions)
+        self.needs = needs
+        self.centres = (data.images.mean(dim=0), data.captions.mean(dim=0)) if "guide" in needs else None
+        self._features()
+
+    def _features(self) -> None:
+        """Prepare what the split gives to every step."""
+        if self.needs & {"guide", "words"}:
+            self.others = other_captions(self.data.caption_image)
+        if self.centres is not None:
+            self.image = centred(self.data.images, self.centres[0])
+            self.text = centred(self.data.captions, self.centres[1])
+
+    def of(self, data: "SplitTensors") -> "ExtrasOf":
+        """The same for another split, for a look that trains nothing: the guide as it is, no words."""
+        other = copy.copy(self)
+        other.data, other.texts = data, None
+        other._features()
+        return other
 
     def __call__(self, method: Method, captions: Tensor, pool: Tensor, pool_images: Tensor) -> Extras:
         """Of the batch's captions ``[B]`` (rows of the split) and the candidates, ``[N]`` (rows of the manifest)."""
         return Extras(
             known=None if self.truth is None else self.known(self.truth, captions, pool, pool_images),
-            captions=captions if "captions" in method.needs else None,
+            captions=self.data.caption_rows[captions] if "captions" in method.needs else None,
             guide=self.guide(captions, pool) if "guide" in method.needs else None,
-            words=self.words(captions) if "words" in method.needs else None,
+            words=self.words(captions) if "words" in method.needs and self.texts else None,
         )
 
     def known(self, truth: Truth, captions: Tensor, pool: Tensor, pool_images: Tensor) -> dict[Direction, Tensor]:
@@ -108,9 +123,9 @@ class ExtrasOf:
         return Words([[texts.captions[row] for row in some] for some in rows.tolist()], encode)
 
 
-def centred(features: Tensor) -> Tensor:
-    """Features ``[n, D]`` minus their mean, of unit length."""
-    return normalize(features - features.mean(dim=0), dim=1)
+def centred(features: Tensor, centre: Tensor) -> Tensor:
+    """Features ``[n, D]`` minus ``centre [D]``, of unit length."""
+    return normalize(features - centre, dim=1)
 
 
 def other_captions(caption_image: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """The run record: written once, atomically; every table, plot and test is computed from records.
 
 A record is a folder ``runs/<dataset>/<method-id>/seed-<n>/`` with ``run.json``, ``history.csv`` (a row per
-epoch), ``ranks.npz`` (mid-ranks per test query, both directions) and ``model.safetensors``.
+epoch), ``ranks.npz`` (mid-ranks per test query, both directions), ``similarities.npz`` (histograms per epoch, and
+of the test split) and ``model.safetensors``.
 """
 
 from collections.abc import Iterator
@@ -83,6 +84,9 @@ class RunRecord(BaseModel):
     (docs/metrics.md)."""
     others: tuple[Measured, ...] = ()
     """What further protocols of the dataset make of the same test."""
+    audit: dict[str, float] = {}
+    """Of false negatives in the test split, where pairs are judged or the truth is known; ``docs/audit.md`` says what
+    each figure is. ``pushed_i2t`` is the share of what pushes an image that comes from texts true of it."""
     validation: dict[str, float] = {}
     """The same of the validation split, at the best epoch."""
     ranks_sha256: str = ""

@@ -4,10 +4,12 @@ Batches and initial weights depend on the seed alone; the best epoch is chosen b
 split is not touched here.
 """
 
+import copy
 import math
 import statistics
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +21,10 @@ from benchmark.config import RunConfig
 from benchmark.errors import BenchError, RunFailedError
 from benchmark.evaluation.audit import Audit
 from benchmark.evaluation.metrics import metrics
+from benchmark.evaluation.pushes import Gallery, audit
 from benchmark.evaluation.ranks import Ranks, ranks
+from benchmark.evaluation.relation import Exact, Relation
+from benchmark.evaluation.similarities import Counts
 from benchmark.extras import ExtrasOf, Texts
 from benchmark.memory import MomentumMemory
 from benchmark.models.heads import TwoHeads, make
@@ -29,6 +34,8 @@ from pipelines.store import FeatureStore, Split
 from pipelines.truth import Truth
 
 ENCODE_ROWS = 8192
+AUDIT_STEPS = 2
+"""Steps in which the choices of an epoch are audited on the validation split."""
 COLLAPSED = 0.02
 """A model whose positives are no more than this above the average pair has collapsed."""
 
@@ -51,9 +58,17 @@ class Trained:
 
     model: TwoHeads
     """With the weights of the best epoch."""
+    method: Method
+    """As the last epoch left it."""
+    extras_of: ExtrasOf
+    """Of the training split and the model."""
+    start: TwoHeads | None
+    """The model as it was before the method's first epoch, after the warm-up; None where that never came."""
     best_epoch: int
     validation: dict[str, float]
     history: list[History]
+    similarities: list[dict[str, Counts]]
+    """Histograms of the validation split, one per epoch."""
     collapsed: bool
     """At the last epoch, positives were no more similar than other pairs."""
     step_ms: float
@@ -82,7 +97,11 @@ class SplitTensors:
 
 def evaluate(model: TwoHeads, split: SplitTensors) -> tuple[dict[str, float], Ranks]:
     """Metrics of a split, with ``positive_similarity`` and ``mean_similarity`` (of all pairs), and its ranks."""
-    images, captions = split.encode(model)
+    return measured(split, *split.encode(model))
+
+
+def measured(split: SplitTensors, images: Tensor, captions: Tensor) -> tuple[dict[str, float], Ranks]:
+    """The same of its images ``[I, dim]`` and captions ``[C, dim]``, encoded."""
     try:
         found = ranks(images, captions, split.caption_image)
     except ValueError as error:  # features that are not finite
@@ -121,10 +140,21 @@ def train(
     trainer = Trainer(config, data, model, [method, warmup], truth, texts)
     best: dict[str, Any] = {"rsum": -1.0}
     history: list[History] = []
+    similarities: list[dict[str, Counts]] = []
+    start: TwoHeads | None = None
+    extras_of, relation = trainer.extras_of.of(validation), exact(validation, truth)
     for epoch in range(config.epochs):
         warm = epoch < config.warmup_epochs
-        row = trained_epoch(trainer, epoch, warmup if warm else method, warm, watcher)
-        found, _ = evaluate(model, validation)
+        if epoch == config.warmup_epochs:
+            start = copy.deepcopy(model)
+        with failing(f"epoch {epoch}"):
+            row = trainer.epoch(epoch, warmup if warm else method, warm, watcher)
+        gallery = Gallery.of(config, extras_of, f"epoch {epoch}")
+        found, _ = measured(validation, gallery.images, gallery.captions)
+        similarities.append(gallery.histograms(relation))
+        if not warm and relation is not None:
+            with failing(f"the audit of epoch {epoch}"):
+                row |= pushed_shares(method, gallery, relation)
         row |= {f"val_{name}": value for name, value in found.items()}
         history.append(row)
         if found["rsum"] > best["rsum"]:
@@ -135,24 +165,41 @@ def train(
     last = history[-1]
     return Trained(
         model=model,
+        method=method,
+        extras_of=trainer.extras_of,
+        start=start,
         best_epoch=best["epoch"],
         validation=best["validation"],
         history=history,
+        similarities=similarities,
         collapsed=last["val_positive_similarity"] - last["val_mean_similarity"] < COLLAPSED,
         step_ms=statistics.median(trainer.step_ms),
         false_negative_rate=trainer.audit.overall(),
     )
 
 
-def trained_epoch(trainer: "Trainer", epoch: int, method: Method, in_batch: bool, watcher: Watcher) -> History:
-    """``Trainer.epoch``; whatever a method, or torch, does wrong there fails the run in one line."""
+def exact(split: SplitTensors, truth: Truth | None) -> Relation | None:
+    """The truth of a split's pairs, where it is known."""
+    return None if truth is None else Exact(truth, split.image_rows.cpu().numpy(), split.caption_rows.cpu().numpy())
+
+
+def pushed_shares(method: Method, gallery: Gallery, relation: Relation) -> History:
+    """``val_pushed_i2t`` and ``val_pushed_t2i``, of a few steps on the validation split."""
+    found = audit(method, gallery, relation, AUDIT_STEPS)
+    shares = {f"val_pushed_{direction}": one.shares("").get("") for direction, one in found.items()}
+    return {name: share for name, share in shares.items() if share is not None}
+
+
+@contextmanager
+def failing(what: str) -> Iterator[None]:
+    """Whatever a method, or torch, does wrong inside fails the run in one line."""
     try:
-        return trainer.epoch(epoch, method, in_batch, watcher)
-    except RunFailedError:
+        yield
+    except (RunFailedError, BenchError):
         raise
     except Exception as error:
         reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-        raise RunFailedError(f"epoch {epoch} failed: {reason} (BENCH_DEBUG=1 shows where)") from error
+        raise RunFailedError(f"{what} failed: {reason} (BENCH_DEBUG=1 shows where)") from error
 
 
 class Trainer:

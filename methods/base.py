@@ -119,6 +119,14 @@ class Method(nn.Module, ABC):
         """What to note of the epoch that ended; the names become columns of the history."""
         return {}
 
+    def suspicion(self, view: View) -> Tensor | None:
+        """How much the method takes each candidate for a false negative: ``[B, N]`` in [0, 1], without gradient.
+
+        A probability, a share or a mask, as it would count in the loss of this view; for the audit. None for
+        methods that have no such idea.
+        """
+        return None
+
 
 @dataclass(frozen=True)
 class TripletSettings(Settings):

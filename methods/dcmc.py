@@ -48,6 +48,10 @@ class DCMC(InfoNCE):
         target = torch.where(self.epochs > self.settings.plain_epochs, self.targets(view), plain)
         return self.cross_entropy(view.similarity, target)
 
+    def suspicion(self, view: View) -> Tensor:
+        """The targets: a row sums to 1."""
+        return self.targets(view)
+
     @torch.no_grad()
     def targets(self, view: View) -> Tensor:
         """M ``[B, N]``."""

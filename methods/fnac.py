@@ -34,7 +34,11 @@ class FNAC(InfoNCE):
     Settings = FNACSettings
 
     def view_loss(self, view: View) -> Tensor:
-        adjacency = (view.partners @ view.candidates.T).to(view.similarity.dtype) * self.scale
         shares = (view.similarity * self.scale).softmax(dim=1)
-        distance = (adjacency.softmax(dim=1) - shares).abs().sum(dim=1).mean()
+        distance = (self.suspicion(view) - shares).abs().sum(dim=1).mean()
         return super().view_loss(view) + float(self.settings.weight) * distance / 2
+
+    def suspicion(self, view: View) -> Tensor:
+        """What the anchor's softmax should follow, that of its partner; with gradient: a row sums to 1."""
+        adjacency = (view.partners @ view.candidates.T).to(view.similarity.dtype) * self.scale
+        return adjacency.softmax(dim=1)

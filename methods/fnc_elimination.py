@@ -39,6 +39,10 @@ class FNCElimination(InfoNCE):
             view.positive | self.false_negatives(view), view.similarity, view.positive_similarity
         )
 
+    def suspicion(self, view: View) -> Tensor:
+        """The mask."""
+        return self.false_negatives(view).float()
+
     @torch.no_grad()
     def false_negatives(self, view: View) -> Tensor:
         """F as a mask ``[B, N]``, without the known positives."""

@@ -23,7 +23,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from methods.base import Candidates, Choice, Range, Sampler, Settings, TripletSettings, race, setting
+from methods.base import Candidates, Choice, Range, Sampler, Settings, TripletSettings, View, race, setting
 from methods.interface.drawing import blocks
 
 
@@ -235,6 +235,10 @@ class FNE(Sampler):
         total = torch.addcmul((shifts[0] + shifts[1]).to(kind), similarity, plus.to(kind))
         posterior: Tensor = difference.mul_(total).add_(constant).sigmoid_()
         return posterior
+
+    def suspicion(self, view: View) -> Tensor:
+        """The posterior."""
+        return self.posterior(view.similarity)
 
     def _cut(self, own: Tensor) -> Tensor:
         """Threshold of the cut-down, one for all or in the shape of ``own``."""

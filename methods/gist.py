@@ -32,9 +32,17 @@ class GIST(InfoNCE):
     needs = ("guide",)
 
     def view_loss(self, view: View) -> Tensor:
-        with torch.no_grad():
-            support = view.guide.support
-            own, rest = support[:, 0], support[:, 1:]
-            among = (rest @ own[:, :, None]).mean(dim=(1, 2)) if rest.shape[1] else torch.ones_like(own[:, 0])
-            alike = view.text_likeness > among[:, None] - self.settings.distance
-        return self.against_all_but(view.positive | alike, view.similarity, view.positive_similarity)
+        left_out = view.positive | self.alike(view)
+        return self.against_all_but(left_out, view.similarity, view.positive_similarity)
+
+    def suspicion(self, view: View) -> Tensor:
+        """The mask."""
+        return self.alike(view).float()
+
+    @torch.no_grad()
+    def alike(self, view: View) -> Tensor:
+        """The candidates left out, as a mask ``[B, N]``; some are known positives."""
+        support = view.guide.support
+        own, rest = support[:, 0], support[:, 1:]
+        among = (rest @ own[:, :, None]).mean(dim=(1, 2)) if rest.shape[1] else torch.ones_like(own[:, 0])
+        return view.text_likeness > among[:, None] - float(self.settings.distance)

@@ -49,6 +49,10 @@ class GloFND(InfoNCE):
         false = self.false_negatives(view)
         return self.against_all_but(view.positive | false, view.similarity, view.positive_similarity)
 
+    def suspicion(self, view: View) -> Tensor:
+        """The mask."""
+        return self.false_negatives(view).float()
+
     @torch.no_grad()
     def false_negatives(self, view: View) -> Tensor:
         """Mask ``[B, N]`` by the thresholds as they are; then a step of the thresholds."""

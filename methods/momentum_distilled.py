@@ -35,8 +35,13 @@ class MomentumDistilled(InfoNCE):
 
     def view_loss(self, view: View) -> Tensor:
         with torch.no_grad():
-            believed = (view.momentum_similarity * self.scale).softmax(dim=1)
+            believed = self.suspicion(view)
             labels = view.positive / view.positive.sum(dim=1, keepdim=True)
             share = self.settings.share * ((self.steps - 1) / self.settings.ramp).clamp_max(1).to(believed.dtype)
             target = torch.lerp(labels.to(believed.dtype), believed, share)
         return self.cross_entropy(view.similarity, target)
+
+    @torch.no_grad()
+    def suspicion(self, view: View) -> Tensor:
+        """What the momentum model believes: a row sums to 1."""
+        return (view.momentum_similarity * self.scale).softmax(dim=1)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from methods.base import Candidates, Range, Sampler, TripletSettings, largest, setting
+from methods.base import Candidates, Range, Sampler, TripletSettings, View, largest, setting
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,11 @@ class PositiveAware(Sampler):
     """argmax of s over negatives with ``s <= s+ - distance``."""
 
     Settings = PositiveAwareSettings
+
+    def suspicion(self, view: View) -> Tensor:
+        """Whether it is above the cap."""
+        cap = view.positive_similarity[:, None] - float(self.settings.distance)
+        return (view.similarity > cap).float()
 
     def choose(self, candidates: Candidates) -> Tensor:
         similarity, cap = candidates.similarity, candidates.positive_similarity[:, None] - self.settings.distance

@@ -28,9 +28,17 @@ class SACL(InfoNCE):
     needs = ("guide",)
 
     def view_loss(self, view: View) -> Tensor:
-        with torch.no_grad():
-            likeness = view.likeness
-            kept = max(1, int(self.settings.ratio * likeness.shape[1]))
-            least = likeness.topk(kept, dim=1, largest=False, sorted=False).values  # kthvalue is not deterministic
-            alike = likeness > least.amax(dim=1, keepdim=True)
-        return self.against_all_but(view.positive | alike, view.similarity, view.positive_similarity)
+        left_out = view.positive | self.alike(view)
+        return self.against_all_but(left_out, view.similarity, view.positive_similarity)
+
+    def suspicion(self, view: View) -> Tensor:
+        """The mask."""
+        return self.alike(view).float()
+
+    @torch.no_grad()
+    def alike(self, view: View) -> Tensor:
+        """The candidates left out, as a mask ``[B, N]``; some are known positives."""
+        likeness = view.likeness
+        kept = max(1, int(self.settings.ratio * likeness.shape[1]))
+        least = likeness.topk(kept, dim=1, largest=False, sorted=False).values  # kthvalue is not deterministic
+        return likeness > least.amax(dim=1, keepdim=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from methods.base import Candidates, Choice, Sampler, TripletSettings, largest, setting
+from methods.base import Candidates, Choice, Sampler, TripletSettings, View, largest, setting
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,10 @@ class SemiHard(Sampler):
         self.anchors += len(index)
         self.fallbacks += none.sum()
         return torch.where(none, self._fallback(candidates), index)
+
+    def suspicion(self, view: View) -> Tensor:
+        """Whether it is as similar as the positive, which is too hard."""
+        return (view.similarity >= view.positive_similarity[:, None]).float()
 
     def _fallback(self, candidates: Candidates) -> Tensor:
         return candidates.hardest if self.settings.fallback == "hardest" else candidates.easiest

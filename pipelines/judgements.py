@@ -1,5 +1,7 @@
 """What people judged of pairs of an image and a caption, as yes or no. The one place of the rule."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 POSITIVE = {"expert": 0.6, "crowd": 0.5}
@@ -8,7 +10,7 @@ OTHERS = 0.5
 """The same for any other source."""
 
 
-def verdicts(judgements: pd.DataFrame, positive: dict[str, float] = POSITIVE) -> pd.DataFrame:
+def verdicts(judgements: pd.DataFrame, positive: Mapping[str, float] = POSITIVE) -> pd.DataFrame:
     """Judged pairs, each once: ``image_id caption_id positive``. What experts judged is as the experts say.
 
     Args:
@@ -16,7 +18,7 @@ def verdicts(judgements: pd.DataFrame, positive: dict[str, float] = POSITIVE) ->
         positive: least ``match`` of a matching pair, by source.
     """
     frame = judgements.assign(
-        positive=judgements["match"] >= judgements["source"].map(positive).fillna(OTHERS).astype(float),
+        positive=judgements["match"] >= judgements["source"].map(dict(positive)).fillna(OTHERS).astype(float),
         expert=judgements["source"] == "expert",
     )
     frame = frame.sort_values("expert", ascending=False, kind="stable").drop_duplicates(["image_id", "caption_id"])

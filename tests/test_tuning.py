@@ -67,7 +67,8 @@ class Scripted:
             self.epochs += 1
             watcher.epoch({"epoch": epoch, "val_rsum": self.value(config) * (epoch + 1) / config.epochs})
         none: Any = None
-        return Trained(none, self.best_epoch, {"rsum": self.value(config)}, [], False, 1.0, {"both": 0.1})
+        validation = {"rsum": self.value(config)}
+        return Trained(none, none, none, None, self.best_epoch, validation, [], [], False, 1.0, {"both": 0.1})
 
 
 @pytest.fixture

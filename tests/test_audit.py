@@ -1,0 +1,439 @@
+"""The audit of false negatives: what is pushed, what is suspected, what is in order; against slow, plain versions."""
+
+import copy
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn.functional import normalize
+
+import methods
+from benchmark import cell, training
+from benchmark.config import RunConfig
+from benchmark.errors import NoDataError, RunFailedError
+from benchmark.evaluation.after_training import audit_test, detection
+from benchmark.evaluation.detection import average_precision, calibration, roc_auc
+from benchmark.evaluation.order import order_accuracy
+from benchmark.evaluation.pushes import Gallery, audit, pushed
+from benchmark.evaluation.relation import MATCH, NO_MATCH, UNKNOWN, Codes, Exact, Judged, Relation, Rows
+from benchmark.evaluation.shares import share, wilson
+from benchmark.evaluation.similarities import BINS, histograms, read_similarities
+from benchmark.extras import ExtrasOf, Texts, centred
+from benchmark.models.heads import make
+from benchmark.training import SplitTensors, Watcher, train
+from methods.base import Method, View, views
+from pipelines.manifest import Manifest, table
+from pipelines.sources import manifest_folder
+from pipelines.store import FeatureStore
+from pipelines.truth import Truth
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Tiny = tuple[Manifest, FeatureStore]
+DIM = 12  # of the features in ``tiny``
+
+
+def config(**changes: Any) -> RunConfig:
+    plain: dict[str, Any] = {
+        "method": "hardest",
+        "dataset": "tiny",
+        "encoder": "made+up",
+        "epochs": 3,
+        "batch": 16,
+        "memory": 8,
+        "dim": 8,
+        "learning_rate": 0.01,
+    }
+    return RunConfig(**(plain | changes))
+
+
+TEXTS = Texts(
+    [f"caption {k % 3} of image {k // 3}" for k in range(180)],
+    lambda lines: np.array([[len(line) % (k + 2) for k in range(DIM)] for line in lines], dtype=np.float32),
+)
+
+
+class All(Relation):
+    """Every pair is judged, by a matrix ``[I, C]`` of codes."""
+
+    def __init__(self, codes: Codes) -> None:
+        self.codes = codes
+
+    def block(self, images: Rows, captions: Rows) -> Codes:
+        return self.codes[images[:, None], captions]
+
+
+def split_gallery(tiny: Tiny, name: str, memory: int = 8, split: str = "test") -> tuple[Method, Gallery, Relation]:
+    data = SplitTensors(tiny[1].split(split), "cpu")
+    method, model = methods.get(name)(), make(DIM, DIM, config(), 0)
+    extras_of = ExtrasOf([method], SplitTensors(tiny[1].split("train"), "cpu"), model, TEXTS).of(data)
+    relation = training.exact(data, Truth.read(manifest_folder("tiny")))
+    assert relation is not None
+    return method, Gallery.of(config(memory=memory), extras_of, "test"), relation
+
+
+# --- shares, areas, curves
+
+
+def test_the_interval_is_wilsons_where_every_item_stands_alone() -> None:
+    part = np.array([1.0] * 30 + [0.0] * 170)
+    found = share(part, np.ones(200), np.arange(200))
+    low, high = wilson(0.15, 200 * 199 / 200)  # G / (G - 1) of the variance
+    assert found == {"": 0.15, "_low": pytest.approx(low), "_high": pytest.approx(high)}
+    z, n, p = 1.96, 199, 0.15
+    centre, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    assert low == pytest.approx((centre - half) / (1 + z * z / n), abs=1e-5)
+    assert high == pytest.approx((centre + half) / (1 + z * z / n), abs=1e-5)
+
+
+def test_picks_that_repeat_within_an_image_say_no_more_than_one() -> None:
+    once = share(np.array([1.0] * 10 + [0.0] * 40), np.ones(50), np.arange(50))
+    repeated = share(np.array([1.0] * 40 + [0.0] * 160), np.ones(200), np.repeat(np.arange(50), 4))
+    assert repeated == pytest.approx(once)
+
+
+def test_a_share_of_zero_has_an_interval_and_one_of_nothing_has_none() -> None:
+    found = share(np.zeros(20), np.ones(20), np.repeat(np.arange(5), 4))
+    assert found[""] == found["_low"] == 0
+    assert found["_high"] == pytest.approx(wilson(0, 5)[1])
+    assert share(np.zeros(3), np.zeros(3), np.arange(3)) == {}
+
+
+scored = st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=1, max_size=40)
+
+
+@given(scored)
+def test_area_and_precision_as_counted_one_by_one(pairs: list[tuple[int, bool]]) -> None:
+    scores, labels = np.array([s / 6 for s, _ in pairs]), np.array([label for _, label in pairs])
+    ups, downs = scores[labels], scores[~labels]
+    wins = sum(1.0 if up > down else 0.5 if up == down else 0.0 for up in ups for down in downs)
+    area = roc_auc(scores, labels)
+    assert math.isnan(area) if not len(ups) or not len(downs) else area == pytest.approx(wins / len(ups) / len(downs))
+    expected, before = 0.0, 0.0
+    for threshold in sorted(set(scores), reverse=True):
+        above = labels[scores >= threshold]
+        recall = above.sum() / max(len(ups), 1)
+        expected, before = expected + (recall - before) * above.mean(), recall
+    precision = average_precision(scores, labels)
+    assert math.isnan(precision) if not len(ups) else precision == pytest.approx(expected)
+
+
+def test_calibration_bin_by_bin() -> None:
+    scores, labels = np.array([0.0, 0.05, 0.1, 0.99, 1.0]), np.array([False, True, False, True, True])
+    curve = calibration(scores, labels)
+    assert curve[0].tolist() == pytest.approx([0.025, 0.5, 2])
+    assert curve[1].tolist() == pytest.approx([0.1, 0, 1])
+    assert curve[9].tolist() == pytest.approx([0.995, 1, 2])
+    assert np.isnan(curve[5, :2]).all()
+    assert curve[:, 2].sum() == 5
+
+
+# --- what is known
+
+
+def test_experts_win_and_thresholds_are_settings() -> None:
+    rows = [
+        ("a", "b#0", 1.0, "crowd"),
+        ("a", "b#0", 1 / 3, "expert"),
+        ("a", "b#1", 0.5, "crowd"),
+        ("b", "a#0", 2 / 3, "expert"),
+        ("b", "a#1", 0.4, "machine"),
+        ("z", "a#1", 1.0, "crowd"),
+    ]
+    table_ = table("judgements", rows)
+    images, captions = ["a", "b"], ["a#0", "a#1", "b#0", "b#1"]
+    judged = Judged.of(table_, images, captions)
+    assert judged is not None
+    every = judged.block(np.arange(2), np.arange(4))
+    assert every.tolist() == [[UNKNOWN, UNKNOWN, NO_MATCH, MATCH], [MATCH, NO_MATCH, UNKNOWN, UNKNOWN]]
+    assert judged.block(np.array([1, 0, 1]), np.array([3, 0])).tolist() == [[-1, 1], [1, -1], [-1, 1]]
+    strict = Judged.of(table_, images, captions, {"expert": 0.7, "crowd": 0.51, "machine": 0.4})
+    assert strict is not None
+    assert strict.block(np.arange(2), np.arange(4)).tolist() == [[-1, -1, 0, 0], [0, 1, -1, -1]]
+    assert Judged.of(table_, ["y"], ["y#0"]) is None
+    assert Judged.of(table("judgements", []), images, captions) is None
+
+
+# --- (a) what is pushed
+
+
+def test_a_sampler_pushes_its_picks_and_a_softmax_its_shares() -> None:
+    image, text = (normalize(torch.randn(6, 4), dim=1).requires_grad_() for _ in range(2))
+    ids = torch.tensor([0, 0, 1, 2, 3, 4])
+    for view in views(image, text, ids):
+        hardest, softmax = methods.get("hardest")(), methods.get("info-nce")(temperature=0.2)
+        weights = {"hardest": pushed(hardest, view), "softmax": pushed(softmax, view)}
+        similarity = (view.anchors @ view.candidates.T).tolist()
+        for i in range(6):
+            negatives = [j for j in range(6) if ids[i] != ids[j]]
+            best = max(negatives, key=lambda j: similarity[i][j])
+            assert weights["hardest"][i].tolist() == [float(j == best) for j in range(6)]
+            total = sum(math.exp(similarity[i][j] / 0.2) for j in negatives)
+            expected = [math.exp(similarity[i][j] / 0.2) / total if j in negatives else 0 for j in range(6)]
+            assert weights["softmax"][i].tolist() == pytest.approx(expected, rel=1e-4)
+
+
+def test_pulling_is_no_push() -> None:
+    class Pulls(Method):
+        def view_loss(self, view: View) -> Tensor:
+            return view.similarity[:, 2].sum() - view.similarity[:, 3].sum()
+
+    image, text = (normalize(torch.randn(5, 4), dim=1).requires_grad_() for _ in range(2))
+    for view in views(image, text, torch.arange(5)):
+        weights = pushed(Pulls(), view)
+        assert weights is not None
+        assert weights.tolist() == [[0, 0, float(i != 2), 0, 0] for i in range(5)]
+
+
+def test_what_the_interface_does_not_show_is_not_audited(tiny: Tiny) -> None:
+    class Hidden(Method):
+        def view_loss(self, view: View) -> Tensor:
+            return (view.anchors @ view.candidates.T).sum()
+
+    _, gallery, relation = split_gallery(tiny, "hardest")
+    for found in audit(Hidden(), gallery, relation).values():
+        assert found.shares("pushed") == {}
+
+
+@pytest.mark.parametrize("memory", [0, 8])
+@pytest.mark.parametrize("name", methods.names())
+def test_every_method_is_audited_and_left_as_it_was(name: str, memory: int, tiny: Tiny) -> None:
+    method, gallery, relation = split_gallery(tiny, name, memory)
+    before = copy.deepcopy(method.state_dict())
+    for direction, found in audit(method, gallery, relation).items():
+        figures = found.shares("pushed")
+        assert 0 <= figures["pushed_low"] <= figures["pushed"] <= figures["pushed_high"] <= 1
+        assert 0 < figures["pushed_judged"] == pytest.approx(figures["pushed_all"])
+        assert figures["pushed_all"] == pytest.approx(round(figures["pushed_all"]), abs=1e-3)
+        areas, _ = detection(found, direction)
+        assert f"similarity_{direction}_auc" in areas
+        suspicious = type(method).suspicion is not Method.suspicion
+        assert (f"suspicion_{direction}_auc" in areas) == suspicious
+    after = method.state_dict()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    for view, _, _ in gallery.steps(method):
+        weights, suspicion = pushed(method, view), method.suspicion(view)
+        assert weights is not None
+        sums = weights.sum(axis=1)
+        assert np.all(np.isclose(sums, 1, atol=1e-5) | (sums == 0))
+        assert not weights[view.positive.numpy()].any()
+        assert suspicion is None or (suspicion.shape == view.positive.shape and 0 <= suspicion.min() <= suspicion.max())
+        assert suspicion is None or suspicion.max() <= 1 + 1e-6
+
+
+def test_the_share_against_a_loop_over_the_picks(tiny: Tiny) -> None:
+    """Partly judged: picks that nobody judged count for nothing."""
+    method, gallery, _ = split_gallery(tiny, "hardest")
+    codes = np.random.default_rng(0).integers(-1, 2, (10, 30)).astype(np.int8)
+    found = audit(method, gallery, All(codes))
+    counted = {"i2t": [0, 0, 0], "t2i": [0, 0, 0]}
+    owner = gallery.extras_of.data.caption_image.tolist()
+    for view, anchors, pool in gallery.steps(method):
+        pushed(method, view)
+        for place, index in enumerate(method.chosen[view.direction].tolist()):
+            anchor, candidate = int(anchors[place]), int(pool[index])
+            image, caption = (owner[anchor], candidate) if view.direction == "i2t" else (owner[candidate], anchor)
+            assert owner[anchor] != owner[candidate]
+            code = codes[image, caption]
+            for place_, counts in enumerate((code == 1, code >= 0, True)):
+                counted[view.direction][place_] += counts
+    for direction, one in found.items():
+        figures = one.shares("x")
+        match, judged, picks = counted[direction]
+        assert figures["x"] == pytest.approx(match / judged)
+        assert (figures["x_judged"], figures["x_all"]) == (judged, picks)
+
+
+def test_a_random_sampler_picks_at_the_base_rate(tiny: Tiny) -> None:
+    method, gallery, _ = split_gallery(tiny, "random", memory=24, split="train")
+    codes = (np.random.default_rng(1).random((40, 120)) < 0.2).astype(np.int8)
+    inside = 0
+    for seed in range(20):
+        found = audit(method, Gallery(*[*vars(gallery).values()][:-1], seed=seed), All(codes))
+        for one in found.values():
+            figures = one.shares("x")
+            inside += figures["x_low"] <= figures["x_base"] <= figures["x_high"]
+            assert figures["x_base"] == pytest.approx(0.2, abs=0.03)
+    assert inside >= 34  # of 40; nominally 38
+
+
+def test_a_pool_is_the_batch_and_the_captions_that_follow(tiny: Tiny) -> None:
+    method, gallery, _ = split_gallery(tiny, "hardest", memory=8)
+    seen: list[int] = []
+    for view, anchors, pool in gallery.steps(method):
+        assert len(set(pool.tolist())) == len(pool) == 24
+        assert pool[:16].tolist() == anchors.tolist()
+        assert torch.equal(view.positive[:, :16].diagonal(), torch.ones(16, dtype=torch.bool))
+        seen += anchors.tolist() if view.direction == "i2t" else []
+    assert len(set(seen)) == len(seen) == 16  # of 30: whole batches only
+    assert [len(pool) for _, _, pool in split_gallery(tiny, "hardest", memory=0)[1].steps(method)] == [16, 16]
+
+
+# --- (b) what is suspected
+
+
+def test_a_method_that_knows_the_truth_detects_all(tiny: Tiny) -> None:
+    class Knows(methods.get("hardest")):  # type: ignore[misc]
+        def suspicion(self, view: View) -> Tensor:
+            return self.truth[view.direction]
+
+    _, gallery, relation = split_gallery(tiny, "hardest")
+    method = Knows()
+    owner = gallery.extras_of.data.caption_image.numpy()
+    found = {}
+    for view, anchors, pool in gallery.steps(method):
+        images, captions = (owner[anchors], pool.numpy()) if view.direction == "i2t" else (owner[pool], anchors.numpy())
+        block = relation.block(images, captions)
+        found[view.direction] = torch.from_numpy((block if view.direction == "i2t" else block.T) == MATCH).float()
+    method.truth = found
+    for direction, one in audit(method, gallery, relation).items():
+        figures, curve = detection(one, direction)
+        assert figures[f"suspicion_{direction}_auc"] == figures[f"suspicion_{direction}_ap"] == 1
+        assert figures[f"similarity_{direction}_auc"] < 1
+        assert curve[[0, 9], 1].tolist() == [0, 1]
+
+
+# --- (c) what is in order
+
+
+def test_order_against_a_loop_over_triples() -> None:
+    rng = np.random.default_rng(2)
+    images, captions = (torch.tensor(rng.integers(-2, 3, (n, 3)), dtype=torch.float32) for n in (5, 11))
+    owner = torch.tensor([0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 0])
+    codes = rng.integers(-1, 2, (5, 11)).astype(np.int8)
+    found = order_accuracy(images, captions, owner, All(codes))
+    similarity = (images @ captions.T).tolist()
+    counts = {"i2t": [0.0, 0, 0], "t2i": [0.0, 0, 0]}
+    for direction, anchors, candidates in (("i2t", range(5), range(11)), ("t2i", range(11), range(5))):
+        for a in anchors:
+            pairs = [(a, c) if direction == "i2t" else (c, a) for c in candidates]
+            pairs = [(i, c) for i, c in pairs if owner[c] != i]
+            ups, downs = ([similarity[i][c] for i, c in pairs if codes[i, c] == code] for code in (1, 0))
+            counts[direction][0] += sum(1.0 if up > down else 0.5 * (up == down) for up in ups for down in downs)
+            counts[direction][1] += len(ups) * len(downs)
+            counts[direction][2] += bool(ups and downs)
+    for direction, (right, pairs_, anchors_) in counts.items():
+        assert found[f"order_{direction}"] == pytest.approx(right / pairs_)
+        assert (found[f"order_{direction}_pairs"], found[f"order_{direction}_anchors"]) == (pairs_, anchors_)
+
+
+# --- (d) histograms
+
+
+def test_histograms_against_a_loop_over_pairs() -> None:
+    torch.manual_seed(0)
+    images, captions = normalize(torch.randn(7, 5), dim=1), normalize(torch.randn(21, 5), dim=1)
+    owner = torch.arange(21) % 7
+    codes = np.random.default_rng(3).integers(-1, 2, (7, 21)).astype(np.int8)
+    found = histograms(images, captions, owner, 8, 0, All(codes))
+    expected: dict[str, NDArray[np.int64]] = {name: np.zeros(BINS, dtype=np.int64) for name in found}
+    similarity = images @ captions.T
+    for i in range(7):
+        for c in range(21):
+            place = min(BINS - 1, int((similarity[i, c] + 1) * 100))
+            if owner[c] == i:
+                expected["positive"][place] += 1
+                continue
+            expected["negative"][place] += 1
+            if codes[i, c] >= 0:
+                expected["false_negative" if codes[i, c] else "true_negative"][place] += 1
+    for name in ("positive", "negative", "false_negative", "true_negative"):
+        assert found[name].tolist() == expected[name].tolist(), name
+    assert found["hardest"].sum() == 42
+    assert np.flatnonzero(found["hardest"]).mean() > np.average(np.arange(BINS), weights=found["negative"])
+    assert set(histograms(images, captions, owner, 8, 0)) == {"positive", "negative", "hardest"}
+
+
+# --- a cell
+
+
+def test_the_audit_changes_no_digit_of_the_training(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For methods with statistics, learnt parameters, thresholds and random draws."""
+    truth = Truth.read(manifest_folder("tiny"))
+
+    def digits(name: str) -> tuple[Any, ...]:
+        trained = train(config(method=name, dropout=0.3), tiny[1], truth)
+        apart = ("seconds", "val_pushed_i2t", "val_pushed_t2i")
+        rows = [{key: value for key, value in row.items() if key not in apart} for row in trained.history]
+        return rows, {key: value.tolist() for key, value in trained.model.state_dict().items()}
+
+    names = ("fne", "info-nce", "glofnd", "momentum-distilled", "gist")
+    with_audit = {name: digits(name) for name in names}
+    monkeypatch.setattr(training, "pushed_shares", lambda *_: {})
+    monkeypatch.setattr(Gallery, "histograms", lambda *_: {})
+    assert {name: digits(name) for name in names} == with_audit
+
+
+def test_a_record_holds_the_audit(tiny: Tiny, tmp_path: Path) -> None:
+    manifest, store = tiny
+    one = cell.run(config(method="fne"), tmp_path / "one", manifest, store, Watcher())
+    two = cell.run(config(method="fne"), tmp_path / "two", manifest, store, Watcher())
+    assert one.audit == two.audit
+    assert {"pushed_i2t", "pushed_t2i_low", "order_i2t", "order_t2i_start", "suspicion_i2t_auc"} <= set(one.audit)
+    assert 0 < one.audit["pushed_i2t_base"] < 1
+    assert (tmp_path / "one/similarities.npz").read_bytes() == (tmp_path / "two/similarities.npz").read_bytes()
+    arrays = read_similarities(tmp_path / "one/similarities.npz")
+    assert arrays["validation_false_negative"].shape == (3, BINS)
+    assert arrays["validation_positive"].sum(axis=1).tolist() == [30, 30, 30]
+    assert arrays["test_negative"].sum() == 10 * 30 - 30
+    assert np.isnan(arrays["fitted"][0]).all()
+    assert np.isfinite(arrays["fitted"][1:]).all()
+    assert arrays["calibration_i2t"].shape == (10, 3)
+    history = (tmp_path / "one/history.csv").read_text().splitlines()
+    assert "val_pushed_i2t" in history[0]
+
+
+def test_without_judgements_there_are_histograms_only(tiny: Tiny) -> None:
+    trained = train(config(), tiny[1], None)
+    found = audit_test(config(), trained, SplitTensors(tiny[1].split("test"), "cpu"), None)
+    assert found.figures == {}
+    assert set(found.arrays) == {"test_positive", "test_negative", "test_hardest"}
+    assert not any(name.startswith("val_pushed") for name in trained.history[-1])
+
+
+def test_judged_pairs_of_the_test_split_are_audited(tiny: Tiny, tmp_path: Path) -> None:
+    manifest, store = tiny
+    (manifest_folder("tiny") / "truth.npz").unlink()
+    rows = [(f"test{i}", f"test{k}#{i % 3}", float((i + k) % 4 == 0), "crowd") for i in range(10) for k in range(10)]
+    judged = Manifest("tiny", manifest.images, manifest.captions, table("judgements", rows))
+    record = cell.run(config(), tmp_path / "out", judged, store, Watcher())
+    assert 0 < record.audit["pushed_i2t_judged"] < record.audit["pushed_i2t_all"] == 16
+    assert record.audit["order_i2t_anchors"] > 0
+
+
+def test_an_audit_that_fails_is_told_in_one_line(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Breaks(methods.get("hardest")):  # type: ignore[misc]
+        def suspicion(self, view: View) -> Tensor:
+            raise KeyError("no such thing")
+
+    monkeypatch.setattr(methods, "get", lambda name: Breaks if name == "hardest" else methods.registry.get(name))
+    with pytest.raises(RunFailedError, match="the audit of epoch 1 failed: KeyError: 'no such thing'"):
+        train(config(), tiny[1], Truth.read(manifest_folder("tiny")))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 cut off", "ranks"])
+def test_a_broken_file_of_similarities_is_told_in_one_line(content: bytes | str | None, tmp_path: Path) -> None:
+    path = tmp_path / "similarities.npz"
+    if content == "ranks":
+        np.savez(path, i2t=np.arange(3))
+    elif isinstance(content, bytes):
+        path.write_bytes(content)
+    with pytest.raises(NoDataError, match=r"similarities\.npz: [^\n]+$"):
+        read_similarities(path)
+
+
+def test_the_guide_of_another_split_is_that_of_the_training(tiny: Tiny) -> None:
+    data, other = (SplitTensors(tiny[1].split(split), "cpu") for split in ("train", "test"))
+    extras_of = ExtrasOf([methods.get("gist")()], data, make(DIM, DIM, config(), 0)).of(other)
+    captions = torch.arange(4)
+    guide = extras_of(methods.get("gist")(), captions, other.caption_rows[captions], captions).guide
+    assert guide is not None
+    assert torch.equal(guide.text, centred(other.captions, data.captions.mean(dim=0))[:4])
+    assert isinstance(training.exact(other, Truth.read(manifest_folder("tiny"))), Exact)
