@@ -27,7 +27,7 @@ from benchmark.extras import texts_for
 from benchmark.records import RUNS, Cost, RunRecord
 from benchmark.resolve import default_encoder
 from benchmark.speed import interleaved
-from benchmark.training import SplitTensors, Trained, Watcher, evaluate, train
+from benchmark.training import Trained, Watcher, evaluate, opened, train
 from methods.registry import files_of
 from pipelines.atomic import new_folder
 from pipelines.manifest import Manifest
@@ -83,7 +83,7 @@ def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore
             write_json(scratch, RunRecord(status="failed", error=str(error), **facts))
         raise
     with new_folder(folder) as scratch:
-        metrics = test(trained, store, config.device, scratch, truth)
+        metrics = test(trained, store, config, scratch, truth)
         record = RunRecord(
             status="collapsed" if trained.collapsed else "done",
             metrics=metrics,
@@ -100,10 +100,12 @@ def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore
     return record
 
 
-def test(trained: Trained, store: FeatureStore, device: str, folder: Path, truth: Truth | None) -> dict[str, float]:
+def test(
+    trained: Trained, store: FeatureStore, config: RunConfig, folder: Path, truth: Truth | None
+) -> dict[str, float]:
     """Open the test split, this once; writes ``ranks.npz`` and returns the metrics, the true recalls where known."""
-    split = store.split("test")
-    tensors = SplitTensors(split, device)
+    tensors = opened(store, "test", config)
+    split = tensors.split
     metrics, ranks = evaluate(trained.model, tensors)
     if truth is not None:
         features = tensors.encode(trained.model)

@@ -63,7 +63,7 @@ class ExtrasOf:
         if needs & {"guide", "words"}:
             self.others = other_captions(data.caption_image)
         if "guide" in needs:
-            self.image, self.text = centred(data.images), centred(data.captions)
+            self.image, self.text = map(centred, data.frozen())
 
     def __call__(self, method: Method, captions: Tensor, pool: Tensor, pool_images: Tensor) -> Extras:
         """Of the batch's captions ``[B]`` (rows of the split) and the candidates, ``[N]`` (rows of the manifest)."""
