@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from pipelines.errors import DataError
 from pipelines.files import file_digest
-from pipelines.rows import BLOCK, Features, Rows
+from pipelines.rows import BLOCK, Rows
 
 SCHEMA_VERSION = 1
 MODALITIES = ("images", "captions")
