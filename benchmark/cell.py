@@ -4,9 +4,7 @@ import csv
 import hashlib
 import importlib.metadata
 import platform
-import resource
 import subprocess
-import sys
 import time
 from datetime import UTC, datetime
 from inspect import getfile
@@ -24,6 +22,7 @@ from benchmark.evaluation.metrics import write_ranks
 from benchmark.evaluation.protocols import protocol_for
 from benchmark.evaluation.true_recall import true_ranks, true_recall
 from benchmark.extras import texts_for
+from benchmark.peak import peak_mb
 from benchmark.records import RUNS, Cost, RunRecord
 from benchmark.resolve import default_encoder
 from benchmark.speed import interleaved
@@ -143,8 +142,7 @@ def cost(config: RunConfig, trained: Trained, wall_s: float) -> Cost:
     if config.device.startswith("cuda"):
         peak = torch.cuda.max_memory_allocated() / 2**20
     else:
-        unit = 1 if sys.platform == "darwin" else 1024
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+        peak = peak_mb()
     return Cost(wall_s=wall_s, step_ms=trained.step_ms, product_ms=times["product"], peak_mb=peak)
 
 

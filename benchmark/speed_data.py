@@ -1,8 +1,8 @@
 """How fast a feature store is read in shuffled batches, beside the bare reading of its files from start to end.
 
 A store of random numbers is written to a scratch folder, read by a process of its own, so that its peak memory is
-that of the reading (and of torch, which every training has), and removed. Files are read cold, after the page cache
-was told to drop them and did, and warm.
+that of the reading alone, and removed. Files are read cold, after the page cache was told to drop them and did, and
+warm.
 """
 
 import json
@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.errors import BenchError
-from benchmark.speed_evaluation import peak_mb
+from benchmark.peak import peak_mb
 from pipelines.files import file_digest
 from pipelines.rows import BLOCK, Indices, Rows, ahead, read_through
 from pipelines.store import SCHEMA_VERSION, FeatureStore, load_array
