@@ -139,10 +139,7 @@ def cost(config: RunConfig, trained: Trained, wall_s: float) -> Cost:
         torch.matmul(anchors, candidates.T)
 
     times = interleaved({"product": products}, config.device)
-    if config.device.startswith("cuda"):
-        peak = torch.cuda.max_memory_allocated() / 2**20
-    else:
-        peak = peak_mb()
+    peak = torch.cuda.max_memory_allocated() / 2**20 if config.device.startswith("cuda") else peak_mb()
     return Cost(wall_s=wall_s, step_ms=trained.step_ms, product_ms=times["product"], peak_mb=peak)
 
 
