@@ -57,7 +57,7 @@ class Scale:
 
 
 SCALES = {
-    "coco": Scale(images=123_287, captions=616_435, image_dim=512, text_dim=512),
+    "coco": Scale(images=123_287, captions=616_767, image_dim=512, text_dim=512),
     "regions": Scale(images=30_000, captions=150_000, image_dim=2048, text_dim=512, regions=36),
 }
 

@@ -111,7 +111,10 @@ def show_data(name: str, result: dict[str, Any]) -> None:
         return "–" if value is None else f"{value / unit:,.{digits}f}"
 
     for file in result["files"]:
-        cells = [file["name"].removeprefix("train_").removesuffix(".npy"), cell(file["bytes"], 1e9, 2)]
+        cells = [
+            file["name"].removeprefix("train_").removesuffix(".npy").replace("_", " "),
+            cell(file["bytes"], 1e9, 2),
+        ]
         for heat in ("cold", "warm"):
             cells += [cell(file[f"{heat}_{way}"], 1e6, 0) for way in ("in_order", "shuffled")]
             cells.append(cell(file[heat], 1, 2))
