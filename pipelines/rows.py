@@ -29,11 +29,13 @@ TOGETHER = 2**20
 READERS = 4
 """Reading threads. They copy without Python's lock, and wait for the disk at the same time."""
 LONG = 64 * 2**10
-"""Bytes of a row that is worth a read of its own; Linux maps as much around a page that is touched."""
+"""Bytes of a row that is worth a read of its own."""
+AROUND = 2 * 2**20
+"""Bytes that the system may map around a place that is touched: a huge page of its cache."""
 MAPPED = 1280 * 2**20
 """A file of no more bytes stays mapped where it was touched."""
 RELEASED = 512 * 2**20
-"""Of a larger one, all is given back whenever about this much was touched."""
+"""Of a larger one, all is given back whenever this much may have been mapped."""
 AHEAD = 6
 """Gathered parts that wait to be used, or are being read."""
 PROBES = 64
@@ -75,7 +77,7 @@ class Rows:
 
     def __getitem__(self, rows: Any) -> Features:
         found: Features = self._stored[rows].astype(np.float32, copy=not isinstance(rows, np.ndarray))
-        self._touched += len(found) * (self._row + LONG)
+        self._touched += len(found) * (self._row + AROUND)
         if self.stored_bytes > MAPPED and self._touched > RELEASED and hasattr(self._map, "madvise"):
             self._map.madvise(mmap.MADV_DONTNEED)  # unmaps them here; the page cache keeps them
             self._touched = 0

@@ -112,7 +112,7 @@ def test_a_reading_that_fails_says_so_and_one_that_is_left_ends(tmp_path: Path) 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="this system does not tell what is mapped")
 def test_a_large_file_does_not_stay_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "MAPPED", 0)
-    monkeypatch.setattr(rows, "RELEASED", 2**22)
+    monkeypatch.setattr(rows, "RELEASED", 2**24)
     file = saved(tmp_path, np.ones((500, 40_000), dtype=np.float32))  # 80 MB
 
     def mapped() -> int:

@@ -102,6 +102,7 @@ def show_data(name: str, result: dict[str, Any]) -> None:
     )
     out().print(facts, style="dim", markup=False)
     table = Table("file", "GB")
+    table.columns[0].no_wrap = True
     for heat in ("cold", "warm"):
         table.add_column(f"{heat} MB/s\nin order", justify="right")
         table.add_column("\nshuffled", justify="right")
