@@ -4,9 +4,7 @@ import csv
 import hashlib
 import importlib.metadata
 import platform
-import resource
 import subprocess
-import sys
 import time
 from datetime import UTC, datetime
 from inspect import getfile
@@ -29,10 +27,11 @@ from benchmark.evaluation.relation import Judged
 from benchmark.evaluation.similarities import write_similarities
 from benchmark.evaluation.stored_ranks import write_ranks
 from benchmark.extras import texts_for
+from benchmark.peak import peak_mb
 from benchmark.records import RUNS, Cost, Measured, Protocol, RunRecord
 from benchmark.resolve import default_encoder
 from benchmark.speed import interleaved
-from benchmark.training import SplitTensors, Trained, Watcher, evaluate, exact, failing, train
+from benchmark.training import Trained, Watcher, evaluate, exact, failing, opened, train
 from methods.registry import files_of
 from pipelines.atomic import new_folder
 from pipelines.judgements import verdicts
@@ -141,8 +140,8 @@ def test(
     others: tuple[Protocol, ...],
 ) -> Tested:
     """Open the test split, this once; writes ``ranks.npz`` and ``similarities.npz``."""
-    split = store.split("test")
-    tensors = SplitTensors(split, config.device)
+    tensors = opened(store, "test", config)
+    split = tensors.split
     metrics, ranks = evaluate(trained.model, tensors)
     images, captions = tensors.encode(trained.model)
     for name, positives in positives_of(manifest, split, truth).items():
@@ -188,11 +187,7 @@ def cost(config: RunConfig, trained: Trained, wall_s: float) -> Cost:
         torch.matmul(anchors, candidates.T)
 
     times = interleaved({"product": products}, config.device)
-    if config.device.startswith("cuda"):
-        peak = torch.cuda.max_memory_allocated() / 2**20
-    else:
-        unit = 1 if sys.platform == "darwin" else 1024
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+    peak = torch.cuda.max_memory_allocated() / 2**20 if config.device.startswith("cuda") else peak_mb()
     return Cost(wall_s=wall_s, step_ms=trained.step_ms, product_ms=times["product"], peak_mb=peak)
 
 

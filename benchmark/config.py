@@ -37,8 +37,8 @@ class Recipe(BaseModel):
     """Method of the warm-up epochs, always in the batch."""
     warmup_epochs: int = Field(default=1, ge=0)
     """Epochs trained with the warm-up method."""
-    head: Literal["linear", "mlp"] = "linear"
-    """Projection head on the features of either side."""
+    head: Literal["linear", "mlp", "attention"] = "linear"
+    """Projection head on the features of either side; ``attention`` weighs the regions or tokens of the store."""
     hidden: int = Field(default=512, ge=1, le=2**16)
     """Width of the hidden layer, for ``mlp``."""
     dropout: float = Field(default=0.2, ge=0, lt=1)

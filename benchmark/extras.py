@@ -62,7 +62,7 @@ class ExtrasOf:
         if "words" in needs and texts is None:
             raise BenchError("this method needs the captions as text, and an encoder for new ones")
         self.needs = needs
-        self.centres = (data.images.mean(dim=0), data.captions.mean(dim=0)) if "guide" in needs else None
+        self.centres = [features.mean(dim=0) for features in data.frozen()] if "guide" in needs else None
         self._features()
 
     def _features(self) -> None:
@@ -70,8 +70,7 @@ class ExtrasOf:
         if self.needs & {"guide", "words"}:
             self.others = other_captions(self.data.caption_image)
         if self.centres is not None:
-            self.image = centred(self.data.images, self.centres[0])
-            self.text = centred(self.data.captions, self.centres[1])
+            self.image, self.text = map(centred, self.data.frozen(), self.centres)
 
     def of(self, data: "SplitTensors") -> "ExtrasOf":
         """The same for another split, for a look that trains nothing: the guide as it is, no words."""

@@ -1,7 +1,5 @@
 """What an evaluation costs, beside the one product of all images and captions that it cannot do without."""
 
-import resource
-import sys
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any
@@ -10,6 +8,7 @@ import torch
 from torch import Tensor
 
 from benchmark.evaluation.ranks import BLOCK, ranks
+from benchmark.peak import peak_mb
 
 
 def measure(images: int, captions: int, dim: int, threads: int, repeats: int) -> dict[str, Any]:
@@ -67,9 +66,3 @@ def seconds(call: Callable[[], object]) -> float:
     start = perf_counter()
     call()
     return perf_counter() - start
-
-
-def peak_mb() -> float:
-    """Largest resident memory of this process so far, in MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10  # bytes there, KiB elsewhere

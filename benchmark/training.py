@@ -8,11 +8,12 @@ import copy
 import math
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,10 +31,14 @@ from benchmark.memory import MomentumMemory
 from benchmark.models.heads import TwoHeads, make
 from benchmark.seeds import seed_for
 from methods.base import Method
+from pipelines.rows import Rows, ahead
 from pipelines.store import FeatureStore, Split
 from pipelines.truth import Truth
 
 ENCODE_ROWS = 8192
+"""Vectors or steps encoded at once."""
+HELD = 2**30
+"""Bytes of a split's features, as float32, up to which they are held in memory."""
 AUDIT_STEPS = 2
 """Steps in which the choices of an epoch are audited on the validation split."""
 COLLAPSED = 0.02
@@ -75,24 +80,109 @@ class Trained:
     false_negative_rate: dict[str, float]
 
 
-class SplitTensors:
-    """A split as tensors on the training's device."""
+class FromFile:
+    """Features of a split that is too large for memory: like a tensor when indexed, but each time read anew."""
 
-    def __init__(self, split: Split, device: str) -> None:
-        self.images = torch.tensor(split.images, dtype=torch.float32, device=device)
-        self.captions = torch.tensor(split.captions, dtype=torch.float32, device=device)
+    def __init__(self, rows: Rows, device: str) -> None:
+        self.rows, self.device = rows, device
+        self.shape = rows.shape
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, rows: Tensor | slice) -> Tensor:
+        found = self.rows[rows if isinstance(rows, slice) else rows.cpu().numpy()]
+        return torch.from_numpy(found).to(self.device)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a step trains on."""
+
+    captions: Tensor
+    """``[B]``: rows of the split."""
+    images: Tensor
+    """``[B]``: rows of the split."""
+    image: Tensor
+    """``[B, D_image]`` or ``[B, L, D_image]``: features."""
+    text: Tensor
+    """``[B, D_text]`` or ``[B, L, D_text]``"""
+
+
+class SplitTensors:
+    """A split on the training's device: its numbers, and its features where they are small enough to be held.
+
+    ``images`` and ``captions`` are what the model looks at, the ``sequences`` where there are some. Features of more
+    than ``HELD`` bytes stay in their files and are read batch by batch. The numbers are the same either way.
+    """
+
+    def __init__(self, split: Split, device: str, sequences: dict[str, Rows] | None = None) -> None:
+        files = {"images": split.images, "captions": split.captions} | (sequences or {})
+        held = sum(rows.nbytes for rows in files.values()) <= HELD
+        tensors = {name: tensor(rows, device) if held else FromFile(rows, device) for name, rows in files.items()}
+        self.images, self.captions = tensors["images"], tensors["captions"]
         self.caption_image = torch.tensor(split.caption_image, device=device)
         self.image_rows = torch.tensor(split.image_rows, device=device)
         self.caption_rows = torch.tensor(split.caption_rows, device=device)
+        self.split, self.device = split, device
+
+    def frozen(self) -> tuple[Tensor, Tensor]:
+        """Features of all images and captions as vectors, held in memory whatever their size."""
+        return tensor(self.split.images, self.device), tensor(self.split.captions, self.device)
+
+    def batches(self, captions: Iterable[Tensor]) -> Iterator[Batch]:
+        """The batches of these caption rows, in their order; features in files are read ahead."""
+        if isinstance(self.images, FromFile) and isinstance(self.captions, FromFile):
+            yield from self.read(self.images.rows, self.captions.rows, list(captions))
+            return
+        for rows in captions:
+            here = rows.to(self.device)
+            images = self.caption_image[here]
+            yield Batch(here, images, self.images[images], self.captions[here])
+
+    def read(self, image_file: Rows, caption_file: Rows, captions: list[Tensor]) -> Iterator[Batch]:
+        """``batches`` of features in files."""
+        images = [torch.from_numpy(self.split.caption_image[rows.numpy()]) for rows in captions]
+        wanted = [(image.numpy(), caption.numpy()) for image, caption in zip(images, captions, strict=True)]
+        found = ahead([image_file, caption_file], wanted)
+        for rows, image_rows, features in zip(captions, images, found, strict=True):
+            each = (rows, image_rows, *map(torch.from_numpy, features))
+            yield Batch(*(part.to(self.device) for part in each))
 
     @torch.no_grad()
     def encode(self, model: TwoHeads) -> tuple[Tensor, Tensor]:
         """All images ``[I, dim]`` and captions ``[C, dim]``, without dropout."""
         model.eval()
-        images = torch.cat([model.image(rows) for rows in torch.split(self.images, ENCODE_ROWS)])
-        captions = torch.cat([model.text(rows) for rows in torch.split(self.captions, ENCODE_ROWS)])
+        images = torch.cat([model.image(rows) for rows in parts(self.images)])
+        captions = torch.cat([model.text(rows) for rows in parts(self.captions)])
         model.train()
         return images, captions
+
+
+def opened(store: FeatureStore, split: str, config: RunConfig) -> SplitTensors:
+    """A split as the model of a cell reads it; ``BenchError`` where its head needs sequences in vain."""
+    if config.head != "attention":
+        return SplitTensors(store.split(split), config.device)
+    sequences = store.sequences(split)
+    if not sequences:
+        raise BenchError(
+            f"head: attention needs regions or tokens, and {store.folder} has none; use linear, or features such as"
+            " [n, 36, 2048] files or the encoder minilm-tokens"
+        )
+    return SplitTensors(store.split(split), config.device, sequences)
+
+
+def tensor(rows: Rows, device: str) -> Tensor:
+    """All rows of a file."""
+    return torch.from_numpy(np.asarray(rows)).to(device)
+
+
+def parts(features: Tensor | FromFile) -> Iterator[Tensor]:
+    """All rows in order, some at a time."""
+    steps = features.shape[1] if len(features.shape) == 3 else 1
+    rows = max(1, ENCODE_ROWS // steps)
+    for start in range(0, len(features), rows):
+        yield features[start : start + rows]
 
 
 def evaluate(model: TwoHeads, split: SplitTensors) -> tuple[dict[str, float], Ranks]:
@@ -130,11 +220,11 @@ def train(
     """Train a cell; ``RunFailedError`` when the loss is no longer a number. ``texts``: for methods that need them."""
     watcher = watcher or Watcher()
     prepare(config)
-    data = SplitTensors(store.split("train"), config.device)
-    validation = SplitTensors(store.split("val"), config.device)
+    data = opened(store, "train", config)
+    validation = opened(store, "val", config)
     if len(data.captions) < config.batch:
         raise BenchError(f"batch: {config.batch} is more than the {len(data.captions)} captions of the training split")
-    model = make(data.images.shape[1], data.captions.shape[1], config, config.seed).to(config.device)
+    model = make(data.images.shape[-1], data.captions.shape[-1], config, config.seed).to(config.device)
     method = methods.get(config.method)(**config.settings).to(config.device)
     warmup = methods.get(config.warmup)().to(config.device)
     trainer = Trainer(config, data, model, [method, warmup], truth, texts)
@@ -235,8 +325,9 @@ class Trainer:
         learning_rate = self.optimizer.param_groups[0]["lr"]
         losses = torch.zeros((), device=self.config.device)
         steps = len(self.data.captions) // self.config.batch
-        for number, captions in enumerate(batches(self.config, epoch, len(self.data.captions)), start=1):
-            losses += self.step(method, captions.to(self.config.device), in_batch)
+        order = batches(self.config, epoch, len(self.data.captions))
+        for number, batch in enumerate(self.data.batches(order), start=1):
+            losses += self.step(method, batch, in_batch)
             if losses.device.type == "cpu" and not losses.isfinite():
                 break  # the weights are spoilt; elsewhere to look would wait for the device
             watcher.step(epoch, number, steps)
@@ -255,18 +346,17 @@ class Trainer:
             **{f"method_{name}": value for name, value in method.report().items()},
         }
 
-    def step(self, method: Method, captions: Tensor, in_batch: bool) -> Tensor:
-        """One step on the pairs of ``captions [B]`` (rows of the split); returns the loss, detached."""
+    def step(self, method: Method, batch: Batch, in_batch: bool) -> Tensor:
+        """One step on the pairs of a batch; returns the loss, detached."""
         data, memory = self.data, self.memory
-        images = data.caption_image[captions]
-        ids, rows = data.image_rows[images], data.caption_rows[captions]
-        image, text = self.model(data.images[images], data.captions[captions])
+        ids, rows = data.image_rows[batch.images], data.caption_rows[batch.captions]
+        image, text = self.model(batch.image, batch.text)
         pool, pool_ids, pool_rows = None, ids, rows
         if memory is not None:
-            seen = memory.look(self.model, data.images[images], data.captions[captions], ids, rows)
+            seen = memory.look(self.model, batch.image, batch.text, ids, rows)
             if not in_batch:
                 pool, pool_ids, pool_rows = seen, seen.ids, memory.captions[: len(seen.ids)]
-        extras = self.extras_of(method, captions, pool_rows, pool_ids)
+        extras = self.extras_of(method, batch.captions, pool_rows, pool_ids)
         loss = method.loss(image, text, ids, pool, self.generator, extras)
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)

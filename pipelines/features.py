@@ -8,6 +8,7 @@ manifest, revision or batch size is thrown away.
 
 import io
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from pipelines.atomic import move_into_place, write_text
 from pipelines.errors import DataError
 from pipelines.files import Progress, decode, digest, file_digest, read_bytes, silent
 from pipelines.manifest import SPLITS, Manifest
+from pipelines.rows import Features, Rows
 from pipelines.sources import Source, manifest_folder, store_folder
 from pipelines.store import SCHEMA_VERSION, FeatureStore, load_array, read_info
 
@@ -43,18 +45,32 @@ class Side:
     name: str
     revision: str
     dim: int
+    length: int = 0
+    """Steps of a sequence; 0 where an item is one vector."""
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """What ``features.json`` says of it."""
+        return {key: value for key, value in vars(self).items() if key != "length" or value}
 
 
 def make(
-    name: str, encoder: str | None = None, *, batch: int = BATCH, force: bool = False, progress: Progress = silent
+    name: str,
+    encoder: str | None = None,
+    *,
+    dtype: str | None = None,
+    batch: int = BATCH,
+    force: bool = False,
+    progress: Progress = silent,
 ) -> Path:
     """The store of a dataset, built where it is missing or stale (``force``: in any case); the manifest too.
 
-    ``encoder`` is the dataset's own where None. ``DataError`` where the dataset is not there or broken.
+    ``encoder`` is the dataset's own where None. ``dtype``, float32 or float16, is that of the store before where
+    None. ``DataError`` where the dataset is not there or broken.
     """
     source = sources.read(name)
     manifest = _manifest(name, source)
-    return _make(manifest, source, encoder or source.encoder, batch=batch, force=force, progress=progress)
+    return _make(manifest, source, encoder or source.encoder, dtype=dtype, batch=batch, force=force, progress=progress)
 
 
 def ensure(name: str, encoder: str | None = None, progress: Progress = silent) -> tuple[Manifest, FeatureStore]:
@@ -81,6 +97,7 @@ def _make(
     source: Source,
     encoder: str,
     *,
+    dtype: str | None = None,
     batch: int = BATCH,
     force: bool = False,
     progress: Progress = silent,
@@ -88,12 +105,14 @@ def _make(
     encoder = canonical(source, encoder)
     target = store_folder(manifest.name, encoder)
     image, text = _sides(manifest, source, encoder)
+    dtype = dtype or _dtype(target)
     recipe = {
         "dataset": manifest.name,
         "encoder": encoder,
-        "image": vars(image),
-        "text": vars(text),
+        "image": image.recipe,
+        "text": text.recipe,
         "manifest": manifest.hash,
+        "dtype": dtype,
     }
     work = WORK / manifest.name / encoder
     work.parent.mkdir(parents=True, exist_ok=True)
@@ -105,9 +124,12 @@ def _make(
                 ("captions", text, _text_encoder(text)),
             ):
                 for split, rows in _parts(manifest, modality):
-                    path = work / f"{split}_{modality}.npy"
-                    for done in _fill(path, rows, side.dim, encode, batch):
+                    path = work / f"{split}_{modality}{'_sequences' if side.length else ''}.npy"
+                    shape = (side.length, side.dim) if side.length else (side.dim,)
+                    for done in _fill(path, rows, shape, dtype, encode, batch):
                         progress(f"{split} {modality}", done, len(rows))
+                    if side.length:
+                        _pool(path, work / f"{split}_{modality}.npy", dtype, batch)
             _finish(work, manifest, recipe)
             target.parent.mkdir(parents=True, exist_ok=True)
             move_into_place(work, target)
@@ -122,10 +144,10 @@ def _sides(manifest: Manifest, source: Source, encoder: str) -> tuple[Side, Side
     for name in names:
         if name == encoders.PRECOMPUTED:
             array = load_array(source.root(manifest.name) / manifest.images["file"].iloc[0])
-            sides.append(Side(name, "1", array.shape[1]))
+            sides.append(Side(name, "1", array.shape[-1], array.shape[1] if array.ndim == 3 else 0))
         else:
             found = encoders.get(name)
-            sides.append(Side(name, found.revision, found.dim))
+            sides.append(Side(name, found.revision, found.dim, getattr(found, "length", 0)))
     return sides[0], sides[1]
 
 
@@ -137,6 +159,14 @@ def _is_current(target: Path, recipe: dict[str, Any]) -> bool:
     return all(info.get(key) == value for key, value in recipe.items()) and all(
         (target / file).exists() for file in info["files"]
     )
+
+
+def _dtype(target: Path) -> str:
+    """That of the store which is there already, so that only who asks for another one gets it."""
+    try:
+        return str(read_info(target)["dtype"])
+    except DataError:
+        return "float32"
 
 
 def _begin(work: Path, state: dict[str, Any]) -> None:
@@ -157,26 +187,48 @@ def _parts(manifest: Manifest, modality: str) -> Iterator[tuple[str, pd.DataFram
         yield split, frame[splits == split]
 
 
-def _fill(path: Path, rows: pd.DataFrame, dim: int, encode: Encode, batch: int) -> Iterator[int]:
-    """Append what is missing, batch by batch; yields the number of rows that are done."""
+def _fill(
+    path: Path, rows: pd.DataFrame, shape: tuple[int, ...], dtype: str, encode: Encode, batch: int
+) -> Iterator[int]:
+    """Append what is missing, batch by batch, in items of ``shape``; yields the number of rows that are done."""
+    kind = np.dtype(dtype).newbyteorder("<")
+    item = math.prod(shape) * kind.itemsize
     with path.open("ab") as file:
-        header = _header(file, len(rows), dim)
+        header = _header(file, (len(rows), *shape), kind)
         size = max(file.seek(0, os.SEEK_END) - header, 0)
-        done = len(rows) if size == len(rows) * dim * 4 else size // (batch * dim * 4) * batch
-        file.truncate(header + done * dim * 4)
+        done = len(rows) if size == len(rows) * item else size // (batch * item) * batch
+        file.truncate(header + done * item)
         yield done
         for start in range(done, len(rows), batch):
             some = rows.iloc[start : start + batch]
+            where = f"{path.name}: the encoder gave"
             features = encode(some)
-            if features.shape != (len(some), dim):
-                raise DataError(f"{path.name}: the encoder gave {list(features.shape)}, not {[len(some), dim]}")
+            if features.shape != (len(some), *shape):
+                raise DataError(f"{where} {list(features.shape)}, not {[len(some), *shape]}")
             if not np.isfinite(features).all():
-                raise DataError(
-                    f"{path.name}: the encoder gave NaN or infinity in rows {start}-{start + len(some) - 1}"
-                )
-            file.write(np.ascontiguousarray(features, dtype="<f4").tobytes())
+                raise DataError(f"{where} NaN or infinity in rows {start}-{start + len(some) - 1}")
+            if np.abs(features).max(initial=0) > np.finfo(kind).max:
+                raise DataError(f"{where} more than {dtype} can hold in rows {start}-{start + len(some) - 1}")
+            file.write(np.ascontiguousarray(features, dtype=kind).tobytes())
             file.flush()
             yield start + len(some)
+
+
+def _pool(sequences: Path, path: Path, dtype: str, batch: int) -> None:
+    """The vectors beside some sequences: the means of what is stored."""
+    stored = Rows(load_array(sequences))
+    numbers = pd.DataFrame({"row": np.arange(len(stored))})
+    for _ in _fill(
+        path, numbers, stored.shape[2:], dtype, lambda some: mean_of_steps(stored[some["row"].to_numpy()]), batch
+    ):
+        pass
+
+
+def mean_of_steps(sequences: Features) -> Features:
+    """``[n, L, D]`` to ``[n, D]``: the mean of the steps that are no padding; zeros where all are."""
+    real = (sequences != 0).any(axis=2).sum(axis=1, dtype=np.float32)
+    mean: Features = sequences.sum(axis=1) / np.maximum(real, 1)[:, None]
+    return mean
 
 
 def _image_encoder(manifest: Manifest, source: Source, side: Side) -> Encode:
@@ -225,10 +277,10 @@ def _precomputed(root: Path, rows: pd.DataFrame) -> NDArray[np.float32]:
     return np.stack(features)
 
 
-def _header(file: BinaryIO, rows: int, dim: int) -> int:
-    """Write the ``.npy`` header of ``[rows, dim]`` float32 where it is not yet there; its length in bytes."""
+def _header(file: BinaryIO, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> int:
+    """Write the ``.npy`` header where it is not yet there; its length in bytes."""
     header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (rows, dim)})
+    np.lib.format.write_array_header_1_0(header, {"descr": dtype.str, "fortran_order": False, "shape": shape})
     length = len(header.getvalue())
     if file.seek(0, os.SEEK_END) < length:
         file.truncate(0)
@@ -242,12 +294,10 @@ def _finish(work: Path, manifest: Manifest, recipe: dict[str, Any]) -> None:
     manifest.images[["image_id", "split"]].to_parquet(work / "images.parquet", index=False)
     index = manifest.captions[["caption_id", "image_id"]].assign(split=manifest.captions["image_id"].map(split_of))
     index.to_parquet(work / "captions.parquet", index=False)
-    arrays = [f"{split}_{modality}.npy" for modality in ("images", "captions") for split in SPLITS]
-    files = {file: file_digest(work / file) for file in arrays}
+    files = {path.name: file_digest(path) for path in sorted(work.glob("*.npy"))}
     info = {
         "schema_version": SCHEMA_VERSION,
         **recipe,
-        "dtype": "float32",
         "files": files,
         "hash": digest(*(f"{file} {content}\n" for file, content in sorted(files.items()))),
     }

@@ -2,15 +2,18 @@
 
 A store is a folder ``features/<dataset>/<encoder>/``:
 
-==========================  =======================================================
-``<split>_images.npy``      ``[images of the split, D_image]`` float32
-``<split>_captions.npy``    ``[captions of the split, D_text]`` float32
-``images.parquet``          ``image_id, split``, in the order of the rows
-``captions.parquet``        ``caption_id, image_id, split``, in the order of the rows
-``features.json``           encoder and revisions, dims, the manifest's hash, a hash per file
-==========================  =======================================================
+================================  =======================================================
+``<split>_images.npy``            ``[images of the split, D_image]`` float32 or float16
+``<split>_captions.npy``          ``[captions of the split, D_text]`` float32 or float16
+``<split>_images_sequences.npy``  ``[images of the split, L, D_image]``, of regions; likewise for captions, of tokens
+``images.parquet``                ``image_id, split``, in the order of the rows
+``captions.parquet``              ``caption_id, image_id, split``, in the order of the rows
+``features.json``                 encoder and revisions, dims, dtype, the manifest's hash, a hash per file
+================================  =======================================================
 
-Rows follow the manifest's order within each split.
+Rows follow the manifest's order within each split. Sequences are there where the encoder, or the source's own
+features, give them; the vectors beside them are their means. A step of zeros is padding: it is in no mean, and no
+model looks at it. So a shorter sequence needs no length beside it.
 """
 
 import json
@@ -24,18 +27,19 @@ from numpy.typing import NDArray
 
 from pipelines.errors import DataError
 from pipelines.files import file_digest
+from pipelines.rows import BLOCK, Rows
 
 SCHEMA_VERSION = 1
-Features = NDArray[np.float32]
+MODALITIES = ("images", "captions")
 
 
 @dataclass(frozen=True)
 class Split:
-    """One split of a store. Arrays are memory-mapped and read-only."""
+    """One split of a store. Features stay in their files until they are asked for."""
 
-    images: Features
+    images: Rows
     """``[I, D_image]``"""
-    captions: Features
+    captions: Rows
     """``[C, D_text]``"""
     caption_image: NDArray[np.int64]
     """``[C]``: the row in ``images`` of each caption's image."""
@@ -77,8 +81,8 @@ class FeatureStore:
         captions = self._caption_index[self._caption_index["split"] == split]
         row_of = pd.Series(np.arange(len(images)), index=images["image_id"])
         return Split(
-            images=self._array(f"{split}_images.npy", len(images)),
-            captions=self._array(f"{split}_captions.npy", len(captions)),
+            images=self._rows(f"{split}_images.npy", len(images)),
+            captions=self._rows(f"{split}_captions.npy", len(captions)),
             caption_image=row_of.loc[captions["image_id"]].to_numpy(dtype=np.int64),
             image_rows=images.index.to_numpy(dtype=np.int64),
             caption_rows=captions.index.to_numpy(dtype=np.int64),
@@ -92,30 +96,42 @@ class FeatureStore:
         except (OSError, ValueError) as error:
             raise DataError(f"{self.folder / name}: {error}") from None
 
-    def _array(self, name: str, rows: int) -> Features:
+    def sequences(self, split: str) -> dict[str, Rows]:
+        """Regions or tokens ``[n, L, D]`` by modality, ``images`` and ``captions``, as far as the store has them."""
+        index = {"images": self._image_index, "captions": self._caption_index}
+        names = {modality: f"{split}_{modality}_sequences.npy" for modality in MODALITIES}
+        return {
+            modality: self._rows(name, int((index[modality]["split"] == split).sum()))
+            for modality, name in names.items()
+            if name in self.info["files"]
+        }
+
+    def _rows(self, name: str, count: int) -> Rows:
         path = self.folder / name
-        array = load_array(path)
+        rows = Rows(load_array(path))
         if file_digest(path) != self.info["files"].get(name):
             raise DataError(f"{path} changed after it was made; make it again with: {self._command} --force")
-        if len(array) != rows:
-            raise DataError(f"{path}: {len(array)} rows, expected {rows}")
-        check_finite(path, array)
-        return array
+        if len(rows) != count:
+            raise DataError(f"{path}: {len(rows)} rows, expected {count}")
+        check_finite(path, rows)
+        return rows
 
 
-def load_array(path: Path) -> Features:
+def load_array(path: Path) -> "np.memmap[Any, Any]":
     """Memory-map an ``.npy`` file, read-only and without pickle."""
     try:
-        array: Features = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: np.memmap[Any, Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: {error}") from None
     return array
 
 
-def check_finite(path: Path, array: Features, chunk: int = 65536) -> None:
+def check_finite(path: Path, array: Rows | NDArray[Any]) -> None:
     """``DataError`` naming the first row that holds NaN or infinity."""
-    for start in range(0, len(array), chunk):
-        finite = np.isfinite(array[start : start + chunk]).reshape(min(chunk, len(array) - start), -1).all(axis=1)
+    step = max(1, BLOCK * len(array) // max(1, array.nbytes))
+    for start in range(0, len(array), step):
+        part = array[start : start + step]
+        finite = np.isfinite(part).reshape(len(part), -1).all(axis=1)
         if not finite.all():
             raise DataError(f"{path}: row {start + int(np.argmin(finite))} holds NaN or infinity")
 

@@ -18,7 +18,7 @@ from benchmark.extras import ExtrasOf, Texts, centred, other_captions
 from benchmark.memory import MomentumMemory
 from benchmark.models.heads import make
 from benchmark.seeds import seed_for
-from benchmark.training import Trained, Trainer, train
+from benchmark.training import Batch, Trained, Trainer, train
 from methods.base import Method, View
 from pipelines.manifest import Manifest
 from pipelines.sources import manifest_folder
@@ -60,9 +60,9 @@ class Spy(Trainer):
         super().__init__(config, *rest)
         type(self).seen[f"{config.method} {config.seed}"] = ([], copy.deepcopy(self.model.state_dict()))
 
-    def step(self, method: Method, captions: Tensor, in_batch: bool) -> Tensor:
-        self.seen[f"{self.config.method} {self.config.seed}"][0].append(captions.tolist())
-        return super().step(method, captions, in_batch)
+    def step(self, method: Method, batch: Batch, in_batch: bool) -> Tensor:
+        self.seen[f"{self.config.method} {self.config.seed}"][0].append(batch.captions.tolist())
+        return super().step(method, batch, in_batch)
 
 
 @pytest.fixture

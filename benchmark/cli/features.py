@@ -1,6 +1,6 @@
 """``bench features``: encode a dataset's pictures and captions."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -16,6 +16,10 @@ def features(
     encoder: Annotated[
         str | None, typer.Option(help="IMAGE+TEXT encoder, or builtin, or offline; the dataset's own if not given.")
     ] = None,
+    dtype: Annotated[
+        Literal["float32", "float16"] | None,
+        typer.Option(help="Numbers of the store: float16 halves it. That of the store before if not given."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Encode again, even if nothing changed.")] = False,
     batch: Annotated[int, typer.Option(min=1, help="Items encoded at once.")] = 128,
 ) -> None:
@@ -24,7 +28,7 @@ def features(
     from pipelines.features import make
 
     with progress(log()) as report:
-        folder = make(dataset, encoder, batch=batch, force=force, progress=report)
+        folder = make(dataset, encoder, dtype=dtype, batch=batch, force=force, progress=report)
     out().print(str(folder), markup=False)
 
 

@@ -1,17 +1,19 @@
-"""``bench speed``: what a step or an evaluation costs, as a ratio to its bare matrix product."""
+"""``bench speed``: what a step, an evaluation or the reading of features costs, beside the least it could."""
 
 import json
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import typer
 
-from benchmark.screen import out
+from benchmark.screen import log, out
 
 
 def speed(
     method: Annotated[str | None, typer.Option(help="Time this method's loss step.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Time every method's loss step.")] = False,
     evaluation: Annotated[bool, typer.Option("--evaluation", help="Time the ranks of a gallery.")] = False,
+    data: Annotated[bool, typer.Option("--data", help="Time the reading of a large feature store.")] = False,
     batch: Annotated[int, typer.Option(min=2, help="Anchors.")] = 128,
     memory: Annotated[int, typer.Option(min=0, help="Pairs in the memory.")] = 65536,
     dim: Annotated[int, typer.Option(min=1, help="Dimension of the joint space.")] = 512,
@@ -21,11 +23,19 @@ def speed(
     repeats: Annotated[int, typer.Option(min=1, help="Turns of --evaluation; the best of them counts.")] = 3,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
     device: Annotated[str, typer.Option(help="Device, as torch names it.")] = "cpu",
+    scale: Annotated[
+        Literal["coco", "regions"] | None, typer.Option(help="Size of the store, for --data; both if not given.")
+    ] = None,
+    dtype: Annotated[Literal["float32", "float16"], typer.Option(help="Numbers of the store, for --data.")] = "float32",
+    folder: Annotated[Path, typer.Option(help="Where the store is written and removed, for --data.")] = Path(),
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Time loss steps, or the ranks of a gallery, against the bare products of the same run."""
-    if sum([method is not None, everything, evaluation]) != 1:
-        raise typer.BadParameter("give one of --method NAME, --all and --evaluation")
+    """Time loss steps, or the ranks of a gallery, against the bare products of the same run; or reading from disk."""
+    if sum([method is not None, everything, evaluation, data]) != 1:
+        raise typer.BadParameter("give one of --method NAME, --all, --evaluation and --data")
+    if data:
+        time_data([scale] if scale else ["coco", "regions"], folder, dtype, as_json)
+        return
     if evaluation and device != "cpu":
         raise typer.BadParameter("--evaluation is timed on the CPU only", param_hint="--device")
     from benchmark import devices
@@ -64,4 +74,51 @@ def show(results: list[dict[str, Any]]) -> None:
     for result in results:
         values = (result[key] for key in measured)
         table.add_row(*(f"{value:.2f}" if isinstance(value, float) else str(value) for value in values))
+    out().print(table)
+
+
+def time_data(scales: list[str], folder: Path, dtype: str, as_json: bool) -> None:
+    """Time the reading of a store of each scale."""
+    from benchmark import speed_data
+
+    results = {}
+    for name in scales:
+        size = speed_data.SCALES[name]
+        log().print(f"{name}: {size.size(dtype) / 1e9:.1f} GB are written and read again", style="dim", markup=False)
+        results[name] = speed_data.measure(size, folder, dtype)
+    if as_json:
+        typer.echo(json.dumps(results, indent=2))
+    else:
+        for name, result in results.items():
+            show_data(name, result)
+
+
+def show_data(name: str, result: dict[str, Any]) -> None:
+    """A line of the whole store and a table with a row per file, in megabytes per second."""
+    from rich.table import Table
+
+    facts = (
+        f"{name}  {result['dtype']}  opening {result['open_s']:.1f} s  batch of {result['batch']}"
+        f" {result['batch_ms']:.2f} ms  peak memory {result['peak_mb']:,.0f} MB, mapped pages included"
+    )
+    out().print(facts, style="dim", markup=False)
+    table = Table("file", "GB")
+    table.columns[0].no_wrap = True
+    for heat in ("cold", "warm"):
+        table.add_column(f"{heat} MB/s\nin order", justify="right")
+        table.add_column("\nshuffled", justify="right")
+        table.add_column("\nratio", justify="right")
+
+    def cell(value: float | None, unit: float, digits: int) -> str:
+        return "–" if value is None else f"{value / unit:,.{digits}f}"
+
+    for file in result["files"]:
+        cells = [
+            file["name"].removeprefix("train_").removesuffix(".npy").replace("_", " "),
+            cell(file["bytes"], 1e9, 2),
+        ]
+        for heat in ("cold", "warm"):
+            cells += [cell(file[f"{heat}_{way}"], 1e6, 0) for way in ("in_order", "shuffled")]
+            cells.append(cell(file[heat], 1, 2))
+        table.add_row(*cells)
     out().print(table)

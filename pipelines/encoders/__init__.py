@@ -29,7 +29,10 @@ class Encoder(Protocol):
     kind: Kind
 
     def encode(self, items: list[Any]) -> NDArray[np.float32]:
-        """RGB pictures (PIL) or texts to ``[n, dim]``; an item's row does not depend on the others."""
+        """RGB pictures (PIL) or texts to ``[n, dim]``; an item's row does not depend on the others.
+
+        An encoder with an attribute ``length`` gives sequences ``[n, length, dim]``, padded with zeros.
+        """
         ...
 
 

@@ -5,10 +5,14 @@ W. Wang et al. (2020), MiniLM, NeurIPS.
 """
 
 import os
-from typing import Literal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CHUNK = 32
 LONGEST = 256  # tokens, as the model was published
@@ -39,6 +43,15 @@ class MiniLM:
         import torch
 
         out = np.empty((len(items), self.dim), dtype=np.float32)
+        for rows, vectors, real in self.tokens(items, LONGEST):
+            mean = vectors.sum(1) / real.sum(1)
+            out[rows] = torch.nn.functional.normalize(mean, dim=1).numpy()
+        return out
+
+    def tokens(self, items: list[str], longest: int) -> Iterator[tuple[NDArray[np.int64], "Tensor", "Tensor"]]:
+        """Some rows of the texts at a time, their vectors ``[B, T, 384]``, zeros where ``real [B, T, 1]`` is 0."""
+        import torch
+
         order = np.argsort([len(item) for item in items], kind="stable")  # texts of a chunk need little padding
         with torch.inference_mode():
             for start in range(0, len(items), CHUNK):
@@ -47,11 +60,8 @@ class MiniLM:
                     [items[row] for row in rows],
                     padding=True,
                     truncation=True,
-                    max_length=LONGEST,
+                    max_length=longest,
                     return_tensors="pt",
                 )
                 real = tokens["attention_mask"].unsqueeze(-1)
-                vectors = self._net(**tokens).last_hidden_state
-                mean = (vectors * real).sum(1) / real.sum(1)
-                out[rows] = torch.nn.functional.normalize(mean, dim=1).numpy()
-        return out
+                yield rows, self._net(**tokens).last_hidden_state * real, real
