@@ -1,10 +1,8 @@
-"""Reading source files: text by line, pictures, digests, and how work is reported while it goes on."""
+"""Reading source files: text by line, digests, and how work is reported while it goes on."""
 
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-
-from PIL import Image, UnidentifiedImageError
 
 from pipelines.errors import DataError
 
@@ -56,15 +54,3 @@ def read_lines(path: Path) -> list[str]:
     if lines[-1] == "":
         lines.pop()
     return lines
-
-
-def decode(path: Path) -> Image.Image:
-    """A picture in RGB, wholly decoded; ``DataError`` where it is missing, cut short or no picture."""
-    try:
-        with Image.open(path) as picture:
-            return picture.convert("RGB")
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = "not a picture" if isinstance(error, UnidentifiedImageError) else " ".join(str(error).split())
-        raise DataError(f"{path}: cannot be decoded: {reason}") from None
