@@ -14,6 +14,8 @@ from pipelines.errors import RequestError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from pipelines.manifest import Manifest
+
 PIPE = 200
 """Columns to write in where there is no terminal."""
 
@@ -32,13 +34,30 @@ def add(
     any_counts: Annotated[
         bool, typer.Option("--any-counts", help="Accept other sizes than the name stands for.")
     ] = False,
+    noise_ratio: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the training captions exchanged among images.")
+    ] = 0.0,
+    noise_seed: Annotated[int, typer.Option(min=0, help="Which captions are exchanged.")] = 0,
+    ambiguity: Annotated[
+        float | None, typer.Option(min=0, max=1, help="How vague the captions of --format scenes are.")
+    ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Take the place of a registered dataset.")] = False,
 ) -> None:
     """Check a dataset's files, register them, build the manifest. Copies nothing."""
-    from pipelines import prepare, project, sources
+    from pipelines import prepare, project
 
+    noise = {"noise_ratio": noise_ratio, "noise_seed": noise_seed} if noise_ratio else {}
+    if folder is None and precomp is None and file_format is not None:
+        prepare.check_new(name, replace)
+        project.read_params()
+        vague = {} if ambiguity is None else {"ambiguity": ambiguity}
+        manifest = prepare.generate(name, file_format, vague | noise, encoder=encoder, replace=replace)
+        _register(name, manifest)
+        return
+    if ambiguity is not None:
+        raise RequestError("--ambiguity is a setting of --format scenes, which takes no files")
     if (folder is None) == (precomp is None):
-        raise RequestError("give either --from DIR or --precomp DIR")
+        raise RequestError("give either --from DIR or --precomp DIR, or --format scenes")
     if precomp is not None and file_format not in (None, prepare.PRECOMP):
         raise RequestError(f"--precomp is --format {prepare.PRECOMP}; leave --format out")
     path = folder or precomp
@@ -52,8 +71,16 @@ def add(
         file_format=prepare.PRECOMP if precomp else file_format,
         encoder=encoder,
         any_counts=any_counts,
+        settings=noise,
         replace=replace,
     )
+    _register(name, manifest)
+
+
+def _register(name: str, manifest: "Manifest") -> None:
+    """List a new dataset in the project, let DVC record it, and tell."""
+    from pipelines import project, sources
+
     default = sources.read(name).encoder
     _tell(manifest)
     if project.list_in_params(name, default):
@@ -117,7 +144,14 @@ def list_datasets(as_json: Json = False) -> None:
     table = Table("dataset", "status", "format", "train", "val", "test", "encoder", "what it is")
     for entry in entries:
         counts = [f"{entry.images[split]:,}" if split in entry.images else "–" for split in ("train", "val", "test")]
-        table.add_row(entry.name, entry.status, entry.format or "–", *counts, entry.encoder, entry.title)
+        table.add_row(
+            entry.name,
+            entry.status,
+            entry.format or "–",
+            *counts,
+            entry.encoder,
+            ", ".join(filter(None, (entry.title, entry.knobs))),
+        )
     _show(table)
     for entry in entries:
         if entry.how_to_add:
@@ -132,7 +166,7 @@ def _show(table: "Table") -> None:
     console.print(table)
 
 
-def _tell(manifest: Any) -> None:
+def _tell(manifest: "Manifest") -> None:
     counts = manifest.counts()
     sizes = ", ".join(
         f"{split} {row['images']:,} images / {row['captions']:,} captions" for split, row in counts.items()
@@ -140,6 +174,8 @@ def _tell(manifest: Any) -> None:
     out().print(f"{manifest.name}: {sizes}", markup=False)
     for what, number in manifest.info.get("skipped", {}).items():
         log().print(f"left out: {number:,} {what}", markup=False)
+    if noise := manifest.info.get("noise"):
+        log().print(f"noise: {noise['exchanged']:,} of {noise['captions']:,} training captions exchanged", markup=False)
 
 
 def _flat(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
