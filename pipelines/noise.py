@@ -73,6 +73,13 @@ def add(manifest: Manifest, noise: Noise, folder: Path) -> Manifest:
     )
 
 
+def undone(manifest: Manifest) -> pd.DataFrame:
+    """The captions with the images they were written for."""
+    known = manifest.judgements[manifest.judgements["source"] == SOURCE].set_index("caption_id")["image_id"]
+    captions = manifest.captions
+    return captions.assign(image_id=captions["caption_id"].map(known).fillna(captions["image_id"]))
+
+
 def _exchanged(chosen: Rows, owner: NDArray[np.object_]) -> Rows:
     """For each chosen row the chosen row whose caption it gets, of another image.
 

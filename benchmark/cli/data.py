@@ -14,6 +14,7 @@ from pipelines.errors import RequestError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from pipelines.checks import Report
     from pipelines.manifest import Manifest
 
 PIPE = 200
@@ -101,33 +102,37 @@ def prepare(name: Name) -> None:
 
 @app.command()
 def check(name: Name, as_json: Json = False) -> None:
-    """Look closely at a dataset: counts, duplicates, changed files, judgements, truth."""
+    """Look closely at a dataset: every file, duplicates, captions, encodings, judgements, truth."""
     from rich.table import Table
 
+    from benchmark.encoding_progress import progress
     from pipelines import checks
 
-    report = checks.check(name)
+    with progress(log()) as report_progress:
+        report = checks.check(name, report_progress)
     if as_json:
         typer.echo(json.dumps(asdict(report), indent=2, ensure_ascii=False))
     else:
-        table = Table("split", "images", "expected", "captions", "captions per image", title=name)
+        table = Table("split", "images", "expected", "captions", "per image", "true by equal captions", title=name)
         for split, row in report.splits.items():
             fewest, most = row["captions_per_image"]
             each = f"{fewest}" if fewest == most else f"{fewest} to {most}"
             expected = "–" if row["expected"] is None else f"{row['expected']:,}"
-            table.add_row(split, f"{row['images']:,}", expected, f"{row['captions']:,}", each)
+            equal = f"{row['pairs_true_by_equal_captions']:,} pairs"
+            table.add_row(split, f"{row['images']:,}", expected, f"{row['captions']:,}", each, equal)
         _show(table)
         facts = Table(show_header=False)
         for what, value in _flat(report.facts):
             facts.add_row(what, value)
         _show(facts)
-        for line in report.warnings:
-            log().print(f"warning: {line}", style="yellow", markup=False)
+        if report.errors or report.warnings:
+            _show(_findings(report))
     if report.errors:
-        more = f" (and {len(report.errors) - 1} more)" if len(report.errors) > 1 else ""
-        raise NoDataError(f"{report.errors[0]}{more}")
+        first, more = report.errors[0], len(report.errors) - 1
+        others = f" (and {more} more kinds of errors)" if more else ""
+        raise NoDataError(f"{name}: {first.what}: {first.count:,}, e.g. {first.examples[0]}; {first.todo}{others}")
     if not as_json:
-        out().print("no errors" + (f", {len(report.warnings)} warnings" if report.warnings else ""))
+        out().print("no errors" + (f", {len(report.warnings)} kinds of warnings" if report.warnings else ""))
 
 
 @app.command("list")
@@ -156,6 +161,22 @@ def list_datasets(as_json: Json = False) -> None:
     for entry in entries:
         if entry.how_to_add:
             log().print(entry.how_to_add, style="dim", markup=False)
+
+
+def _findings(report: "Report") -> "Table":
+    """What was found, how often, examples, and what to do."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("", "found", show_lines=True)
+    for level, style, findings in (("error", "red", report.errors), ("warning", "yellow", report.warnings)):
+        for one in findings:
+            more = ["…"] if one.count > len(one.examples) else []
+            found = Text(f"{one.what}: {one.count:,}\n", style="bold")
+            found.append("\n".join([*one.examples, *more]), style="not bold")
+            found.append(f"\n→ {one.todo}", style="not bold dim")
+            table.add_row(Text(level, style=style), found)
+    return table
 
 
 def _show(table: "Table") -> None:
