@@ -9,14 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 
 from pipelines import captions, noise, pictures, prepare, sources
 from pipelines.errors import DataError
-from pipelines.files import Progress, file_digest, silent
+from pipelines.files import Progress, file_digest, leaves, silent
 from pipelines.known import KNOWN
 from pipelines.manifest import SPLITS, Manifest
 from pipelines.pictures import Fault, PictureError
@@ -76,7 +76,7 @@ class Subject:
 
     @property
     def captions(self) -> pd.DataFrame:
-        """The captions, noise undone, with their ``split`` (missing for unknown images) and what is the ``same`` in equal ones."""
+        """The captions, noise undone, with the ``split`` of their image and what is the ``same`` in equal ones."""
         split_of = self.manifest.images.drop_duplicates("image_id").set_index("image_id")["split"]
         frame = noise.undone(self.manifest)
         return frame.assign(split=frame["image_id"].map(split_of), same=frame["text"].map(captions.same))
@@ -216,15 +216,10 @@ def _tables(subject: Subject) -> Found:
 
 def _paths(subject: Subject) -> Found:
     images = subject.manifest.images
-    leaving = images[images["image_id"].map(_leaves) | images["file"].map(_leaves)]
+    leaving = images[images["image_id"].map(leaves) | images["file"].map(leaves)]
     examples = (leaving["image_id"] + ": " + leaving["file"]).tolist()
     todo = f"put the files into the folder and name them relative to it, then: {subject.again}"
     yield from _some("error", "leaving-the-folder", "images whose id or path leaves the folder", examples, todo)
-
-
-def _leaves(path: str) -> bool:
-    parts = (*PurePosixPath(path).parts, *PureWindowsPath(path).parts)
-    return ".." in parts or PurePosixPath(path).is_absolute() or PureWindowsPath(path).is_absolute()
 
 
 def _source_files(subject: Subject) -> Found:
@@ -247,7 +242,7 @@ def _pictures(subject: Subject) -> Found:
     if subject.manifest.info.get("images_are") == "features":
         return
     images = subject.manifest.images
-    rows = list(images.loc[~images["file"].map(_leaves), ["file", "row", "content"]].itertuples(index=False))
+    rows = list(images.loc[~images["file"].map(leaves), ["file", "row", "content"]].itertuples(index=False))
     found: dict[Fault, list[str]] = {}
 
     def fault(row: tuple[str, int, str]) -> PictureError | None:

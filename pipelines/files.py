@@ -1,10 +1,14 @@
 """Reading source files: text by line, digests, and how work is reported while it goes on."""
 
 import hashlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 from pipelines.errors import DataError
+
+OUT = re.compile(r"^[/\\]|^[A-Za-z]:[/\\]|(^|[/\\])\.\.([/\\]|$)")
+"""What leads a path out of its folder, on any system: a root, or a step up."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many are done, and of how many."""
@@ -54,3 +58,8 @@ def read_lines(path: Path) -> list[str]:
     if lines[-1] == "":
         lines.pop()
     return lines
+
+
+def leaves(path: str) -> bool:
+    """Whether a relative path, written in whatever system's way, leads out of its folder."""
+    return bool(OUT.search(path))

@@ -75,9 +75,11 @@ def add(manifest: Manifest, noise: Noise, folder: Path) -> Manifest:
 
 def undone(manifest: Manifest) -> pd.DataFrame:
     """The captions with the images they were written for."""
-    known = manifest.judgements[manifest.judgements["source"] == SOURCE].set_index("caption_id")["image_id"]
+    said = manifest.judgements[manifest.judgements["source"] == SOURCE]
+    own = dict(zip(said["caption_id"], said["image_id"], strict=True))
     captions = manifest.captions
-    return captions.assign(image_id=captions["caption_id"].map(known).fillna(captions["image_id"]))
+    pairs = zip(captions["caption_id"], captions["image_id"], strict=True)
+    return captions.assign(image_id=[own.get(caption, image) for caption, image in pairs])
 
 
 def _exchanged(chosen: Rows, owner: NDArray[np.object_]) -> Rows:

@@ -44,11 +44,13 @@ def load(root: Path, file: str, row: int, content: str) -> Image.Image:
         if not 0 <= row < len(pixels):
             raise PictureError("missing", f"{path}: row {row} is missing")
         data, where = pixels[row].tobytes(), f"{path}: row {row}"
+        picture = Image.fromarray(pixels[row])
     else:
         data, where = _read(path), str(path)
+        picture = decode(data, where)
     if digest(data) != content:
         raise PictureError("changed", f"{where} changed since the dataset was added; see: bench data check")
-    return Image.fromarray(pixels[row]) if path.suffix == ".npy" else decode(data, where)
+    return picture
 
 
 def content(path: Path) -> str:
