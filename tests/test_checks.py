@@ -162,7 +162,7 @@ AFTER: list[tuple[str, Callable[[], None], str]] = [
     ("missing-pictures", lambda: (FOLDER / "images" / "b.jpg").unlink(), "raw/images/b.jpg is missing"),
     ("changed-pictures", lambda: Image.new("RGB", (9, 9)).save(FOLDER / "images" / "b.jpg"), "raw/images/b.jpg chan"),
     ("unreadable-pictures", picture(b"no picture"), "raw/images/b.jpg: cannot be decoded: not a picture"),
-    ("too-large-pictures", picture(b"P5 30000 30000 255\n"), "raw/images/b.jpg: 900,000,000 pixels, at most 89,478,485"),
+    ("too-large-pictures", picture(b"P5 30000 30000 255\n"), "raw/images/b.jpg: 900,000,000 pixels, at most"),
     ("missing-files", lambda: TOKENS.unlink(), "raw/Flickr8k.token.txt"),
     ("changed-files", tell(0, "another"), "raw/Flickr8k.token.txt"),
     ("stale-manifest", lambda: settings_changed(), "data/my.yaml"),

@@ -135,6 +135,29 @@ def check(name: Name, as_json: Json = False) -> None:
         out().print("no errors" + (f", {len(report.warnings)} kinds of warnings" if report.warnings else ""))
 
 
+@app.command()
+def diff(
+    name: Name,
+    revision: Annotated[str, typer.Argument(help="A git revision: the older version.")] = "HEAD",
+    as_json: Json = False,
+) -> None:
+    """Tell what changed in a dataset since a git revision: images, captions, judgements, splits."""
+    from pipelines.diff import diff as compare
+
+    found = compare(name, revision)
+    if as_json:
+        typer.echo(json.dumps(asdict(found), indent=2, ensure_ascii=False))
+        return
+    if not found.changes:
+        out().print(f"{name}: the same as at {revision} ({found.new[:8]})", markup=False)
+        return
+    out().print(f"{name}: {revision} ({found.old[:8]}) → now ({found.new[:8]})", markup=False)
+    for change in found.changes:
+        out().print(f"{change.count:,} {change.table} {change.what}", style="bold", markup=False)
+        for example in [*change.examples, *(["…"] if change.count > len(change.examples) > 0 else [])]:
+            out().print(f"  {example}", markup=False)
+
+
 @app.command("list")
 def list_datasets(as_json: Json = False) -> None:
     """List registered datasets, and well-known ones that are not added yet."""
