@@ -56,7 +56,7 @@ def at(name: str, revision: str) -> Manifest:
     """The manifest of a dataset as DVC recorded it at a git revision, from the cache or the remote."""
     from dvc.api import DVCFileSystem
     from dvc.exceptions import DvcException
-    from dvc.scm import NoSCMError, RevError, SCMError
+    from dvc.scm import RevError, SCMError
 
     folder = manifest_folder(name).as_posix()
     with tempfile.TemporaryDirectory() as scratch:
@@ -64,22 +64,23 @@ def at(name: str, revision: str) -> Manifest:
         copy.mkdir()
         try:
             versions = DVCFileSystem(".", rev=revision)
-            if not versions.exists(f"{folder}/dataset.json"):
+            recorded = versions.ls(manifest_folder(".").as_posix(), detail=False)
+            if folder not in recorded:
                 raise RequestError(
-                    f"{folder} is not recorded at {revision}: its dvc.lock has no stage prepare@{name};"
+                    f"{folder} is not recorded at {revision}: dvc.lock has no stage prepare@{name} there;"
                     " commit dvc.lock after bench data add"
                 )
             for file in FILES:
                 with versions.open(f"{folder}/{file}", "rb") as there, (copy / file).open("wb") as here:
                     shutil.copyfileobj(there, here)
         except RevError:
-            raise RequestError(f"unknown git revision '{revision}'; see: git log -- dvc.lock") from None
-        except (NoSCMError, SCMError):
-            raise RequestError("no git repository here: versions of data are read from its commits") from None
+            raise RequestError(f"unknown git revision '{revision}'; git log -- dvc.lock lists some") from None
+        except SCMError:
+            raise RequestError("no git repository here: versions of data are those of its commits") from None
         except FileNotFoundError:
             raise DataError(
-                f"{folder} of {revision} is not in DVC's cache; run: git checkout {revision} -- dvc.lock && dvc pull"
-                f" prepare@{name}, then: git checkout HEAD -- dvc.lock"
+                f"{folder} of {revision} is neither in DVC's cache nor in its remote; run: dvc fetch --all-commits"
+                " (and dvc push where it was made)"
             ) from None
         except DvcException as error:
             raise DataError(f"DVC cannot read {folder} at {revision}: {error}") from None
@@ -99,7 +100,7 @@ def changes(old: Manifest, new: Manifest) -> list[Change]:
 
 def _images(old: Manifest, new: Manifest) -> list[Change]:
     before, after = (side.images.set_index("image_id") for side in (old, new))
-    both = before.join(after, how="inner", lsuffix="_old", rsuffix="_new")
+    both = before.merge(after, left_index=True, right_index=True, suffixes=("_old", "_new"))
     moved = both[both["split_old"] != both["split_new"]]
     content = both[both["content_old"] != both["content_new"]]
     place = both[(both["content_old"] == both["content_new"]) & (both["file_old"] != both["file_new"])]
@@ -118,7 +119,7 @@ def _images(old: Manifest, new: Manifest) -> list[Change]:
 
 def _captions(old: Manifest, new: Manifest) -> list[Change]:
     before, after = (side.captions.set_index("caption_id") for side in (old, new))
-    both = before.join(after, how="inner", lsuffix="_old", rsuffix="_new")
+    both = before.merge(after, left_index=True, right_index=True, suffixes=("_old", "_new"))
     text = both[both["text_old"] != both["text_new"]]
     owner = both[both["image_id_old"] != both["image_id_new"]]
     added, removed = after[~after.index.isin(before.index)], before[~before.index.isin(after.index)]

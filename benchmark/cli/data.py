@@ -153,7 +153,8 @@ def diff(
         return
     out().print(f"{name}: {revision} ({found.old[:8]}) → now ({found.new[:8]})", markup=False)
     for change in found.changes:
-        out().print(f"{change.count:,} {change.table} {change.what}", style="bold", markup=False)
+        table = change.table.removesuffix("s") if change.count == 1 else change.table
+        out().print(f"{change.count:,} {table} {change.what}", style="bold", markup=False)
         for example in [*change.examples, *(["…"] if change.count > len(change.examples) > 0 else [])]:
             out().print(f"  {example}", markup=False)
 
