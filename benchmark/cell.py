@@ -34,6 +34,7 @@ from benchmark.speed import interleaved
 from benchmark.training import Trained, Watcher, evaluate, exact, failing, opened, train
 from methods.registry import files_of
 from pipelines.atomic import new_folder
+from pipelines.captions import same
 from pipelines.judgements import verdicts
 from pipelines.manifest import Manifest
 from pipelines.sources import manifest_folder
@@ -144,7 +145,8 @@ def test(
     split = tensors.split
     metrics, ranks = evaluate(trained.model, tensors)
     images, captions = tensors.encode(trained.model)
-    for name, positives in positives_of(manifest, split, truth).items():
+    matches = {"expert": config.expert_match, "crowd": config.crowd_match}
+    for name, positives in positives_of(manifest, split, truth, matches).items():
         found = positions(images, captions, positives)
         metrics |= extended_metrics(name, *found, len(images), len(captions))
     with_captions = sorted(set(split.caption_image.tolist()))
@@ -156,8 +158,7 @@ def test(
         t2i_images=[split.image_ids[row] for row in split.caption_image.tolist()],
     )
     measured = tuple(measure(other, images, captions, tensors.caption_image) for other in others)
-    positive = {"expert": config.expert_match, "crowd": config.crowd_match}
-    judged = Judged.of(manifest.judgements, split.image_ids, split.caption_ids, positive)
+    judged = Judged.of(manifest.judgements, split.image_ids, split.caption_ids, matches)
     with failing("the audit"):
         audited = audit_test(config, trained, tensors, exact(tensors, truth) or judged)
     write_similarities(folder / "similarities.npz", trained.similarities, trained.history, audited.arrays)
@@ -207,7 +208,7 @@ def code_hash(config: RunConfig) -> str:
     files = (
         files_of(methods.get(config.method))
         | files_of(methods.get(config.warmup))
-        | {Path(getfile(part)) for part in (Truth, verdicts)}
+        | {Path(getfile(part)) for part in (Truth, verdicts, same)}
     )
     files |= {package / "training.py", package / "memory.py", package / "seeds.py", package / "extras.py"}
     files |= {*package.glob("models/*.py"), *package.glob("evaluation/*.py")}

@@ -20,13 +20,13 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 from numpy.typing import NDArray
-from PIL import Image
 
 from pipelines import encoders, prepare, sources
 from pipelines.atomic import move_into_place, write_text
 from pipelines.errors import DataError
-from pipelines.files import Progress, decode, digest, file_digest, read_bytes, silent
+from pipelines.files import Progress, digest, file_digest, silent
 from pipelines.manifest import SPLITS, Manifest
+from pipelines.pictures import load
 from pipelines.rows import Features, Rows
 from pipelines.sources import Source, manifest_folder, store_folder
 from pipelines.store import SCHEMA_VERSION, FeatureStore, load_array, read_info
@@ -240,7 +240,7 @@ def _image_encoder(manifest: Manifest, source: Source, side: Side) -> Encode:
     def encode(rows: pd.DataFrame) -> NDArray[np.float32]:
         if not made:
             made.append(encoders.make(side.name))
-        return made[0].encode([picture(root, *row) for row in rows[["file", "row", "content"]].itertuples(index=False)])
+        return made[0].encode([load(root, *row) for row in rows[["file", "row", "content"]].itertuples(index=False)])
 
     return encode
 
@@ -254,16 +254,6 @@ def _text_encoder(side: Side) -> Encode:
         return made[0].encode(rows["text"].tolist())
 
     return encode
-
-
-def picture(root: Path, file: str, row: int, content: str) -> Image.Image:
-    """One picture of a manifest; ``DataError`` where its file is not the one the manifest was made from."""
-    path = root / file
-    if path.suffix == ".npy":
-        return Image.fromarray(load_array(path)[row])
-    if digest(read_bytes(path)) != content:
-        raise DataError(f"{path} changed since the dataset was added; see: bench data check")
-    return decode(path)
 
 
 def _precomputed(root: Path, rows: pd.DataFrame) -> NDArray[np.float32]:

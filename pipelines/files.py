@@ -1,12 +1,14 @@
-"""Reading source files: text by line, pictures, digests, and how work is reported while it goes on."""
+"""Reading source files: text by line, digests, and how work is reported while it goes on."""
 
 import hashlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
-
 from pipelines.errors import DataError
+
+OUT = re.compile(r"^[/\\]|^[A-Za-z]:[/\\]|(^|[/\\])\.\.([/\\]|$)")
+"""What leads a path out of its folder, on any system: a root, or a step up."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many are done, and of how many."""
@@ -58,13 +60,6 @@ def read_lines(path: Path) -> list[str]:
     return lines
 
 
-def decode(path: Path) -> Image.Image:
-    """A picture in RGB, wholly decoded; ``DataError`` where it is missing, cut short or no picture."""
-    try:
-        with Image.open(path) as picture:
-            return picture.convert("RGB")
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = "not a picture" if isinstance(error, UnidentifiedImageError) else " ".join(str(error).split())
-        raise DataError(f"{path}: cannot be decoded: {reason}") from None
+def leaves(path: str) -> bool:
+    """Whether a relative path, written in whatever system's way, leads out of its folder."""
+    return bool(OUT.search(path))

@@ -25,6 +25,7 @@ import pandas as pd
 
 from pipelines.atomic import write_text
 from pipelines.errors import DataError
+from pipelines.files import leaves
 
 SPLITS = ("train", "val", "test")
 SCHEMA_VERSION = 1
@@ -84,6 +85,9 @@ class Manifest:
             ids = getattr(self, kind)[key]
             if ids.duplicated().any():
                 raise DataError(f"{self.name}: {key} '{ids[ids.duplicated()].iloc[0]}' stands twice in {kind}")
+        for image_id, file in self.images[["image_id", "file"]].itertuples(index=False):
+            if leaves(image_id) or leaves(file):
+                raise DataError(f"{self.name}: image '{image_id}' ({file}) leaves the folder of the dataset")
         for split in sorted(set(self.images["split"]) - set(SPLITS)):
             raise DataError(f"{self.name}: split '{split}' is none of {', '.join(SPLITS)}")
         for kind in ("captions", "judgements"):

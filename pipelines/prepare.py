@@ -7,8 +7,9 @@
 import os
 import re
 from pathlib import Path
+from typing import Any
 
-from pipelines import datasets, encoders, sources
+from pipelines import datasets, encoders, noise, sources
 from pipelines.atomic import new_folder
 from pipelines.errors import DataError, RequestError
 from pipelines.files import digest
@@ -34,12 +35,14 @@ def add(
     file_format: str | None = None,
     encoder: str | None = None,
     any_counts: bool = False,
+    settings: dict[str, Any] | None = None,
     replace: bool = False,
 ) -> Manifest:
     """Register the files in ``path`` as dataset ``name`` and build its manifest.
 
     ``file_format`` is found by looking where None. ``any_counts`` accepts other sizes than a well-known name
-    stands for. ``replace`` takes the place of a registered dataset. Nothing is left behind on an error.
+    stands for. ``settings`` are written down with the source. ``replace`` takes the place of a registered dataset.
+    Nothing is left behind on an error.
     """
     check_new(name, replace)
     if not path.is_dir():
@@ -53,11 +56,28 @@ def add(
         format=file_format,
         path=_stored(path),
         encoder="+".join(encoders.pair(encoder, precomputed)),
-        settings={"any_counts": True} if any_counts else {},
+        settings=({"any_counts": True} if any_counts else {}) | (settings or {}),
     )
     with new_folder(sources.manifest_folder(name)) as folder:
         manifest = _build(name, source, folder)
         source = source.model_copy(update={"fingerprint": fingerprint(manifest)})
+        _write(manifest, source, folder)
+    sources.write(name, source)
+    return manifest
+
+
+def generate(
+    name: str, file_format: str, settings: dict[str, Any], *, encoder: str | None = None, replace: bool = False
+) -> Manifest:
+    """Register data that a reader makes by itself, from ``settings`` alone, and build its manifest."""
+    check_new(name, replace)
+    if not datasets.is_generated(file_format):
+        raise RequestError(f"format '{file_format}' reads files: give --from DIR")
+    sides = encoders.pair(encoder or DEFAULT_ENCODER[False], precomputed=False)
+    source = Source(format=file_format, encoder="+".join(sides), settings=settings)
+    with new_folder(sources.manifest_folder(name)) as folder:
+        manifest = _build(name, source, folder)
+        source = source.model_copy(update={"settings": manifest.info.get("settings", {}) | settings})
         _write(manifest, source, folder)
     sources.write(name, source)
     return manifest
@@ -93,11 +113,12 @@ def check_new(name: str, replace: bool) -> None:
 
 
 def _build(name: str, source: Source, folder: Path) -> Manifest:
-    manifest = datasets.get(source.format).build(name, source, folder)
+    disturbance, settings = noise.settings(name, source.settings)
+    manifest = datasets.get(source.format).build(name, source.model_copy(update={"settings": settings}), folder)
     manifest.check()
     if name in KNOWN and not source.settings.get("any_counts"):
         _assert_counts(manifest, KNOWN[name].counts)
-    return manifest
+    return noise.add(manifest, disturbance, folder)
 
 
 def _assert_counts(manifest: Manifest, expected: dict[str, int]) -> None:

@@ -47,6 +47,10 @@ class Truth:
             truth &= facts[:, asserted]
         return truth
 
+    def reordered(self, captions: Rows) -> "Truth":
+        """The truth of the same images with the captions in another order, given as rows."""
+        return Truth(self._image_facts[:, :-1], self._caption_facts[captions])
+
     def write(self, folder: Path) -> None:
         """Write ``truth.npz`` into ``folder``."""
         np.savez_compressed(

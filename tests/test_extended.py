@@ -271,7 +271,7 @@ def test_the_truth_and_the_labelled_pairs_are_positives() -> None:
 
 
 def test_judgements_and_equal_texts_are_positives() -> None:
-    texts = ["a dog", "a dog runs", "a dog", "a cat", "A cat"]
+    texts = ["a dog", "a dog runs", "A dog .", "a cat", "two cats"]  # the first and the third say the same
     owner = [0, 0, 1, 2, 2]
     captions = [(f"c{row}", f"i{owner[row]}", text) for row, text in enumerate(texts)]
     judgements = [

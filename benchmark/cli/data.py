@@ -14,6 +14,9 @@ from pipelines.errors import RequestError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from pipelines.checks import Report
+    from pipelines.manifest import Manifest
+
 PIPE = 200
 """Columns to write in where there is no terminal."""
 
@@ -32,13 +35,30 @@ def add(
     any_counts: Annotated[
         bool, typer.Option("--any-counts", help="Accept other sizes than the name stands for.")
     ] = False,
+    noise_ratio: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the training captions exchanged among images.")
+    ] = 0.0,
+    noise_seed: Annotated[int, typer.Option(min=0, help="Which captions are exchanged.")] = 0,
+    ambiguity: Annotated[
+        float | None, typer.Option(min=0, max=1, help="How vague the captions of --format scenes are.")
+    ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Take the place of a registered dataset.")] = False,
 ) -> None:
     """Check a dataset's files, register them, build the manifest. Copies nothing."""
-    from pipelines import prepare, project, sources
+    from pipelines import prepare, project
 
+    noise = {"noise_ratio": noise_ratio, "noise_seed": noise_seed} if noise_ratio else {}
+    if folder is None and precomp is None and file_format is not None:
+        prepare.check_new(name, replace)
+        project.read_params()
+        vague = {} if ambiguity is None else {"ambiguity": ambiguity}
+        manifest = prepare.generate(name, file_format, vague | noise, encoder=encoder, replace=replace)
+        _register(name, manifest)
+        return
+    if ambiguity is not None:
+        raise RequestError("--ambiguity is a setting of --format scenes, which takes no files")
     if (folder is None) == (precomp is None):
-        raise RequestError("give either --from DIR or --precomp DIR")
+        raise RequestError("give either --from DIR or --precomp DIR, or --format scenes")
     if precomp is not None and file_format not in (None, prepare.PRECOMP):
         raise RequestError(f"--precomp is --format {prepare.PRECOMP}; leave --format out")
     path = folder or precomp
@@ -52,8 +72,16 @@ def add(
         file_format=prepare.PRECOMP if precomp else file_format,
         encoder=encoder,
         any_counts=any_counts,
+        settings=noise,
         replace=replace,
     )
+    _register(name, manifest)
+
+
+def _register(name: str, manifest: "Manifest") -> None:
+    """List a new dataset in the project, let DVC record it, and tell."""
+    from pipelines import project, sources
+
     default = sources.read(name).encoder
     _tell(manifest)
     if project.list_in_params(name, default):
@@ -74,33 +102,61 @@ def prepare(name: Name) -> None:
 
 @app.command()
 def check(name: Name, as_json: Json = False) -> None:
-    """Look closely at a dataset: counts, duplicates, changed files, judgements, truth."""
+    """Look closely at a dataset: every file, duplicates, captions, encodings, judgements, truth."""
     from rich.table import Table
 
+    from benchmark.encoding_progress import progress
     from pipelines import checks
 
-    report = checks.check(name)
+    with progress(log()) as report_progress:
+        report = checks.check(name, report_progress)
     if as_json:
         typer.echo(json.dumps(asdict(report), indent=2, ensure_ascii=False))
     else:
-        table = Table("split", "images", "expected", "captions", "captions per image", title=name)
+        table = Table("split", "images", "expected", "captions", "per image", "true by equal captions", title=name)
         for split, row in report.splits.items():
             fewest, most = row["captions_per_image"]
             each = f"{fewest}" if fewest == most else f"{fewest} to {most}"
             expected = "–" if row["expected"] is None else f"{row['expected']:,}"
-            table.add_row(split, f"{row['images']:,}", expected, f"{row['captions']:,}", each)
+            equal = f"{row['pairs_true_by_equal_captions']:,} pairs"
+            table.add_row(split, f"{row['images']:,}", expected, f"{row['captions']:,}", each, equal)
         _show(table)
         facts = Table(show_header=False)
         for what, value in _flat(report.facts):
             facts.add_row(what, value)
         _show(facts)
-        for line in report.warnings:
-            log().print(f"warning: {line}", style="yellow", markup=False)
+        if report.errors or report.warnings:
+            _show(_findings(report))
     if report.errors:
-        more = f" (and {len(report.errors) - 1} more)" if len(report.errors) > 1 else ""
-        raise NoDataError(f"{report.errors[0]}{more}")
+        first, more = report.errors[0], len(report.errors) - 1
+        others = f" (and {more} more kinds of errors)" if more else ""
+        raise NoDataError(f"{name}: {first.what}: {first.count:,}, e.g. {first.examples[0]}; {first.todo}{others}")
     if not as_json:
-        out().print("no errors" + (f", {len(report.warnings)} warnings" if report.warnings else ""))
+        out().print("no errors" + (f", {len(report.warnings)} kinds of warnings" if report.warnings else ""))
+
+
+@app.command()
+def diff(
+    name: Name,
+    revision: Annotated[str, typer.Argument(help="A git revision: the older version.")] = "HEAD",
+    as_json: Json = False,
+) -> None:
+    """Tell what changed in a dataset since a git revision: images, captions, judgements, splits."""
+    from pipelines.diff import diff as compare
+
+    found = compare(name, revision)
+    if as_json:
+        typer.echo(json.dumps(asdict(found), indent=2, ensure_ascii=False))
+        return
+    if not found.changes:
+        out().print(f"{name}: the same as at {revision} ({found.new[:8]})", markup=False)
+        return
+    out().print(f"{name}: {revision} ({found.old[:8]}) → now ({found.new[:8]})", markup=False)
+    for change in found.changes:
+        table = change.table.removesuffix("s") if change.count == 1 else change.table
+        out().print(f"{change.count:,} {table} {change.what}", style="bold", markup=False)
+        for example in [*change.examples, *(["…"] if change.count > len(change.examples) > 0 else [])]:
+            out().print(f"  {example}", markup=False)
 
 
 @app.command("list")
@@ -117,11 +173,34 @@ def list_datasets(as_json: Json = False) -> None:
     table = Table("dataset", "status", "format", "train", "val", "test", "encoder", "what it is")
     for entry in entries:
         counts = [f"{entry.images[split]:,}" if split in entry.images else "–" for split in ("train", "val", "test")]
-        table.add_row(entry.name, entry.status, entry.format or "–", *counts, entry.encoder, entry.title)
+        table.add_row(
+            entry.name,
+            entry.status,
+            entry.format or "–",
+            *counts,
+            entry.encoder,
+            ", ".join(filter(None, (entry.title, entry.knobs))),
+        )
     _show(table)
     for entry in entries:
         if entry.how_to_add:
             log().print(entry.how_to_add, style="dim", markup=False)
+
+
+def _findings(report: "Report") -> "Table":
+    """What was found, how often, examples, and what to do."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("", "found", show_lines=True)
+    for level, style, findings in (("error", "red", report.errors), ("warning", "yellow", report.warnings)):
+        for one in findings:
+            more = ["…"] if one.count > len(one.examples) else []
+            found = Text(f"{one.what}: {one.count:,}\n", style="bold")
+            found.append("\n".join([*one.examples, *more]), style="not bold")
+            found.append(f"\n→ {one.todo}", style="not bold dim")
+            table.add_row(Text(level, style=style), found)
+    return table
 
 
 def _show(table: "Table") -> None:
@@ -132,7 +211,7 @@ def _show(table: "Table") -> None:
     console.print(table)
 
 
-def _tell(manifest: Any) -> None:
+def _tell(manifest: "Manifest") -> None:
     counts = manifest.counts()
     sizes = ", ".join(
         f"{split} {row['images']:,} images / {row['captions']:,} captions" for split, row in counts.items()
@@ -140,6 +219,8 @@ def _tell(manifest: Any) -> None:
     out().print(f"{manifest.name}: {sizes}", markup=False)
     for what, number in manifest.info.get("skipped", {}).items():
         log().print(f"left out: {number:,} {what}", markup=False)
+    if noise := manifest.info.get("noise"):
+        log().print(f"noise: {noise['exchanged']:,} of {noise['captions']:,} training captions exchanged", markup=False)
 
 
 def _flat(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -1,11 +1,14 @@
 """Where extended positives come from: the truth, judgements and equal texts, or what others verified on COCO."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
 from benchmark.evaluation import eccv
 from benchmark.evaluation.extended import Positives, Relation
-from pipelines.judgements import verdicts
+from pipelines.captions import same
+from pipelines.judgements import POSITIVE, verdicts
 from pipelines.manifest import Manifest
 from pipelines.store import Split
 from pipelines.truth import Truth
@@ -14,15 +17,18 @@ IMAGES = 512
 """Images at a time, to bound the memory of the truth."""
 
 
-def positives_of(manifest: Manifest, split: Split, truth: Truth | None) -> dict[str, Positives]:
+def positives_of(
+    manifest: Manifest, split: Split, truth: Truth | None, matches: Mapping[str, float] = POSITIVE
+) -> dict[str, Positives]:
     """All that is known of a split, by the name its metrics begin with.
 
     ``true`` where the truth of every pair is known, otherwise ``extended``; ``eccv`` and ``cxc`` beside it where the
-    captions are those of COCO's test split and the package ``eccv_caption`` is installed.
+    captions are those of COCO's test split and the package ``eccv_caption`` is installed. ``matches``: see
+    ``judgements.verdicts``.
     """
     if truth is not None:
         return {"true": of_truth(split, truth)}
-    return {"extended": of_texts(manifest, split)} | eccv.positives(split)
+    return {"extended": of_texts(manifest, split, matches)} | eccv.positives(split)
 
 
 def of_truth(split: Split, truth: Truth) -> Positives:
@@ -39,14 +45,14 @@ def of_truth(split: Split, truth: Truth) -> Positives:
     return Positives(i2t=Relation.of(image[queries], caption[queries]), t2i=Relation.of(caption, image))
 
 
-def of_texts(manifest: Manifest, split: Split) -> Positives:
-    """Labelled pairs, pairs judged to match, and all captions with the very text of such a pair's caption.
+def of_texts(manifest: Manifest, split: Split, matches: Mapping[str, float] = POSITIVE) -> Positives:
+    """Labelled pairs, pairs judged to match, and all captions with the same text as such a pair's caption.
 
     A judgement is about a text, so it holds for every caption that reads the same. A labelled pair is positive
     whatever the judges say.
     """
-    text_of = manifest.captions.set_index("caption_id")["text"]
-    judged = verdicts(manifest.judgements)
+    text_of = manifest.captions.set_index("caption_id")["text"].map(same)
+    judged = verdicts(manifest.judgements, matches)
     judged = judged[judged["positive"]]
     labelled = pd.DataFrame(
         {"image_id": np.array(split.image_ids, dtype=object)[split.caption_image], "caption_id": split.caption_ids}

@@ -46,6 +46,11 @@ def get(name: str) -> Reader:
     return cast("Reader", import_module(f"{__name__}.{files[name].stem}"))
 
 
+def is_generated(name: str) -> bool:
+    """Whether a format needs no files."""
+    return not hasattr(get(name), "detect")
+
+
 def detect(folder: Path) -> str:
     """The one format whose files lie in ``folder``; ``DataError`` where there is none or more than one."""
     readers = {name: get(name) for name in _files()}

@@ -19,8 +19,9 @@ from statistics import median
 from typing import Any
 
 from pipelines.errors import DataError
-from pipelines.files import decode, digest, file_digest, read_bytes, read_lines
+from pipelines.files import file_digest, read_lines
 from pipelines.manifest import Manifest, table
+from pipelines.pictures import content as picture_content
 from pipelines.sources import Source
 
 SPLIT_FILES = {
@@ -166,10 +167,8 @@ def _decode_all(pictures: Path, image_ids: list[str]) -> dict[str, str]:
     """Decode every picture; image id to a digest of its file. Pillow decodes in parallel threads."""
 
     def content(image_id: str) -> str | DataError:
-        path = pictures / image_id
         try:
-            decode(path)
-            return digest(read_bytes(path))
+            return picture_content(pictures / image_id)
         except DataError as error:
             return error
 

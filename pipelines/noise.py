@@ -1,0 +1,104 @@
+"""Noise as a knob: a share of the training captions is exchanged among the training images.
+
+The noise of noisy-correspondence work (Z. Huang et al. 2021, NeurIPS), with two differences: every chosen caption
+really changes its image (there, a shuffled caption may fall back on its own), and what was right before is kept
+as judgements, so that one can tell which pairs are noise. Validation and test are left alone.
+"""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipelines.errors import DataError
+from pipelines.files import digest
+from pipelines.manifest import Manifest, table
+from pipelines.truth import Rows, Truth
+
+SOURCE = "noise"
+"""Source of the judgements that say where an exchanged caption belongs."""
+
+
+class Noise(BaseModel):
+    """The settings of ``data/<name>.yaml`` that stand for noise."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    noise_ratio: float = Field(default=0.0, ge=0, le=1)
+    """Share of the training captions that change their image."""
+    noise_seed: int = Field(default=0, ge=0)
+
+
+def settings(name: str, given: dict[str, Any]) -> tuple[Noise, dict[str, Any]]:
+    """The noise among a source's settings, and the settings that are left for its reader."""
+    try:
+        noise = Noise.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise DataError(f"data/{name}.yaml: {first['loc'][0]}: {first['msg']}, got {first['input']!r}") from None
+    return noise, {key: value for key, value in given.items() if key not in Noise.model_fields}
+
+
+def add(manifest: Manifest, noise: Noise, folder: Path) -> Manifest:
+    """Exchange ``round(ratio * n)`` of the ``n`` training captions; ``truth.npz`` in ``folder`` follows them.
+
+    Captions keep their ids and texts. Every image keeps its number of captions. A caption is chosen by its id and
+    the seed alone, so the captions of a smaller ratio are among those of a larger one.
+    """
+    if noise.noise_ratio == 0:
+        return manifest
+    captions = manifest.captions
+    train = set(manifest.images["image_id"][manifest.images["split"] == "train"])
+    rows = np.flatnonzero(captions["image_id"].isin(train).to_numpy())
+    lots = [digest(f"{noise.noise_seed} {caption}") for caption in captions["caption_id"].iloc[rows]]
+    chosen = rows[np.argsort(lots, kind="stable")[: round(noise.noise_ratio * len(rows))]]
+    givers = _exchanged(chosen, captions["image_id"].to_numpy(dtype=object)) if len(chosen) else chosen
+    order = np.arange(len(captions))
+    order[chosen] = givers
+    moved = captions.iloc[givers]
+    before = table("judgements", [(image, caption, 1.0, SOURCE) for caption, image, _ in moved.itertuples(index=False)])
+    truth = Truth.read(folder) if (folder / "truth.npz").exists() else None
+    if truth is not None:
+        truth.reordered(order).write(folder)
+    return Manifest(
+        manifest.name,
+        manifest.images,
+        captions.iloc[order].assign(image_id=captions["image_id"].to_numpy()).reset_index(drop=True),
+        pd.concat([manifest.judgements, before.sort_values("caption_id")], ignore_index=True),
+        manifest.info | {"noise": {**noise.model_dump(), "captions": len(rows), "exchanged": len(chosen)}},
+    )
+
+
+def undone(manifest: Manifest) -> pd.DataFrame:
+    """The captions with the images they were written for."""
+    said = manifest.judgements[manifest.judgements["source"] == SOURCE]
+    own = dict(zip(said["caption_id"], said["image_id"], strict=True))
+    captions = manifest.captions
+    pairs = zip(captions["caption_id"], captions["image_id"], strict=True)
+    return captions.assign(image_id=[own.get(caption, image) for caption, image in pairs])
+
+
+def _exchanged(chosen: Rows, owner: NDArray[np.object_]) -> Rows:
+    """For each chosen row the chosen row whose caption it gets, of another image.
+
+    ``chosen`` is in random order; shifting it by one is a random exchange but for neighbours of one image. Each of
+    those swaps with the next row that neither gives nor takes a caption of that image.
+    """
+    image, most = Counter(owner[chosen]).most_common(1)[0]
+    if 2 * most > len(chosen):
+        raise DataError(
+            f"noise: {most:,} of the {len(chosen):,} captions to exchange are of image {image}, too many for the other"
+            " images; choose another noise ratio or noise seed"
+        )
+    givers = np.roll(chosen, 1)
+    for place in np.flatnonzero(owner[givers] == owner[chosen]):
+        image = owner[chosen[place]]
+        if owner[givers[place]] == image:  # no earlier swap took it away
+            free = np.flatnonzero((owner[givers] != image) & (owner[chosen] != image))
+            other = free[np.searchsorted(free, place) % len(free)]
+            givers[[place, other]] = givers[[other, place]]
+    return givers
