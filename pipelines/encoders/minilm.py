@@ -10,17 +10,21 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.encoders import Encoder
+
 CHUNK = 32
 LONGEST = 256  # tokens, as the model was published
 
 
-class MiniLM:
+class MiniLM(Encoder):
     """Texts to 384 values of unit length."""
 
     name = "minilm"
     revision = "53aa5117-1"  # of the weights (start of their SHA-256) and of this file
     dim = 384
     kind: Literal["text"] = "text"
+    licence = "Apache-2.0"
+    extra = "offline"
 
     def __init__(self) -> None:
         os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when transformers is first imported
@@ -34,17 +38,16 @@ class MiniLM:
         self._net = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
         self._net.eval()
 
-    def encode(self, items: list[str]) -> NDArray[np.float32]:
-        """Texts to ``[n, 384]``."""
+    def forward(self, prepared: list[str]) -> NDArray[np.float32]:
         import torch
 
-        out = np.empty((len(items), self.dim), dtype=np.float32)
-        order = np.argsort([len(item) for item in items], kind="stable")  # texts of a chunk need little padding
+        out = np.empty((len(prepared), self.dim), dtype=np.float32)
+        order = np.argsort([len(item) for item in prepared], kind="stable")  # texts of a chunk need little padding
         with torch.inference_mode():
-            for start in range(0, len(items), CHUNK):
+            for start in range(0, len(prepared), CHUNK):
                 rows = order[start : start + CHUNK]
                 tokens = self._tokenizer(
-                    [items[row] for row in rows],
+                    [prepared[row] for row in rows],
                     padding=True,
                     truncation=True,
                     max_length=LONGEST,
