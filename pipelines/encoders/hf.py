@@ -223,6 +223,7 @@ class Texts(_Net):
 
 def _quietly(model: Model, read: Any) -> Any:
     """What ``read`` gives, without bars; one line where transformers cannot read the model."""
+    from safetensors import SafetensorError
     from transformers.utils import logging
 
     level = logging.get_verbosity()
@@ -232,7 +233,7 @@ def _quietly(model: Model, read: Any) -> Any:
         return read()
     except ModuleNotFoundError:
         raise
-    except (OSError, ValueError, ImportError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, ImportError, KeyError, RuntimeError, SafetensorError) as error:
         first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise RequestError(f"encoder 'hf:{model.name}' cannot be read: {first}") from None
     finally:
