@@ -15,12 +15,15 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.errors import RequestError, unknown
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PRECOMPUTED = "precomputed"
 ALIASES = {"builtin": "hog+ngrams", "offline": "efficientnet-lite0+minilm"}
@@ -169,6 +172,19 @@ def make(name: str, kind: Kind, device: Device = CPU) -> Encoder:
     described = card(name, kind)
     with _packages(name, extra):
         return described.load(device)
+
+
+def in_chunks(
+    prepared: list[Any], step: int, dim: int, vectors: "Callable[[list[Any]], Tensor]"
+) -> NDArray[np.float32]:
+    """``[n, dim]`` of ``vectors``, ``step`` items at a time, without gradient."""
+    import torch
+
+    out = np.empty((len(prepared), dim), dtype=np.float32)
+    with torch.inference_mode():
+        for start in range(0, len(prepared), step):
+            out[start : start + step] = vectors(prepared[start : start + step]).float().cpu().numpy()
+    return out
 
 
 @contextmanager

@@ -9,16 +9,15 @@ Source: T. Wolf et al. (2020), Transformers: State-of-the-Art Natural Language P
 """
 
 import json
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.encoders import Card, Device, Encoder, Example, Kind, Model
+from pipelines import hub
+from pipelines.encoders import Card, Device, Encoder, Example, Kind, Model, in_chunks
 from pipelines.errors import RequestError
-from pipelines.files import digest, file_digest
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -34,7 +33,6 @@ EXAMPLES = [
     Example("sentence-transformers/all-mpnet-base-v2", "text", 768, "Apache-2.0"),
 ]
 VERSION = "1"  # of this file
-FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
 CPU_PICTURES = 16
 CPU_TEXTS = 32
 GPU_TEXTS = 256
@@ -44,7 +42,7 @@ PAD_FIRST = ("roberta", "xlm-roberta", "camembert", "mpnet")
 
 def describe(model: Model, kind: Kind) -> Card:
     """Reads the model's configuration, from the hub where it is not on this machine yet."""
-    folder = _folder(model)
+    folder = hub.fetch("hf", model)
     config = _config(folder, model)
     pooling = _pooling(model, kind, config)
     _check_kind(folder, model, kind, config)
@@ -58,10 +56,8 @@ def describe(model: Model, kind: Kind) -> Card:
 
 def revision(model: Model, kind: Kind) -> str | None:
     """Without the network: None where the model is not here."""
-    if model.folder is None and find_spec("huggingface_hub") is None:
-        return None
-    folder = model.folder or _snapshot(model, local=True)
-    if folder is None or not _complete(folder):
+    folder = hub.here(model)
+    if folder is None:
         return None
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -97,10 +93,6 @@ class _Net(Encoder):
         self._config = self._net.config
         self.dim = _dim(self._config, self.kind, pooling)
         self.revision = _revision(model, folder, pooling)
-
-    @property
-    def _on_gpu(self) -> bool:
-        return self._device.name != "cpu"
 
     def _tower(self, inputs: dict[str, "Tensor"], tower: str) -> Any:
         """What a tower of a two-tower model gives, or the whole of another model."""
@@ -140,14 +132,10 @@ class Pictures(_Net):
     def forward(self, prepared: list[NDArray[np.float32]]) -> NDArray[np.float32]:
         import torch
 
-        out = np.empty((len(prepared), self.dim), dtype=np.float32)
-        step = len(prepared) if self._on_gpu else CPU_PICTURES
-        with torch.inference_mode():
-            for start in range(0, len(prepared), step):
-                pixels = torch.from_numpy(np.stack(prepared[start : start + step]))
-                found = self._pooled(pixels.to(device=self._device.name, dtype=self._dtype))
-                out[start : start + step] = found.float().cpu().numpy()
-        return out
+        def vectors(some: list[NDArray[np.float32]]) -> "Tensor":
+            return self._pooled(torch.from_numpy(np.stack(some)).to(device=self._device.name, dtype=self._dtype))
+
+        return in_chunks(prepared, CPU_PICTURES if self._device.name == "cpu" else len(prepared), self.dim, vectors)
 
     def _pooled(self, pixels: "Tensor") -> "Tensor":
         output = self._tower({"pixel_values": pixels}, "vision")
@@ -189,23 +177,21 @@ class Texts(_Net):
         self._longest = _longest(self._config, self._tokenizer)
 
     def forward(self, prepared: list[str]) -> NDArray[np.float32]:
-        import torch
+        def vectors(some: list[str]) -> "Tensor":
+            tokens = self._tokenizer(
+                some,
+                # SigLIP was trained on full lines of padding, without a mask.
+                padding="max_length" if self._config.model_type.startswith("siglip") else True,
+                truncation=True,
+                max_length=self._longest,
+                return_tensors="pt",
+            )
+            return self._pooled(tokens.to(self._device.name))
 
-        out = np.empty((len(prepared), self.dim), dtype=np.float32)
+        step = CPU_TEXTS if self._device.name == "cpu" else GPU_TEXTS
         order = np.argsort([len(item) for item in prepared], kind="stable")  # texts of a chunk need little padding
-        step = GPU_TEXTS if self._on_gpu else CPU_TEXTS
-        with torch.inference_mode():
-            for start in range(0, len(prepared), step):
-                rows = order[start : start + step]
-                tokens = self._tokenizer(
-                    [prepared[row] for row in rows],
-                    # SigLIP was trained on full lines of padding, without a mask.
-                    padding="max_length" if self._config.model_type.startswith("siglip") else True,
-                    truncation=True,
-                    max_length=self._longest,
-                    return_tensors="pt",
-                )
-                out[rows] = self._pooled(tokens.to(self._device.name)).float().cpu().numpy()
+        out = np.empty((len(prepared), self.dim), dtype=np.float32)
+        out[order] = in_chunks([prepared[row] for row in order], step, self.dim, vectors)
         return out
 
     def _pooled(self, tokens: Any) -> "Tensor":
@@ -238,63 +224,6 @@ def _quietly(model: Model, read: Any) -> Any:
         raise RequestError(f"encoder 'hf:{model.name}' cannot be read: {first}") from None
     finally:
         logging.set_verbosity(level)
-
-
-def _folder(model: Model) -> Path:
-    """Where the model's files are, fetched from the hub where they are not here yet."""
-    name = f"encoder 'hf:{model.name}'"
-    folder = model.folder
-    if folder is not None and model.revision:
-        raise RequestError(f"{name}: a folder has no revision '@{model.revision}'")
-    if folder is None:
-        folder = _snapshot(model, local=True)
-        if folder is None or not _complete(folder):
-            folder = _snapshot(model, local=False)
-    if folder is None or not folder.is_dir():
-        raise RequestError(f"{name}: no folder {folder}")
-    if not (folder / "config.json").exists():
-        raise RequestError(f"{name}: {folder} has no config.json")
-    if not _complete(folder):
-        raise RequestError(f"{name}: no complete safetensors weights; pickled ones (.bin) are never read: convert them")
-    return folder
-
-
-def _snapshot(model: Model, local: bool) -> Path | None:
-    """The folder of a hub's model in the cache; None where ``local`` and it is not there."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(
-            snapshot_download(
-                model.name,
-                revision=model.revision,
-                allow_patterns=list(FILES),
-                ignore_patterns=["*/*"],
-                local_files_only=local,
-            )
-        )
-    except HFValidationError:
-        raise RequestError(f"encoder 'hf:{model.name}': no name of a hub; a folder is written ./NAME") from None
-    except LocalEntryNotFoundError:
-        if local:
-            return None
-        raise RequestError(
-            f"encoder 'hf:{model.name}' is not here, and the hub cannot be reached; a folder is written ./NAME"
-        ) from None
-    except HfHubHTTPError as error:
-        first = str(error).strip().splitlines()[0]
-        raise RequestError(f"encoder 'hf:{model.name}' cannot be fetched: {first}") from None
-
-
-def _complete(folder: Path) -> bool:
-    """Whether all safetensors files are there; a download may have been cut off."""
-    if (folder / "model.safetensors").exists():
-        return True
-    index = folder / "model.safetensors.index.json"
-    if not index.exists():
-        return False
-    return all((folder / name).exists() for name in set(json.loads(index.read_text())["weight_map"].values()))
 
 
 def _config(folder: Path, model: Model) -> Any:
@@ -335,13 +264,7 @@ def _dim(config: Any, kind: Kind, pooling: str) -> int:
 
 
 def _revision(model: Model, folder: Path, pooling: str) -> str:
-    """The hub's commit, or a digest of the folder's files; the pooling; and this file's version."""
-    if model.folder is None:
-        content = folder.name
-    else:
-        files = sorted(path for pattern in FILES for path in folder.glob(pattern))
-        content = digest(*(f"{path.name} {file_digest(path)}\n" for path in files))
-    return f"{content[:12]}-{pooling}-{VERSION}"
+    return f"{hub.content(model, folder)}-{pooling}-{VERSION}"
 
 
 def _longest(config: Any, tokenizer: Any) -> int:
