@@ -1,6 +1,7 @@
 """From rows to vectors: order, threads, batches that do not fit, and kills in between."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipelines import features, prepare
+from pipelines import encoders, features, prepare
 from pipelines.encoders.hog import Hog
 from pipelines.encoding import How, ahead, device_for, workers_for
 from pipelines.errors import DataError, RequestError
@@ -233,3 +234,51 @@ def test_devices() -> None:
         device_for(How(device="nowhere"))
     assert workers_for(How(workers=3)) == 3
     assert workers_for(How()) >= 1
+
+
+def test_the_listing_tells_what_can_be_used() -> None:
+    from typer.testing import CliRunner
+
+    from benchmark.cli.main import app
+
+    done = CliRunner().invoke(app, ["encoders", "--json"])
+    assert done.exit_code == 0
+    rows = {row["name"]: row for row in json.loads(done.stdout)}
+    assert rows["hog"] == {
+        "name": "hog", "sides": "image", "dim": 831, "licence": "", "installed": True, "needs": None
+    }  # fmt: skip
+    assert rows["minilm"]["needs"] == "offline"
+    assert rows["hf:openai/clip-vit-base-patch32"]["sides"] == "image, text"
+    assert {name.partition(":")[0] for name in rows} == set(encoders.names())
+    table = CliRunner().invoke(app, ["encoders"])
+    assert all(name in table.stdout for name in rows)
+
+
+def test_progress_names_what_it_counts(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from rich.console import Console
+
+    from benchmark import encoding_progress
+
+    clock = iter([0.0, 2.0, 3.0, 5.0])
+    monkeypatch.setattr(encoding_progress.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(encoding_progress, "PAUSE", 0.0)
+    with encoding_progress.progress(Console(width=100)) as report:
+        report("train images", 100, 1000)  # of an earlier try
+        report("train images", 300, 1000)
+        report("train images", 0, 1000)  # again, with smaller batches
+        report("train images", 500, 1000)
+    assert capsys.readouterr().out.splitlines() == [
+        "train images: 100 of 1,000",
+        "train images: 300 of 1,000, 100 images/s, 7 s left",
+        "train images: 0 of 1,000",
+        "train images: 500 of 1,000, 250 images/s, 2 s left",
+    ]
+
+
+def test_the_encoder_in_the_documents_encodes() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "encoders.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    space: dict[str, Any] = {"__name__": "example"}
+    exec(compile(code, "docs/encoders.md", "exec"), space)
+    found = space["Brightness"]().encode([Image.new("RGB", (5, 4), "red")] * 2)
+    np.testing.assert_array_equal(found, [[255, 0, 0]] * 2)

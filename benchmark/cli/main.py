@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from benchmark.cli import data, features, leaderboard, methods, run, speed, sweep, tune
+from benchmark.cli import data, encoders, features, leaderboard, methods, run, speed, sweep, tune
 from benchmark.errors import BenchError
 from benchmark.screen import log
 from methods.registry import RegistryError
@@ -60,6 +60,7 @@ def bench() -> None:
 app.command("methods")(methods.methods)
 app.add_typer(data.app, name="data")
 app.command("features")(features.features)
+app.command("encoders")(encoders.encoders)
 app.command("leaderboard")(leaderboard.leaderboard)
 app.command("run")(run.run)
 app.command("sweep")(sweep.sweep)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -43,6 +44,8 @@ class Encoder(ABC):
     """Of the weights, where there are any."""
     extra: str | None = None
     """The extra of negbench that brings its packages, where it needs any."""
+    packages: tuple[str, ...] = ()
+    """Packages that extra brings."""
 
     def prepare(self, item: Any) -> Any:
         """The part of the work on one RGB picture (PIL) or text that worker threads can do ahead."""
@@ -116,6 +119,36 @@ class Model:
     def folder(self) -> Path | None:
         """The local folder, where it is one."""
         return Path(self.name).expanduser() if self.name.startswith((".", "/", "~")) else None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An encoder as the listing shows it."""
+
+    name: str
+    sides: str
+    dim: int
+    licence: str
+    """Of the weights; empty where there are none."""
+    installed: bool
+    needs: str | None
+    """The extra of negbench that brings its packages."""
+
+
+def entries() -> list[Entry]:
+    """All encoders, and a few models of each family; nothing is loaded, no network asked."""
+    found = []
+    for name in names():
+        where = module(name)
+        if is_family(name):
+            ready = find_spec(where.PACKAGE) is not None
+            for each in where.EXAMPLES:
+                found.append(Entry(f"{name}:{each.model}", each.sides, each.dim, each.licence, ready, where.EXTRA))
+        else:
+            one = get(name)
+            ready = all(find_spec(package) for package in one.packages)
+            found.append(Entry(name, one.kind, one.dim, one.licence, ready, one.extra))
+    return found
 
 
 def names() -> list[str]:

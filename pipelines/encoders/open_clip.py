@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 EXTRA = "open-clip"
+PACKAGE = "open_clip"
 EXAMPLES = [Example("laion/CLIP-ViT-B-32-laion2B-s34B-b79K", "image, text", 512, "MIT")]
 VERSION = "1"  # of this file
 CONFIG = "open_clip_config.json"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 EXTRA = "timm"
+PACKAGE = "timm"
 EXAMPLES = [
     Example("timm/vit_base_patch16_224.augreg_in21k", "image", 768, "Apache-2.0"),
     Example("timm/resnet50.a1_in1k", "image", 2048, "Apache-2.0"),
