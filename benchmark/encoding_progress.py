@@ -24,11 +24,11 @@ Report = Callable[[str, int, int], None]
 
 
 class Speed(ProgressColumn):
-    """Items per second."""
+    """Images or captions per second."""
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:,.0f}/s")
+        return Text("" if speed is None else f"{speed:,.0f} {_unit(task.description)}/s")
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def progress(console: Console) -> Iterator[Report]:
 
         def report(what: str, done: int, total: int) -> None:
             if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total)
+                tasks[what] = bars.add_task(what, total=total, completed=done)  # what was done before has no speed
             bars.update(tasks[what], completed=done)
 
         yield report
@@ -56,12 +56,19 @@ def _lines(console: Console) -> Report:
     def report(what: str, done: int, total: int) -> None:
         now = time.monotonic()
         start, before = began.setdefault(what, (now, done))
+        if done < before:  # begun again with smaller batches
+            start, before = began[what] = (now, done)
         if done < total and now - said.setdefault(what, now) < PAUSE:
             return
         said[what] = now
         speed = (done - before) / (now - start) if now > start else 0.0
         left = f", {(total - done) / speed:,.0f} s left" if speed and done < total else ""
-        rate = f", {speed:,.0f}/s" if speed else ""
+        rate = f", {speed:,.0f} {_unit(what)}/s" if speed else ""
         console.print(f"{what}: {done:,} of {total:,}{rate}{left}", markup=False)
 
     return report
+
+
+def _unit(what: str) -> str:
+    """``images`` of ``train images``."""
+    return what.rpartition(" ")[2]

@@ -41,7 +41,7 @@ def texts_for(method: str, manifest: Manifest, store: FeatureStore) -> Texts | N
     """What a training of ``method`` needs of the captions' text: nothing, for most."""
     if "words" not in methods.get(method).needs:
         return None
-    encoder = encoders.make(store.info["text"]["name"])
+    encoder = encoders.make(store.info["text"]["name"], "text")
     return Texts(manifest.captions["text"].tolist(), encoder.encode)
 
 

@@ -16,6 +16,7 @@ from benchmark.config import Recipe, RunConfig
 from benchmark.errors import BenchError
 from methods.registry import UnknownMethodError, get, names
 from pipelines import sources
+from pipelines.encoders import spelled
 from pipelines.errors import unknown
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def _changed(method: "type[Method]", settings: Mapping[str, Any]) -> dict[str, A
 
 
 def _validated(cell: dict[str, Any]) -> RunConfig:
-    cell["encoder"] = cell.get("encoder") or default_encoder(cell["dataset"])
+    cell["encoder"] = spelled(cell.get("encoder") or default_encoder(cell["dataset"]))
     try:
         config = RunConfig.model_validate(cell)
     except ValidationError as error:

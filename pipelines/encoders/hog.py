@@ -4,12 +4,13 @@ A small cousin of the histogram of oriented gradients: N. Dalal, B. Triggs (2005
 Gradients for Human Detection, CVPR.
 """
 
-from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from pipelines.encoders import Encoder
 
 SIDE = 48  # pixels; pictures are squeezed to a square
 GRID = 6  # cells per side
@@ -21,7 +22,7 @@ CHUNK = 64
 Array = NDArray[np.float32]
 
 
-class Hog:
+class Hog(Encoder):
     """Pictures to hues, colours and edges per cell, each block of unit length, and the mean colour."""
 
     name = "hog"
@@ -29,11 +30,14 @@ class Hog:
     dim = GRID * GRID * (HUES + 3 + DIRECTIONS) + 3
     kind: Literal["image"] = "image"
 
-    def encode(self, items: Sequence[Image.Image]) -> NDArray[np.float32]:
-        """RGB pictures of any size to ``[n, dim]``."""
-        out = np.zeros((len(items), self.dim), dtype=np.float32)
-        for start in range(0, len(items), CHUNK):
-            pixels = np.stack([_pixels(item) for item in items[start : start + CHUNK]])
+    def prepare(self, item: Image.Image) -> Array:
+        """A picture of any size to ``[SIDE, SIDE, 3]``."""
+        return _pixels(item)
+
+    def forward(self, prepared: list[Array]) -> Array:
+        out = np.zeros((len(prepared), self.dim), dtype=np.float32)
+        for start in range(0, len(prepared), CHUNK):
+            pixels = np.stack(prepared[start : start + CHUNK])
             blocks = [_hues(pixels), _colours(pixels), _edges(pixels)]
             out[start : start + CHUNK] = np.concatenate(blocks, axis=1)
         return out

