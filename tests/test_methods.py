@@ -193,12 +193,12 @@ def test_parts_and_blocks_of_a_batch_change_nothing(
 @pytest.mark.parametrize("name", LISTWISE)
 @pytest.mark.parametrize("with_memory", [False, True])
 def test_gradient_is_that_of_the_whole_graph(name: str, with_memory: bool, extras: MakeExtras) -> None:
-    """The loss makes its gradient block by block; plain autograd over both directions gives the same."""
+    """The loss makes its gradient by blocks of 64 anchors; plain autograd over both directions gives the same."""
 
     def step(plain: bool) -> list[Tensor]:
-        image, text, ids = unit(7).requires_grad_(), unit(7, seed=1).requires_grad_(), torch.arange(7)
-        memory = Memory(unit(20, seed=2), unit(20, seed=3), torch.arange(20)) if with_memory else None
-        method, more = methods.get(name)(), extras(7, 20 if with_memory else 7, 8)
+        image, text, ids = unit(70).requires_grad_(), unit(70, seed=1).requires_grad_(), torch.arange(70)
+        memory = Memory(unit(90, seed=2), unit(90, seed=3), torch.arange(90)) if with_memory else None
+        method, more = methods.get(name)(), extras(70, 90 if with_memory else 70, 8)
         if plain:
             method.begin(image, text, ids, more)
             sides = views(image, text, ids, memory, generator(), more)
