@@ -1,7 +1,7 @@
 """The gradient of a loss over all candidates, made in parts, is that of the loss made at once."""
 
 import copy
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -9,6 +9,9 @@ from torch.nn.functional import normalize
 
 import methods
 from methods.base import Extras, Listwise, Memory, views
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LISTWISE = [name for name in methods.names() if issubclass(methods.get(name), Listwise)]
 ANCHORS, QUEUED, DIM = 100, 60, 16  # more than a block of anchors
