@@ -180,7 +180,7 @@ def inspect(
     run = Trained(folder)
     others = [name for name in dict.fromkeys(name.replace("_", "-") for name in names) if name != run.config.method]
     positions = ranks(run.images, run.captions, run.data.caption_image)
-    queries = run.data.caption_image.unique().tolist()
+    queries = sorted(run.first)
     of_images = dict(zip(queries, positions.i2t.tolist(), strict=True))
     of_captions = dict(enumerate(positions.t2i.tolist()))
     fixed = None if anchor == "worst" else find(run, anchor, seed)
@@ -358,9 +358,9 @@ class Looker:
         every = np.arange(len(self.similarity))
         if self.run.relation is None:
             return np.full(len(every), UNKNOWN, dtype=np.int8)
-        if self.direction == "i2t":
-            return self.run.relation.block(image, every)[0]
-        return self.run.relation.block(every, caption)[:, 0]
+        i2t = self.direction == "i2t"
+        block = self.run.relation.block(image, every) if i2t else self.run.relation.block(every, caption)
+        return block.reshape(-1)
 
     def look(self, chosen: Sequence[Ready], rank: float, top: int) -> Look:
         split = self.run.split

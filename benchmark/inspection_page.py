@@ -107,14 +107,14 @@ def thumbnails(manifest: Manifest) -> Thumbnail:
     """Small JPEGs of a dataset's pictures, each made once; ``DataError`` where a file is missing or changed."""
     source = sources.read(manifest.name)
     root, made = source.root(manifest.name), dict[str, str]()
-    rows = manifest.images.set_index("image_id")
+    columns = (manifest.images[name].tolist() for name in ("file", "row", "content"))
+    rows = dict(zip(manifest.images["image_id"], zip(*columns, strict=True), strict=True))
 
     def thumbnail(image_id: str) -> str:
         if source.format == PRECOMP:
             return ""
         if image_id not in made:
-            row = rows.loc[image_id]
-            small = picture(root, str(row["file"]), int(row["row"]), str(row["content"]))
+            small = picture(root, *rows[image_id])
             small.thumbnail((SIDE, SIDE))
             file = io.BytesIO()
             small.save(file, "JPEG", quality=80)

@@ -14,6 +14,7 @@ from benchmark.screen import log, out
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from benchmark.inspection import Inspection, Item, Look
 
@@ -47,7 +48,7 @@ def inspect(
 
     from benchmark import inspection
 
-    directions = inspection.DIRECTIONS if direction == Side.BOTH else (direction.value,)
+    directions = tuple(way for way in inspection.DIRECTIONS if direction in (way, Side.BOTH))
     found = inspection.inspect(run, anchor, directions, top, chosen, seed)
     if html is not None:
         from benchmark.inspection_page import page, thumbnails
