@@ -106,8 +106,9 @@ def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore
         )
         write_json(scratch, record)
         write_history(scratch, trained)
-        weights = {name: value.cpu().contiguous() for name, value in trained.model.state_dict().items()}
-        save_file(weights, scratch / "model.safetensors")
+        for name, module in (("model", trained.model), ("method", trained.method)):
+            state = {key: value.cpu().contiguous() for key, value in module.state_dict().items()}
+            save_file(state, scratch / f"{name}.safetensors")
     return record
 
 

@@ -2,7 +2,8 @@
 
 A record is a folder ``runs/<dataset>/<method-id>/seed-<n>/`` with ``run.json``, ``history.csv`` (a row per
 epoch), ``ranks.npz`` (mid-ranks per test query, both directions), ``similarities.npz`` (histograms per epoch, and
-of the test split) and ``model.safetensors``.
+of the test split), ``model.safetensors`` (the best epoch's weights) and ``method.safetensors`` (the method's state as
+the last epoch left it: statistics, thresholds, learnt temperatures).
 """
 
 from collections.abc import Iterator

@@ -50,7 +50,14 @@ def test_run_builds_what_is_missing_and_records_the_cell(small: Path) -> None:
     assert "rSum" in out
     (folder,) = [path.parent for path in small.glob("runs/**/run.json")]
     assert folder == Path("runs/small/fne+epochs=2+batch=32+memory=64+hidden=32+dim=16/seed-0").absolute()
-    assert {path.name for path in folder.iterdir()} == {"run.json", "history.csv", "ranks.npz", "model.safetensors"}
+    assert {path.name for path in folder.iterdir()} == {
+        "run.json",
+        "history.csv",
+        "ranks.npz",
+        "similarities.npz",
+        "model.safetensors",
+        "method.safetensors",
+    }
     record = records.read(folder)
     assert record.status == "done"
     assert record.protocol.model_dump() == {"name": "small", "images": 20, "captions": 100, "folds": 1}
