@@ -6,8 +6,7 @@ from collections.abc import Callable
 from html import escape
 
 from benchmark.inspection import Inspection, Item, Look, Picks
-from pipelines import sources
-from pipelines.features import picture
+from pipelines import pictures, sources
 from pipelines.manifest import Manifest
 from pipelines.prepare import PRECOMP
 
@@ -46,8 +45,8 @@ LEGEND = (
 def page(found: Inspection, thumbnail: Thumbnail) -> str:
     """The whole page. Every text in it is escaped."""
     title = f"{found.method} on {found.dataset}, seed {found.seed}"
-    pictures = any(thumbnail(look.image_id) for look in found.looks)
-    notes = [found.protocol, found.folder, *([] if pictures else ["This dataset has features only: no pictures."])]
+    pictured = any(thumbnail(look.image_id) for look in found.looks)
+    notes = [found.protocol, found.folder, *([] if pictured else ["This dataset has features only: no pictures."])]
     return "\n".join(
         [
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
@@ -114,7 +113,7 @@ def thumbnails(manifest: Manifest) -> Thumbnail:
         if source.format == PRECOMP:
             return ""
         if image_id not in made:
-            small = picture(root, *rows[image_id])
+            small = pictures.load(root, *rows[image_id])
             small.thumbnail((SIDE, SIDE))
             file = io.BytesIO()
             small.save(file, "JPEG", quality=80)
