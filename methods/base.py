@@ -229,8 +229,9 @@ class InParts(torch.autograd.Function):
         leaves = [leaf for leaf in inputs if leaf.requires_grad]
         kept = [torch.zeros_like(leaf) for leaf in leaves]
         total = torch.zeros((), device=anchors.device)
-        for block in replace(view, anchors=anchors, candidates=candidates).blocks():
-            total = total + add_gradient(method, block, len(block.anchors) / len(anchors), leaves, kept)
+        with torch.enable_grad():  # off in here, and then the rows of a block would be cut from the leaves
+            for block in replace(view, anchors=anchors, candidates=candidates).blocks():
+                total = total + add_gradient(method, block, len(block.anchors) / len(anchors), leaves, kept)
         remaining = iter(kept)
         context.kept = [next(remaining) if leaf.requires_grad else None for leaf in inputs]
         return total

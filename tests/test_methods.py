@@ -10,13 +10,14 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 import methods
-from methods.base import Candidates, Extras, Memory, Method, Sampler, SettingError, draw
+from methods.base import Candidates, Extras, Listwise, Memory, Method, Sampler, SettingError, draw, views
 from methods.registry import UnknownMethodError, summaries
 
 NAMES = methods.names()
 SAMPLERS = [name for name in NAMES if issubclass(methods.get(name), Sampler)]
 PLAIN = [name for name in SAMPLERS if methods.get(name).view_loss is Sampler.view_loss]
 TRIPLETS = [name for name in PLAIN if methods.get(name).pair_loss is Sampler.pair_loss]
+LISTWISE = [name for name in NAMES if issubclass(methods.get(name), Listwise)]
 NOTHING_TO_PUSH = [
     *(name for name in SAMPLERS if name != "tags"),  # which makes negatives of its own
     *("mean", "sum", "selhn", "info-nce", "debiased", "hcl", "fnc-elimination", "gist", "glofnd", "sacl"),
@@ -187,6 +188,29 @@ def test_parts_and_blocks_of_a_batch_change_nothing(
         monkeypatch.setattr(f"methods.interface.view.{limit}", 1)
     monkeypatch.setattr("methods.interface.view.BLOCK", 3)
     torch.testing.assert_close(step(), whole, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", LISTWISE)
+@pytest.mark.parametrize("with_memory", [False, True])
+def test_gradient_is_that_of_the_whole_graph(name: str, with_memory: bool, extras: MakeExtras) -> None:
+    """The loss makes its gradient block by block; plain autograd over both directions gives the same."""
+
+    def step(plain: bool) -> list[Tensor]:
+        image, text, ids = unit(7).requires_grad_(), unit(7, seed=1).requires_grad_(), torch.arange(7)
+        memory = Memory(unit(20, seed=2), unit(20, seed=3), torch.arange(20)) if with_memory else None
+        method, more = methods.get(name)(), extras(7, 20 if with_memory else 7, 8)
+        if plain:
+            method.begin(image, text, ids, more)
+            sides = views(image, text, ids, memory, generator(), more)
+            loss = torch.stack([method.view_loss(view) for view in sides]).sum()
+        else:
+            loss = method.loss(image, text, ids, memory, generator(), more)
+        torch.autograd.backward(loss)
+        assert image.grad is not None
+        assert text.grad is not None
+        return [loss.detach(), image.grad, text.grad, *(w.grad for w in method.parameters() if w.grad is not None)]
+
+    torch.testing.assert_close(step(plain=False), step(plain=True), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)
