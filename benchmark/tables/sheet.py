@@ -28,6 +28,8 @@ ACCURACY = (*RECALLS, "rsum")
 EVIDENCE = ("p_seeds", TRUE, EXTENDED, ECCV, PICKED, PUSHED, "step_ms")
 NARROW = (tuple(key for key in EVIDENCE if key != PUSHED), (PUSHED,))
 """``EVIDENCE`` where there is little room."""
+NAMED = 8
+"""Rows a note names; of more it tells the number."""
 LITERATURE = ("published", "features", *RECALLS, "rsum", "source")
 
 
@@ -223,14 +225,24 @@ def notes(group: Group) -> Iterator[str]:
         yield "‡ No epoch of the method beat the warm-up on validation, so the warm-up's weights were tested."
     if any(row.failed for row in group.rows):
         yield "A row with a failed seed has no means and no mark."
+    yield from _unpaired(group)
+    if group.repeated:
+        yield f"{group.repeated} older record(s) of cells that were run again are left out."
+
+
+def _unpaired(group: Group) -> Iterator[str]:
+    """Which rows have other seeds than most."""
     sets: dict[tuple[int, ...], list[str]] = {}
     for row in group.rows:
         sets.setdefault(row.seeds, []).append(f"{row.method} ({memory(group, row.key)})")
     if len(sets) > 1:
-        which = "; ".join(f"{_seeds(seeds)}: {', '.join(rows)}" for seeds, rows in sets.items())
-        yield f"The rows have different seeds, so their means are not paired. {which}."
-    if group.repeated:
-        yield f"{group.repeated} older record(s) of cells that were run again are left out."
+        most = max(sets, key=lambda seeds: len(sets[seeds]))
+        which = "".join(f"{_seeds(seeds)}: {_some(rows)}; " for seeds, rows in sets.items() if seeds != most)
+        yield f"The rows have different seeds, so their means are not paired. {which}{_seeds(most)}: all others."
+
+
+def _some(rows: list[str]) -> str:
+    return ", ".join(rows) if len(rows) <= NAMED else f"{len(rows)} rows"
 
 
 def marks(group: Group) -> Iterator[str]:
@@ -246,10 +258,11 @@ def marks(group: Group) -> Iterator[str]:
         f" common, Holm-corrected for {len(tested)} row(s); it speaks of these trained models on other images."
         " p over seeds: paired t of rSum, uncorrected; it speaks of other trainings on these images."
     )
-    others = [row for row in group.rows if not row.mark and row.key != group.baseline]
+    others = [
+        f"{row.method} ({memory(group, row.key)})" for row in group.rows if not row.mark and row.key != group.baseline
+    ]
     if others:
-        rows = ", ".join(f"{row.method} ({memory(group, row.key)})" for row in others)
-        yield f"Not tested, with fewer than {SEEDS_TO_MARK} seeds in common or a failed one: {rows}."
+        yield f"Not tested, with fewer than {SEEDS_TO_MARK} seeds in common or a failed one: {_some(others)}."
 
 
 def legend(groups: Iterable[Group]) -> str:
