@@ -55,15 +55,17 @@ class Paired:
         return np.column_stack([recalls, recalls.sum(axis=1)])
 
 
-def pair(a: Mapping[int, Cell], b: Mapping[int, Cell]) -> Paired:
+def pair(a: Mapping[int, Cell], b: Mapping[int, Cell], of_b: Mapping[int, StoredRanks] | None = None) -> Paired:
     """Read the ranks of the seeds that both have; ``NoDataError`` where a file is broken or the queries differ.
 
     Args:
         a: seed: folder and record of one row.
         b: of the other, of the same table.
+        of_b: seed: the ranks of the other, where they were read already.
     """
     seeds = tuple(sorted(a.keys() & b.keys()))
-    stored_a, stored_b = ([_ranks(*cells[seed]) for seed in seeds] for cells in (a, b))
+    stored_a = [_ranks(*a[seed]) for seed in seeds]
+    stored_b = [of_b[seed] if of_b else _ranks(*b[seed]) for seed in seeds]
     first = stored_a[0]
     for cells, stored in ((a, stored_a), (b, stored_b)):
         for seed, ranks in zip(seeds, stored, strict=True):
@@ -160,7 +162,8 @@ def marks(rows: Mapping[Key, Mapping[int, Cell]], baseline: Key) -> dict[Key, Ma
     others = [row for row in rows if row != baseline and len(rows[row].keys() & rows[baseline].keys()) >= SEEDS_TO_MARK]
     if not others:
         return {}
-    pairs = [pair(rows[row], rows[baseline]) for row in others]
+    ranks = {seed: _ranks(*cell) for seed, cell in rows[baseline].items()}
+    pairs = [pair(rows[row], rows[baseline], ranks) for row in others]
     parts = np.column_stack([each.parts[:, -1] for each in pairs])
     p = sign_flip(parts)
     return {

@@ -56,7 +56,7 @@ def _floats(sheet: Sheet, caption: str, below: str) -> Iterator[str]:
         yield from (
             r"\begin{table*}",
             r"\centering\scriptsize\setlength{\tabcolsep}{2.5pt}",
-            rf"\caption{{{_tex(caption)}{' Continued.' if start else ''}}}",
+            rf"\caption{{{_tex(caption)}{' Continued.' if start else ''}}}\smallskip",
             r"\begin{tabular}{@{}" + "".join(map(_side, sheet.keys, sheet.columns)) + "@{}}",
             r"\toprule",
             *_header(sheet),
