@@ -6,37 +6,55 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
-from benchmark import tables
 from benchmark.errors import NoDataError
-from benchmark.leaderboard import RECALLS, Group, load
+from benchmark.leaderboard import PICKED, PUSHED, RECALLS, Group
 from benchmark.plots import learning_curves
-from benchmark.records import RUNS, find
+from benchmark.records import RUNS, survey
+from benchmark.tables.html import html
+from benchmark.tables.latex import latex
+from benchmark.tables.markdown import markdown
+from benchmark.tables.programs import as_csv, as_json
 from pipelines.atomic import new_folder, write_text
 
-FIGURES = (*RECALLS, "rsum", "false_negative_percent", "step_ratio")
+FIGURES = (*RECALLS, "rsum", PICKED, PUSHED, "step_ratio")
 
 
-def write(folder: Path, root: Path = RUNS) -> None:
-    """Write ``leaderboard.{md,tex,csv,json}``, ``metrics.json`` and ``curves-<dataset>.png`` of all records."""
-    groups = load(root)
+def write(folder: Path, groups: list[Group], root: Path = RUNS) -> None:
+    """Write ``leaderboard.{md,tex,csv,html,json}``, ``metrics.json`` and ``curves-<dataset>.png``.
+
+    Args:
+        folder: where to; replaced in one step.
+        groups: the tables.
+        root: folder of their records, for the curves.
+    """
     with new_folder(folder) as scratch:
         for name, text in (
-            ("leaderboard.md", tables.markdown(groups)),
-            ("leaderboard.tex", tables.latex(groups)),
-            ("leaderboard.csv", tables.as_csv(groups)),
-            ("leaderboard.json", tables.as_json(groups)),
+            ("leaderboard.md", markdown(groups)),
+            ("leaderboard.tex", latex(groups)),
+            ("leaderboard.csv", as_csv(groups)),
+            ("leaderboard.html", html(groups)),
+            ("leaderboard.json", as_json(groups)),
             ("metrics.json", json.dumps(metrics(groups), indent=2) + "\n"),
         ):
             write_text(scratch / name, text)
         for group, name in zip(groups, table_names(groups), strict=True):
-            learning_curves(scratch / f"curves-{name}.png", histories(root, group))
+            if group.first:  # other protocols have no curves of their own
+                learning_curves(scratch / f"curves-{name}.png", histories(root, group))
 
 
 def table_names(groups: list[Group]) -> list[str]:
-    """The dataset of each table; where it has several tables, with the digest of the recipe."""
-    tables_of = Counter(group.dataset for group in groups)
+    """The dataset of each table, with the protocol where it is not the first one's, and where a dataset has several
+    recipes, manifests or features with the digest of the recipe."""
+    tables_of = Counter(group.dataset for group in groups if group.first)
     return [
-        group.dataset if tables_of[group.dataset] == 1 else f"{group.dataset}-{group.recipe_hash}" for group in groups
+        "-".join(
+            [
+                group.dataset,
+                *([] if group.first else [group.protocol.name]),
+                *([] if tables_of[group.dataset] == 1 else [group.recipe_hash]),
+            ]
+        )
+        for group in groups
     ]
 
 
@@ -59,7 +77,7 @@ def histories(root: Path, group: Group) -> dict[str, list[list[float]]]:
     """Row and seed: the validation rSum of each epoch, of the cells of one table."""
     found: dict[str, list[list[float]]] = defaultdict(list)
     of_group = (group.dataset, group.recipe_hash, group.manifest_hash, group.features_hash)
-    for folder, record in find(root):
+    for folder, record in survey(root)[0]:
         key = (record.config.dataset, record.recipe_hash, record.manifest_hash, record.features_hash)
         if key == of_group and record.status != "failed":
             found[label(record.method_id, record.config.memory)].append(rsums(folder / "history.csv"))

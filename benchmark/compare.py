@@ -10,47 +10,25 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.errors import BenchError, NoDataError
-from benchmark.leaderboard import Stat, build, describe, differences, row_of, stat, table_of
-from benchmark.paired import ALPHA, METRICS, Cell, Paired, Row, pair, rows_of
+from benchmark.errors import BenchError
+from benchmark.leaderboard import (
+    Choice,
+    Key,
+    LeftOut,
+    NothingLeftError,
+    Stat,
+    build,
+    describe,
+    differences,
+    of_other_schema,
+    row_of,
+    stat,
+    table_of,
+)
+from benchmark.paired import ALPHA, METRICS, Cell, Paired, pair, rows_of
 from benchmark.records import RUNS, Protocol, survey
 from benchmark.statistics import LEVEL, holm, interval, paired_t, paired_wilcoxon, sign_flip, standardised
 from pipelines.errors import unknown
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Which rows a person means: a method id, and its memory where several rows have that method."""
-
-    method: str
-    memory: str | None = None
-    """``2048``, ``2048@0.9`` with the momentum, ``0`` for the batch."""
-
-    def __post_init__(self) -> None:
-        if self.memory is not None and not re.fullmatch(r"\d+(@\d+(\.\d*)?)?", self.memory):
-            raise BenchError(f"--memory {self.memory}: write it as 0, 2048 or 2048@0.95")
-
-    def fits(self, row: Row) -> bool:
-        if self.method != row.method or self.memory is None:
-            return self.method == row.method
-        size, _, momentum = self.memory.partition("@")
-        return int(size) == row.memory and (not momentum or float(momentum) == row.momentum)
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """Records that take no part, and why."""
-
-    what: str
-    reason: str
-
-
-class NothingToCompareError(NoDataError):
-    """No two rows of one table; ``left_out`` says what there is instead."""
-
-    def __init__(self, message: str, left_out: Sequence[LeftOut]) -> None:
-        super().__init__(message)
-        self.left_out = list(left_out)
 
 
 @dataclass(frozen=True)
@@ -102,8 +80,8 @@ class Comparison:
 
     dataset: str
     protocol: Protocol
-    a: Row
-    b: Row
+    a: Key
+    b: Key
     seeds: tuple[int, ...]
     """Those that both have."""
     images: int
@@ -143,19 +121,19 @@ def compare(
         NoDataError: no records, broken records, or rows that may not be compared.
     """
     cells, outdated = survey(root)
-    left_out = [LeftOut(str(folder), "another schema version; run it again with --force") for folder in outdated]
+    left_out = of_other_schema(outdated)
     cells = _of_dataset(cells, dataset, root, left_out)
     _known(a, b, cells)
     rows = {side: _row(choice, cells) for side, choice in (("a", a), ("b", b))}
     if rows["a"] == rows["b"]:
         raise BenchError(f"{rows['a']} stands on both sides; name two methods, or two sizes as --memory 2048,0")
-    mine = [cell for cell in cells if Row(*row_of(cell[1])) in rows.values()]
+    mine = [cell for cell in cells if row_of(cell[1]) in rows.values()]
     table, more = _table(mine, rows["a"], rows["b"], digest, left_out)
     sides = rows_of(table)
     one, two = sides[rows["a"]], sides[rows["b"]]
     left_out += [*more, *_unpaired(table, rows["a"], one, two), *_unpaired(table, rows["b"], two, one)]
     if not one.keys() & two.keys():
-        raise NothingToCompareError(f"{rows['a']} and {rows['b']} have no finished seed in common", left_out)
+        raise NothingLeftError(f"{rows['a']} and {rows['b']} have no finished seed in common", left_out)
     paired, first = pair(one, two), table[0][1]
     won, lost = _changed(paired, queries)
     return Comparison(
@@ -177,12 +155,12 @@ def compare(
 def _of_dataset(cells: list[Cell], dataset: str | None, root: Path, left_out: list[LeftOut]) -> list[Cell]:
     datasets = sorted({record.config.dataset for _, record in cells})
     if not cells:
-        raise NothingToCompareError(f"no records in {root}; make some with: bench sweep", left_out)
+        raise NothingLeftError(f"no records in {root}; make some with: bench sweep", left_out)
     if dataset is None and len(datasets) > 1:
         raise BenchError(f"records of several datasets in {root}; name one with --dataset: {', '.join(datasets)}")
     found = [cell for cell in cells if dataset in (None, cell[1].config.dataset)]
     if not found:
-        raise NothingToCompareError(f"no records of '{dataset}' in {root} (it has: {', '.join(datasets)})", left_out)
+        raise NothingLeftError(f"no records of '{dataset}' in {root} (it has: {', '.join(datasets)})", left_out)
     return found
 
 
@@ -193,9 +171,9 @@ def _known(a: Choice, b: Choice, cells: list[Cell]) -> None:
             raise BenchError(unknown("method", choice.method, methods))
 
 
-def _row(choice: Choice, cells: list[Cell]) -> Row:
+def _row(choice: Choice, cells: list[Cell]) -> Key:
     """The one row that is meant."""
-    found = {Row(*row_of(record)) for _, record in cells if record.method_id == choice.method}
+    found = {row_of(record) for _, record in cells if record.method_id == choice.method}
     all_rows = sorted(found, key=lambda row: (row.memory, row.momentum or 0))
     fitting = [row for row in all_rows if choice.fits(row)]
     if len(fitting) == 1:
@@ -206,7 +184,7 @@ def _row(choice: Choice, cells: list[Cell]) -> Row:
     raise BenchError(f"{choice.method} has several rows; choose with --memory (of both, or as A,B), it has: {there}")
 
 
-def _table(cells: list[Cell], a: Row, b: Row, digest: str, left_out: list[LeftOut]) -> tuple[list[Cell], list[LeftOut]]:
+def _table(cells: list[Cell], a: Key, b: Key, digest: str, left_out: list[LeftOut]) -> tuple[list[Cell], list[LeftOut]]:
     """The records of the one table that has both rows, and what stands elsewhere."""
     tables: dict[tuple[Any, ...], list[Cell]] = defaultdict(list)
     for cell in cells:
@@ -216,7 +194,7 @@ def _table(cells: list[Cell], a: Row, b: Row, digest: str, left_out: list[LeftOu
     facts = differences(groups)
     elsewhere = {
         key: LeftOut(
-            "; ".join(f"{Row(row.method, row.memory, row.momentum)}: seeds {_join(row.seeds)}" for row in group.rows),
+            "; ".join(f"{row.key}: seeds {_join(row.seeds)}" for row in group.rows),
             ", ".join(f"{name} {_short(values[place])}" for name, values in facts.items())
             + f" [recipe {group.recipe_hash}, manifest {group.manifest_hash[:8]}, features {group.features_hash[:8]}]",
         )
@@ -225,7 +203,7 @@ def _table(cells: list[Cell], a: Row, b: Row, digest: str, left_out: list[LeftOu
     fitting = [
         key
         for key, group in zip(keys, groups, strict=True)
-        if {Row(row.method, row.memory, row.momentum) for row in group.rows} == {a, b}
+        if {row.key for row in group.rows} == {a, b}
         and any(one.startswith(digest) for one in (group.recipe_hash, group.manifest_hash, group.features_hash))
     ]
     if len(fitting) != 1:
@@ -235,7 +213,7 @@ def _table(cells: list[Cell], a: Row, b: Row, digest: str, left_out: list[LeftOu
             if not fitting
             else f"{a} and {b} stand in {len(fitting)} tables; choose one with --hash and the beginning of a digest"
         )
-        raise NothingToCompareError(message, [*left_out, *elsewhere.values()])
+        raise NothingLeftError(message, [*left_out, *elsewhere.values()])
     return tables[fitting[0]], [elsewhere[key] for key in keys if key != fitting[0]]
 
 
@@ -248,9 +226,9 @@ def _join(seeds: Iterable[int]) -> str:
     return ", ".join(map(str, seeds))
 
 
-def _unpaired(table: list[Cell], row: Row, cells: Mapping[int, Cell], other: Mapping[int, Cell]) -> list[LeftOut]:
+def _unpaired(table: list[Cell], row: Key, cells: Mapping[int, Cell], other: Mapping[int, Cell]) -> list[LeftOut]:
     """Seeds of a row that have no partner, and those that failed."""
-    seeds = {record.config.seed for _, record in table if Row(*row_of(record)) == row}
+    seeds = {record.config.seed for _, record in table if row_of(record) == row}
     parts = [
         (sorted(seeds - cells.keys()), "failed: no ranks"),
         (sorted(cells.keys() - other.keys()), "no such seed on the other side"),
@@ -258,7 +236,7 @@ def _unpaired(table: list[Cell], row: Row, cells: Mapping[int, Cell], other: Map
     return [LeftOut(f"{row}: seeds {_join(found)}", reason) for found, reason in parts if found]
 
 
-def _collapsed(row: Row, cells: Mapping[int, Cell], seeds: Sequence[int]) -> list[str]:
+def _collapsed(row: Key, cells: Mapping[int, Cell], seeds: Sequence[int]) -> list[str]:
     found = [seed for seed in seeds if cells[seed][1].status == "collapsed"]
     return [f"{row}: seeds {_join(found)}"] if found else []
 
@@ -347,7 +325,7 @@ def _over_trainings(found: Comparison) -> str:
     )
 
 
-def _ordered(found: Comparison) -> tuple[Row, Row]:
+def _ordered(found: Comparison) -> tuple[Key, Key]:
     """The one with the higher rSum first."""
     return (found.a, found.b) if found.lines[-1].difference >= 0 else (found.b, found.a)
 

@@ -1,30 +1,99 @@
 """The leaderboard, from run records alone: which cells may stand in one table, and their means over seeds.
 
 Only cells with the same dataset, protocol, manifest, features and recipe share a table. A row of it is a method
-under one memory. Reads JSON only: importing this needs neither torch nor pandas nor numpy.
+under one memory. Reads JSON only, unless rows are tested against a baseline: that needs numpy and their ranks.
 """
 
 import math
+import re
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmark.config import RunConfig
-from benchmark.errors import NoDataError
-from benchmark.records import RUNS, Protocol, RunRecord, find
+from benchmark.errors import BenchError, NoDataError
+from benchmark.published import Published, published
+from benchmark.records import RUNS, Protocol, RunRecord, survey
+from pipelines.errors import unknown
+
+if TYPE_CHECKING:
+    from benchmark.paired import Mark
 
 RECALLS = ("i2t_r1", "i2t_r5", "i2t_r10", "t2i_r1", "t2i_r5", "t2i_r10")
 RANKS = ("i2t_medr", "i2t_meanr", "t2i_medr", "t2i_meanr")
 COST = ("step_ms", "step_ratio")
 TRUE = "true_rsum"
-FALSE_NEGATIVES = "false_negative_percent"
-VALUES = (*RECALLS, *RANKS, "rsum", TRUE, FALSE_NEGATIVES, *COST)
-HIGHEST_IS_BEST = {*RECALLS, "rsum", TRUE}
+EXTENDED = "extended_rsum"
+ECCV = "eccv_map_at_r"
+"""Mean of both directions."""
+PICKED = "false_negative_percent"
+PUSHED = "pushed_percent"
+PUSHES = (PUSHED, f"{PUSHED}_low", f"{PUSHED}_high", f"{PUSHED}_base", "pushed_judged")
+VALUES = (*RECALLS, *RANKS, "rsum", TRUE, EXTENDED, ECCV, PICKED, *PUSHES, *COST)
+HIGHEST_IS_BEST = {*RECALLS, "rsum", TRUE, EXTENDED, ECCV}
 OF_A_CELL = {"method", "settings", "seed", "memory", "momentum"}
 """Settings in which the cells of one table may differ."""
+SEEDS_TO_MARK = 3
+"""Fewer seeds in common make no mark: their noise would pass for the method's."""
+BASELINE = "hardest"
+"""What rows are tested against, in the batch, where nobody chose."""
+
+
+class Key(NamedTuple):
+    """What names a row: what its cells have in common, all but the seed."""
+
+    method: str
+    memory: int
+    momentum: float | None
+    """None in the batch, where it has no effect."""
+
+    def __str__(self) -> str:
+        return f"{self.method} ({f'{self.memory:,} @{self.momentum:g}' if self.memory else 'in batch'})"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which rows a person means: a method id, and its memory where several rows have that method."""
+
+    method: str
+    memory: str | None = None
+    """``2048``, ``2048@0.9`` with the momentum, ``0`` for the batch."""
+
+    def __post_init__(self) -> None:
+        if self.memory is not None and not re.fullmatch(r"\d+(@\d+(\.\d*)?)?", self.memory):
+            raise BenchError(f"--memory {self.memory}: write it as 0, 2048 or 2048@0.95")
+
+    @classmethod
+    def parse(cls, text: str) -> "Choice":
+        """``fne``, or ``fne,2048``, ``fne,2048@0.9``, ``fne,0``."""
+        method, comma, memory = text.rpartition(",")
+        return cls(method, memory) if comma and memory[:1].isdigit() and "]" not in memory else cls(text)
+
+    def fits(self, row: Key) -> bool:
+        if self.method != row.method or self.memory is None:
+            return self.method == row.method
+        size, _, momentum = self.memory.partition("@")
+        return int(size) == row.memory and (not momentum or float(momentum) == row.momentum)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Records that take no part, and why."""
+
+    what: str
+    reason: str
+
+
+class NothingLeftError(NoDataError):
+    """No record may take part; ``left_out`` says what there is instead."""
+
+    def __init__(self, message: str, left_out: Sequence[LeftOut]) -> None:
+        super().__init__(message)
+        self.left_out = list(left_out)
 
 
 @dataclass(frozen=True)
@@ -50,6 +119,12 @@ class Row:
     """Seeds whose best epoch was one of the warm-up: the method itself only made it worse."""
     stats: dict[str, Stat]
     """Of ``VALUES``. A value that any seed lacks has no mean; a row with a failed seed has none at all."""
+    mark: "Mark | None" = None
+    """Its rSum against the baseline's, where it was tested."""
+
+    @property
+    def key(self) -> Key:
+        return Key(self.method, self.memory, self.momentum)
 
 
 @dataclass(frozen=True)
@@ -66,40 +141,189 @@ class Group:
     """By mean rSum, the highest first; rows without one last."""
     repeated: int
     """Records that a newer record of the same cell replaced."""
+    first: bool = True
+    """Whether this is the protocol of the whole split, whose ranks are recorded and can be tested."""
+    baseline: Key | None = None
+    """What the rows were tested against."""
+    unmarked: str = ""
+    """Why no row was tested; empty where one was, or there is one row."""
+    published: tuple[Published, ...] = ()
+    """What the literature reports under this protocol, with other features and training."""
 
     @property
     def seeds(self) -> tuple[int, ...]:
         """All seeds of all rows."""
         return tuple(sorted({seed for row in self.rows for seed in row.seeds}))
 
-    def is_best(self, row: Row, value: str) -> bool:
-        """Whether no other row shows a better mean (one decimal); False where there is nothing to compare."""
-        means = [round(other.stats[value].mean, 1) for other in self.rows if value in other.stats]
-        if value not in row.stats or len(means) < 2:
-            return False
-        return round(row.stats[value].mean, 1) == (max(means) if value in HIGHEST_IS_BEST else min(means))
+    def place(self, row: Row, value: str) -> int:
+        """1 where no other row shows a better mean (one decimal), 2 the next; 0 for all others.
+
+        A collapsed row has no place; of one value none is best, of two none is second.
+        """
+        means = sorted(
+            {round(other.stats[value].mean, 1) for other in self.rows if value in other.stats and not other.collapsed},
+            reverse=value in HIGHEST_IS_BEST,
+        )
+        able = sum(value in other.stats and not other.collapsed for other in self.rows)
+        if value not in row.stats or row.collapsed or able < 2:
+            return 0
+        place = means.index(round(row.stats[value].mean, 1)) + 1
+        return place if place == 1 or (place == 2 and able > 2) else 0
+
+    def has(self, value: str) -> bool:
+        """Whether any row has it."""
+        return any(value in row.stats for row in self.rows)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What all rows have in common."""
+        return {
+            "dataset": self.dataset,
+            "protocol": self.protocol.name,
+            "images": self.protocol.images,
+            "captions": self.protocol.captions,
+            "folds": self.protocol.folds,
+            "manifest_hash": self.manifest_hash,
+            "features_hash": self.features_hash,
+            "recipe_hash": self.recipe_hash,
+            "encoder": self.recipe["encoder"],
+            "epochs": self.recipe["epochs"],
+            "batch": self.recipe["batch"],
+            "baseline": str(self.baseline) if self.baseline else None,
+        }
 
 
-def load(root: Path = RUNS, dataset: str | None = None) -> list[Group]:
-    """All tables of the records below ``root``, by dataset; ``NoDataError`` where there is no record."""
-    records = [record for _, record in find(root)]
-    chosen = [record for record in records if dataset in (None, record.config.dataset)]
-    if not chosen:
-        others = ", ".join(sorted({record.config.dataset for record in records}))
+@dataclass(frozen=True)
+class Board:
+    """All tables, and what stands in none."""
+
+    groups: list[Group]
+    left_out: list[LeftOut] = field(default_factory=list)
+
+
+Cells = Sequence[tuple[Path, RunRecord]]
+
+
+def load(
+    root: Path = RUNS, dataset: str | None = None, baseline: str | None = None, with_published: bool = False
+) -> Board:
+    """All tables of the records below ``root``, by dataset.
+
+    Args:
+        root: folder of the records.
+        dataset: only this one.
+        baseline: what to test rows against: a method id, with ``,2048`` or ``,0`` behind it the memory. A method with
+            several rows is taken in the batch. Without it: the hardest negative in the batch, where there is one.
+        with_published: add what the literature reports.
+
+    Raises:
+        NoDataError: no record, or a broken one.
+        BenchError: a baseline that no table has, or that is not clear.
+    """
+    found, outdated = survey(root)
+    left_out = of_other_schema(outdated)
+    cells = [cell for cell in found if dataset in (None, cell[1].config.dataset)]
+    if not cells:
+        others = ", ".join(sorted({record.config.dataset for _, record in found}))
         what = f" of '{dataset}'" if dataset else ""
         where = f"{root} (it has: {others})" if others else f"{root}"
-        raise NoDataError(
-            f"no records{what} in {where}; make some with: bench run --method hardest --dataset {dataset or 'scenes'}"
+        raise NothingLeftError(
+            f"no records{what} in {where}; make some with: bench run --method hardest --dataset {dataset or 'scenes'}",
+            left_out,
         )
-    return build(chosen)
+    choice = Choice.parse(baseline) if baseline else None
+    methods = sorted({record.method_id for _, record in cells})
+    if choice is not None and choice.method not in methods:
+        raise BenchError(f"--baseline: {unknown('method', choice.method, methods)}")
+    groups = [
+        marked(group, [cell for cell in cells if table_of(cell[1]) == key], choice) for key, group in _tables(cells)
+    ]
+    if choice is not None and not any(choice.fits(row.key) for group in groups for row in group.rows):
+        raise BenchError(f"--baseline {baseline}: no table has {choice.method} with memory {choice.memory}")
+    groups = sorted([*groups, *_other_protocols(cells)], key=lambda group: (group.dataset, not group.first))
+    if with_published:
+        groups = [replace(group, published=tuple(published(group.dataset, group.protocol.name))) for group in groups]
+    return Board(groups, left_out)
+
+
+def of_other_schema(folders: Iterable[Path]) -> list[LeftOut]:
+    """A line for each row's folder with records of another schema version."""
+    return [
+        LeftOut(
+            str(row / ", ".join(folder.name for folder in some)), "another schema version; run it again with --force"
+        )
+        for row, some in groupby(folders, key=lambda folder: folder.parent)
+    ]
 
 
 def build(records: Iterable[RunRecord]) -> list[Group]:
     """Sort records into tables and rows."""
+    return [group for _, group in _tables([(Path(), record) for record in records])]
+
+
+def _tables(cells: Cells) -> list[tuple[tuple[Any, ...], Group]]:
+    return [(key, _group(records)) for key, records in _by_table(cells)]
+
+
+def _by_table(cells: Cells) -> list[tuple[tuple[Any, ...], list[RunRecord]]]:
     tables: dict[tuple[Any, ...], list[RunRecord]] = defaultdict(list)
-    for record in records:
+    for _, record in cells:
         tables[table_of(record)].append(record)
-    return [_group(tables[key]) for key in sorted(tables)]
+    return sorted(tables.items(), key=lambda item: item[0])
+
+
+def _other_protocols(cells: Cells) -> Iterator[Group]:
+    """The same trainings under further protocols: recalls alone, for all else was measured on the whole split."""
+    for _, records in _by_table(cells):
+        for protocol in dict.fromkeys(other.protocol for record in records for other in record.others):
+            group = _group([_under(protocol, record) for record in records])
+            yield replace(group, first=False, unmarked="tests stand in the table of the whole split")
+
+
+def _under(protocol: Protocol, record: RunRecord) -> RunRecord:
+    metrics = next((other.metrics for other in record.others if other.protocol == protocol), {})
+    changes = {"protocol": protocol, "metrics": metrics, "audit": {}, "false_negative_rate": {}, "cost": None}
+    return record.model_copy(update=changes)
+
+
+def marked(group: Group, cells: Cells, choice: Choice | None) -> Group:
+    """The table with its rows tested against the baseline, where there is one and enough seeds.
+
+    Reads ranks, and numpy, only then.
+    """
+    if len(group.rows) < 2:
+        return group
+    baseline = _baseline(group, choice)
+    if baseline is None:
+        what = f"{BASELINE} (in batch)" if choice is None else choice.method
+        return replace(group, unmarked=f"there is no row of {what}; --baseline chooses another")
+    if "rsum" not in baseline.stats:
+        return replace(group, unmarked=f"{baseline.key} has a failed seed")
+    able = [
+        row.key
+        for row in group.rows
+        if row is not baseline and "rsum" in row.stats and len({*row.seeds} & {*baseline.seeds}) >= SEEDS_TO_MARK
+    ]
+    if not able:
+        return replace(group, unmarked=f"no row has {SEEDS_TO_MARK} seeds in common with {baseline.key}")
+    from benchmark.paired import marks, rows_of  # here, so that what needs no test does not load numpy
+
+    tested = marks({key: row for key, row in rows_of(cells).items() if key in {*able, baseline.key}}, baseline.key)
+    rows = [replace(row, mark=tested.get(row.key)) for row in group.rows]
+    return replace(group, baseline=baseline.key, rows=rows)
+
+
+def _baseline(group: Group, choice: Choice | None) -> Row | None:
+    """The row that is meant; of several, the one in the batch."""
+    wanted = choice or Choice(BASELINE, "0")
+    fitting = [row for row in group.rows if wanted.fits(row.key)]
+    in_batch = [row for row in fitting if not row.memory]
+    if len(fitting) > 1 and not in_batch:
+        there = ", ".join(f"{row.memory}@{row.momentum:g}" for row in fitting)
+        raise BenchError(
+            f"--baseline: {wanted.method} has several rows; write it as {wanted.method},MEMORY of: {there}"
+        )
+    return next(iter(in_batch or fitting), None)
 
 
 def table_of(record: RunRecord) -> tuple[Any, ...]:
@@ -108,13 +332,13 @@ def table_of(record: RunRecord) -> tuple[Any, ...]:
     return (*key, record.manifest_hash, record.features_hash, record.recipe_hash)
 
 
-def row_of(record: RunRecord) -> tuple[str, int, float | None]:
-    """What the records of one row have in common, all but the seed: method, memory and momentum."""
-    return record.method_id, record.config.memory, _momentum(record.config)
+def row_of(record: RunRecord) -> Key:
+    """What names the record's row."""
+    return Key(record.method_id, record.config.memory, _momentum(record.config))
 
 
 def _group(records: list[RunRecord]) -> Group:
-    rows: dict[tuple[str, int, float | None], dict[int, RunRecord]] = defaultdict(dict)
+    rows: dict[Key, dict[int, RunRecord]] = defaultdict(dict)
     for record in sorted(records, key=lambda record: record.created):
         rows[row_of(record)][record.config.seed] = record
     first = records[0]
@@ -159,14 +383,33 @@ def _order(row: Row) -> tuple[float, str, int]:
 
 def _values(record: RunRecord) -> dict[str, float]:
     """The finite ones of ``VALUES`` that the record has."""
-    values = {key: record.metrics[key] for key in VALUES if key in record.metrics}
+    values = {key: record.metrics[key] for key in VALUES if key in record.metrics} | _pushed(record.audit)
+    eccv = [record.metrics[key] for key in ("eccv_i2t_map_at_r", "eccv_t2i_map_at_r") if key in record.metrics]
+    if eccv:
+        values[ECCV] = statistics.fmean(eccv)
     if "both" in record.false_negative_rate:
-        values[FALSE_NEGATIVES] = 100 * record.false_negative_rate["both"]
+        values[PICKED] = 100 * record.false_negative_rate["both"]
     if record.cost is not None:
         values["step_ms"] = record.cost.step_ms
         if record.cost.product_ms > 0:
             values["step_ratio"] = record.cost.ratio
     return {key: value for key, value in values.items() if math.isfinite(value)}
+
+
+def _pushed(audit: Mapping[str, float]) -> dict[str, float]:
+    """Both directions of the audit together, weighted by their judged push, in percent.
+
+    The ends of the interval are averaged like the share, as if both directions erred alike: if anything too wide.
+    """
+    names = [name for name in ("pushed_i2t", "pushed_t2i") if f"{name}_judged" in audit]
+    judged = sum(audit[f"{name}_judged"] for name in names)
+    if not judged:
+        return {}
+    shares = {
+        f"{PUSHED}{end}": 100 * sum(audit[name + end] * audit[f"{name}_judged"] for name in names) / judged
+        for end in ("", "_low", "_high", "_base")
+    }
+    return shares | {"pushed_judged": judged}
 
 
 def _stats(seeds: list[dict[str, float]]) -> Iterator[tuple[str, Stat]]:
@@ -198,37 +441,42 @@ def differences(groups: list[Group]) -> dict[str, list[Any]]:
 
 def describe(protocol: Protocol) -> str:
     """The protocol's name with its gallery sizes."""
-    return f"{protocol.name} ({protocol.images:,} images, {protocol.captions:,} captions)"
+    folds = f"mean of {protocol.folds} folds of " if protocol.folds > 1 else ""
+    return f"{protocol.name} ({folds}{protocol.images:,} images, {protocol.captions:,} captions)"
 
 
 def flat(groups: list[Group]) -> list[dict[str, Any]]:
-    """One dictionary per row of every table, plain numbers, None where there is none: for CSV and JSON."""
-    return [
-        {
-            "dataset": group.dataset,
-            "protocol": group.protocol.name,
-            "images": group.protocol.images,
-            "captions": group.protocol.captions,
-            "manifest_hash": group.manifest_hash,
-            "features_hash": group.features_hash,
-            "recipe_hash": group.recipe_hash,
-            "encoder": group.recipe["encoder"],
-            "epochs": group.recipe["epochs"],
-            "batch": group.recipe["batch"],
-            "method": row.method,
-            "memory": row.memory,
-            "momentum": row.momentum,
-            "n": len(row.seeds),
-            "failed": row.failed,
-            "collapsed": row.collapsed,
-            "warmup": row.warmup,
-            "seeds": list(row.seeds),
-        }
-        | {
-            f"{key}_{part}": getattr(row.stats[key], part) if key in row.stats else None
-            for key in VALUES
-            for part in ("mean", "std")
-        }
-        for group in groups
-        for row in group.rows
-    ]
+    """One dictionary per row of every table, plain numbers, None where there is none: for CSV and JSON.
+
+    Rows of the literature follow those of their table and alone have a ``source``; of them only the recalls are known.
+    """
+    rows = []
+    for group in groups:
+        rows += [group.facts | _flat_row(row) | _flat_mark(row) | {"source": None} for row in group.rows]
+        nothing = dict.fromkeys(rows[-1])
+        same = {key: group.facts[key] for key in ("dataset", "protocol", "images", "captions", "folds")}
+        rows += [nothing | same | each.flat() for each in group.published]
+    return rows
+
+
+def _flat_row(row: Row) -> dict[str, Any]:
+    names = {
+        "method": row.method,
+        "memory": row.memory,
+        "momentum": row.momentum,
+        "n": len(row.seeds),
+        "failed": row.failed,
+        "collapsed": row.collapsed,
+        "warmup": row.warmup,
+        "seeds": list(row.seeds),
+    }
+    return names | {
+        f"{key}_{part}": getattr(row.stats[key], part) if key in row.stats else None
+        for key in VALUES
+        for part in ("mean", "std")
+    }
+
+
+def _flat_mark(row: Row) -> dict[str, Any]:
+    keys = ("difference", "p", "p_holm", "p_t", "significant")
+    return {f"mark_{key}": getattr(row.mark, key) if row.mark else None for key in keys}

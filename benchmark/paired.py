@@ -7,14 +7,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.errors import NoDataError
 from benchmark.evaluation.stored_ranks import StoredRanks, read_ranks
-from benchmark.leaderboard import RECALLS, describe, row_of
+from benchmark.leaderboard import RECALLS, SEEDS_TO_MARK, Key, describe, row_of
 from benchmark.records import RunRecord
 from benchmark.statistics import bootstrap, holm, paired_t, sign_flip
 
@@ -23,21 +22,8 @@ DIRECTIONS = {"i2t": slice(0, 3), "t2i": slice(3, 6)}
 """Direction: its columns of ``RECALLS``."""
 CUTOFFS = np.array([1, 5, 10])
 ALPHA = 0.05
-SEEDS_TO_MARK = 3
-"""Fewer common seeds make no mark: their noise would pass for the method's."""
 Cell = tuple[Path, RunRecord]
 Array = NDArray[np.float64]
-
-
-class Row(NamedTuple):
-    """A row of a leaderboard."""
-
-    method: str
-    memory: int
-    momentum: float | None
-
-    def __str__(self) -> str:
-        return f"{self.method} ({f'{self.memory:,} @{self.momentum:g}' if self.memory else 'in batch'})"
 
 
 @dataclass(frozen=True)
@@ -69,15 +55,17 @@ class Paired:
         return np.column_stack([recalls, recalls.sum(axis=1)])
 
 
-def pair(a: Mapping[int, Cell], b: Mapping[int, Cell]) -> Paired:
+def pair(a: Mapping[int, Cell], b: Mapping[int, Cell], of_b: Mapping[int, StoredRanks] | None = None) -> Paired:
     """Read the ranks of the seeds that both have; ``NoDataError`` where a file is broken or the queries differ.
 
     Args:
         a: seed: folder and record of one row.
         b: of the other, of the same table.
+        of_b: seed: the ranks of the other, where they were read already.
     """
     seeds = tuple(sorted(a.keys() & b.keys()))
-    stored_a, stored_b = ([_ranks(*cells[seed]) for seed in seeds] for cells in (a, b))
+    stored_a = [_ranks(*a[seed]) for seed in seeds]
+    stored_b = [of_b[seed] if of_b else _ranks(*b[seed]) for seed in seeds]
     first = stored_a[0]
     for cells, stored in ((a, stored_a), (b, stored_b)):
         for seed, ranks in zip(seeds, stored, strict=True):
@@ -151,14 +139,14 @@ class Mark:
         return self.p_holm < ALPHA
 
 
-def rows_of(cells: Iterable[Cell]) -> dict[Row, dict[int, Cell]]:
+def rows_of(cells: Iterable[Cell]) -> dict[Key, dict[int, Cell]]:
     """The rows of one table, seed by seed; failed cells have no ranks and are left out, of two records the newer stays.
 
     A row with a failed seed stays with its other seeds.
     """
-    found: dict[Row, dict[int, Cell]] = defaultdict(dict)
+    found: dict[Key, dict[int, Cell]] = defaultdict(dict)
     for folder, record in sorted(cells, key=lambda cell: cell[1].created):
-        row = Row(*row_of(record))
+        row = row_of(record)
         if record.status == "failed":
             found[row].pop(record.config.seed, None)
         else:
@@ -166,7 +154,7 @@ def rows_of(cells: Iterable[Cell]) -> dict[Row, dict[int, Cell]]:
     return found
 
 
-def marks(rows: Mapping[Row, Mapping[int, Cell]], baseline: Row) -> dict[Row, Mark]:
+def marks(rows: Mapping[Key, Mapping[int, Cell]], baseline: Key) -> dict[Key, Mark]:
     """Sign-flip test of the rSum of every row against the baseline, Holm-corrected over the rows.
 
     A row with fewer than ``SEEDS_TO_MARK`` seeds in common with the baseline is not tested, nor part of the correction.
@@ -174,7 +162,8 @@ def marks(rows: Mapping[Row, Mapping[int, Cell]], baseline: Row) -> dict[Row, Ma
     others = [row for row in rows if row != baseline and len(rows[row].keys() & rows[baseline].keys()) >= SEEDS_TO_MARK]
     if not others:
         return {}
-    pairs = [pair(rows[row], rows[baseline]) for row in others]
+    ranks = {seed: _ranks(*cell) for seed, cell in rows[baseline].items()}
+    pairs = [pair(rows[row], rows[baseline], ranks) for row in others]
     parts = np.column_stack([each.parts[:, -1] for each in pairs])
     p = sign_flip(parts)
     return {

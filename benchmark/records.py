@@ -130,14 +130,8 @@ def read(folder: Path) -> RunRecord:
         raise NoDataError(f"{path}: {where + ': ' if where else ''}{first['msg']}") from None
 
 
-def find(root: Path = RUNS) -> Iterator[tuple[Path, RunRecord]]:
-    """All records below ``root``, in the order of their paths."""
-    for folder in _folders(root):
-        yield folder, read(folder)
-
-
 def survey(root: Path = RUNS) -> tuple[list[tuple[Path, RunRecord]], list[Path]]:
-    """The same, and apart from them the folders of records of another schema version."""
+    """All records below ``root``, in the order of their paths, and the folders of those of another schema version."""
     found, other = [], []
     for folder in _folders(root):
         try:

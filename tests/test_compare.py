@@ -23,7 +23,8 @@ from benchmark.errors import BenchError, NoDataError
 from benchmark.evaluation.metrics import metrics
 from benchmark.evaluation.ranks import Ranks
 from benchmark.evaluation.stored_ranks import write_ranks
-from benchmark.paired import Row, marks, pair, rows_of
+from benchmark.leaderboard import Key
+from benchmark.paired import marks, pair, rows_of
 from benchmark.records import Protocol, RunRecord
 from benchmark.statistics import holm
 from pipelines import sources
@@ -116,7 +117,7 @@ def test_every_number_of_a_line_in_plain_loops(found: Comparison) -> None:
 
 def test_the_values_are_those_of_the_records(tmp_path: Path, found: Comparison) -> None:
     for side, method in (("a", "fne"), ("b", "hardest")):
-        recorded = [record.metrics for _, record in records.find(tmp_path / "runs") if record.method_id == method]
+        recorded = [record.metrics for _, record in records.survey(tmp_path / "runs")[0] if record.method_id == method]
         for line in found.lines:
             values = [each[line.metric] for each in recorded]
             assert getattr(line, side).mean == pytest.approx(np.mean(values))
@@ -135,8 +136,8 @@ def test_the_other_way_round_is_the_same_with_other_signs(tmp_path: Path, found:
 
 
 def test_an_image_is_flipped_with_its_captions(tmp_path: Path, found: Comparison) -> None:
-    sides = rows_of(records.find(tmp_path / "runs"))
-    both = pair(sides[Row("fne", 0, None)], sides[Row("hardest", 0, None)])
+    sides = rows_of(records.survey(tmp_path / "runs")[0])
+    both = pair(sides[Key("fne", 0, None)], sides[Key("hardest", 0, None)])
     assert both.queries.shape == (IMAGES, 6)
     assert (both.queries == [1, 1, 1, 2, 2, 2]).all()
     assert both.parts.sum(axis=0) == pytest.approx([line.difference for line in found.lines])
@@ -164,16 +165,16 @@ def test_marks_of_a_table(tmp_path: Path, save: Save, found: Comparison) -> None
         save("random", seed, skill=-0.02)
     save("sum", 0)
     save("sum", 1)
-    sides = rows_of(records.find(tmp_path / "runs"))
-    made = marks(sides, Row("hardest", 0, None))
+    sides = rows_of(records.survey(tmp_path / "runs")[0])
+    made = marks(sides, Key("hardest", 0, None))
     assert {row.method for row in made} == {"fne", "random"}  # two seeds make no mark
-    fne, random = made[Row("fne", 0, None)], made[Row("random", 0, None)]
+    fne, random = made[Key("fne", 0, None)], made[Key("random", 0, None)]
     assert fne.p == found.lines[-1].p  # a table and a comparison say the same
     assert fne.difference == pytest.approx(found.lines[-1].difference)
     assert fne.p_t == found.over_seeds.p_t
     assert [fne.p_holm, random.p_holm] == holm([fne.p, random.p]).tolist()
     assert (fne.significant, random.significant) == (True, False)
-    assert marks({Row("hardest", 0, None): sides[Row("hardest", 0, None)]}, Row("hardest", 0, None)) == {}
+    assert marks({Key("hardest", 0, None): sides[Key("hardest", 0, None)]}, Key("hardest", 0, None)) == {}
 
 
 # --- The words --------------------------------------------------------------------------------------------------

@@ -4,20 +4,28 @@ import csv
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from benchmark.cli.main import app
 from benchmark.config import RunConfig
-from benchmark.leaderboard import VALUES, load
-from benchmark.records import Cost, Protocol, RunRecord
-from benchmark.tables import markdown, show
+from benchmark.evaluation.ranks import Ranks
+from benchmark.evaluation.stored_ranks import write_ranks
+from benchmark.leaderboard import VALUES, Choice, Group, load
+from benchmark.paired import marks, rows_of
+from benchmark.published import FILE
+from benchmark.records import Cost, Measured, Protocol, RunRecord, survey
+from benchmark.tables.markdown import markdown
+from benchmark.tables.terminal import show
 
 F8K = Protocol(name="f8k-1k", images=1000, captions=5000)
 
@@ -47,8 +55,26 @@ def save(root: Path, *records: RunRecord) -> Path:
     for number, each in enumerate(records):
         folder = root / each.config.dataset / each.method_id / f"{number}"
         folder.mkdir(parents=True)
+        if each.status != "failed":
+            each = each.model_copy(update={"ranks_sha256": write(folder / "ranks.npz", each)})
         (folder / "run.json").write_text(each.model_dump_json())
     return root
+
+
+def write(path: Path, each: RunRecord) -> str:
+    """Ranks that give its recalls: the first queries at 1, all others at 100."""
+    images, captions = each.protocol.images, each.protocol.captions
+    found = [
+        torch.where(torch.arange(size) < size * each.metrics["i2t_r1"] / 100, 1.0, 100.0) for size in (images, captions)
+    ]
+    owners = [f"im{k * images // captions}" for k in range(captions)]
+    return write_ranks(
+        path, Ranks(*found), [f"im{k}" for k in range(images)], [f"c{k}" for k in range(captions)], owners
+    )
+
+
+def board(root: Path) -> list[Group]:
+    return load(root).groups
 
 
 def bench(root: Path, *flags: str) -> Result:
@@ -78,6 +104,9 @@ def test_json_has_plain_numbers(runs: Path) -> None:
     assert (fne["method"], fne["memory"], fne["momentum"], fne["seeds"], fne["n"]) == ("fne", 4096, 0.995, [0, 1, 2], 3)
     assert (hardest["method"], hardest["memory"], hardest["momentum"]) == ("hardest", 0, None)
     assert hardest["i2t_r1_mean"] == pytest.approx(32)
+    assert hardest["baseline"] == "hardest (in batch)"
+    assert hardest["source"] is hardest["mark_p"] is None
+    assert fne["mark_significant"] is True
     assert hardest["i2t_r1_std"] == pytest.approx(2)  # of a sample: sqrt((4 + 0 + 4) / 2)
     assert hardest["rsum_std"] == pytest.approx(12)
     assert fne["step_ratio_mean"] == pytest.approx(1.5)
@@ -105,47 +134,35 @@ def test_markdown(runs: Path) -> None:
     assert set(alignment) <= set("|:-")
     fne, hardest = ([cell.strip() for cell in row.split("|")[1:-1]] for row in rows)
     assert fne[:4] == ["`fne`", "4,096", "3", "**41.0 ±1.0**"]
-    assert fne[-3:] == ["**246.0 ±6.0**", "**5.0**", "30.0 (1.5×)"]
+    assert fne[-4:] == ["**246.0 ±6.0** ↑", ".004", "**5.0**", "30.0 (1.5×)"]
     assert hardest[:4] == ["`hardest`", "in batch", "3", "32.0 ±2.0"]
-    assert hardest[-3:] == ["192.0 ±12.0", "20.0", "**12.0 (1.5×)**"]
-
-
-def test_latex(runs: Path) -> None:
-    save(runs / "more", record("fne", 0, 20, settings={"tau_fn": 2.0}))
-    text = bench(runs, "--format", "latex").stdout
-    assert all(rule in text for rule in (r"\toprule", r"\midrule", r"\bottomrule", r"\begin{tabular}{llrrrrrrrrrr}"))
-    assert r"\textbf{41.0 $\pm$1.0}" in text
-    assert r"fne[tau\_fn=2.0]" in text
-    assert text.isascii()
-    for line in text.splitlines():
-        if line.endswith(r"\\") and "multicolumn" not in line:
-            assert len(re.findall(r"(?<!\\)&", line)) == 11
+    assert hardest[-4:] == ["192.0 ±12.0", "base", "20.0", "**12.0 (1.5×)**"]
 
 
 @pytest.mark.parametrize("width", [80, 100, 120, 160])
 def test_terminal(runs: Path, width: int) -> None:
     screen = Console(file=io.StringIO(), force_terminal=True, width=width, color_system="standard", _environ={})
     with screen.capture() as capture:
-        show(load(runs), screen)
+        show(board(runs), screen)
     styled = capture.get()
     plain = re.sub(r"\x1b\[[0-9;]*m", "", styled)
     assert all(len(line) <= width for line in plain.splitlines())
-    assert re.search(r"\x1b\[1;32m246.0 ±6.0", styled)
+    assert re.search(r"\x1b\[1;32m246.0 ±6.0\x1b\[0m↑", styled)
     assert re.search(r"\x1b\[1;32m12.0 \(1.5×\)", styled)
     assert "192.0 ±12.0" in plain
     assert ("32.0 ±2.0" in plain) == (width == 160)
-    assert plain.count("hardest") == (2 if width == 80 else 1)
+    assert len(re.findall("^hardest ", plain, flags=re.M)) == (2 if width == 80 else 1)
 
 
 def test_piped_text_is_plain_and_whole(runs: Path, tmp_path: Path) -> None:
     text = bench(runs).stdout
     assert "\x1b" not in text
-    assert re.search(r"fne +4,096 +3 +41.0 ±1.0 .* 246.0 ±6.0 +5.0 +30.0 \(1.5×\)", text)
+    assert re.search(r"fne +4,096 +3 +41.0 ±1.0 .* 246.0 ±6.0↑ +\.004 +5.0 +30.0 \(1.5×\)", text)
     assert bench(runs, "--output", str(tmp_path / "out" / "board.txt")).stdout == ""
     assert (tmp_path / "out" / "board.txt").read_text() == text
 
 
-@pytest.mark.parametrize("layout", ["md", "latex", "csv", "json"])
+@pytest.mark.parametrize("layout", ["md", "latex", "csv", "html", "json"])
 def test_output_goes_to_a_file(runs: Path, tmp_path: Path, layout: str) -> None:
     file = tmp_path / "board"
     assert bench(runs, "--format", layout, "--output", str(file)).stdout == ""
@@ -156,7 +173,7 @@ def test_output_goes_to_a_file(runs: Path, tmp_path: Path, layout: str) -> None:
 
 
 def test_one_seed_has_no_deviation_and_alone_nothing_is_best(tmp_path: Path) -> None:
-    text = markdown(load(save(tmp_path, record("fne", 0, 40))))
+    text = markdown(board(save(tmp_path, record("fne", 0, 40))))
     assert "| 40.0 |" in re.sub(" +", " ", text)
     row = next(line for line in text.splitlines() if line.startswith("| `fne`"))
     assert "**" not in row
@@ -165,16 +182,16 @@ def test_one_seed_has_no_deviation_and_alone_nothing_is_best(tmp_path: Path) -> 
 
 def test_a_failed_seed_leaves_no_means(runs: Path) -> None:
     broken = record("hardest", 3, 0, status="failed", error="boom", metrics={}, cost=None)
-    text = markdown(load(save(runs / "more", broken).parent))
+    text = markdown(board(save(runs / "more", broken).parent))
     row = next(line for line in text.splitlines() if "hardest" in line and line.startswith("|"))
     assert "`hardest` (1 of 4 failed)" in row
     assert row.count("–") == 9
-    assert "A row with a failed seed has no means." in text
+    assert "A row with a failed seed has no means and no mark." in text
 
 
 def test_a_collapsed_seed_is_averaged_in_and_flagged(runs: Path) -> None:
     save(runs / "more", record("fne", 3, 1, memory=4096, status="collapsed"))
-    text = markdown(load(runs))
+    text = markdown(board(runs))
     row = next(line for line in text.splitlines() if "fne" in line and line.startswith("|"))
     assert "`fne` (1 of 4 collapsed†)" in row
     assert "31.0 ±20.0" in row
@@ -184,7 +201,7 @@ def test_a_collapsed_seed_is_averaged_in_and_flagged(runs: Path) -> None:
 def test_partial_values_have_no_mean(runs: Path) -> None:
     """The truth is known for three seeds of four."""
     save(runs / "more", record("hardest", 3, 30), record("random", 0, 10, cost=None))
-    groups = load(runs)
+    groups = board(runs)
     hardest, random = (next(row for row in groups[0].rows if row.method == name) for name in ("hardest", "random"))
     assert "false_negative_percent" not in hardest.stats
     assert "step_ms" in hardest.stats
@@ -193,10 +210,10 @@ def test_partial_values_have_no_mean(runs: Path) -> None:
 
 
 def test_rows_with_other_seeds_are_said_not_to_be_paired(runs: Path) -> None:
-    assert "not paired" not in markdown(load(runs))
+    assert "not paired" not in markdown(board(runs))
     save(runs / "more", record("random", 5, 10))
-    text = markdown(load(runs))
-    expected = "not paired. seeds 0–2: fne (4,096), hardest (in batch); seed 5: random (in batch)."
+    text = markdown(board(runs))
+    expected = "not paired. seed 5: random (in batch); seeds 0–2: all others."
     assert expected in text
 
 
@@ -209,7 +226,7 @@ def test_memory_and_momentum_make_rows(tmp_path: Path) -> None:
         record("fne", 0, 30, memory=4096),
         record("fne", 0, 40, memory=4096, momentum=0.9),
     )
-    (group,) = load(tmp_path)
+    (group,) = board(tmp_path)
     assert [(row.memory, row.momentum, len(row.seeds)) for row in group.rows] == [
         (4096, 0.9, 1),
         (4096, 0.995, 1),
@@ -221,7 +238,7 @@ def test_memory_and_momentum_make_rows(tmp_path: Path) -> None:
 
 def test_a_cell_run_again_counts_once(tmp_path: Path) -> None:
     old, new = (record("fne", 0, recall, created=day) for recall, day in ((10, "2025-01-01"), (20, "2025-01-02")))
-    groups = load(save(tmp_path, new, old))
+    groups = board(save(tmp_path, new, old))
     assert groups[0].rows[0].stats["i2t_r1"].mean == 20
     assert "1 older record(s)" in markdown(groups)
 
@@ -244,7 +261,7 @@ def test_what_may_not_be_compared_stands_in_tables_of_its_own(
     tmp_path: Path, changes: dict[str, Any], name: str, values: list[str]
 ) -> None:
     save(tmp_path, record("fne", 0, 20), record("hardest", 0, 10, **changes))
-    groups = load(tmp_path)
+    groups = board(tmp_path)
     assert [len(group.rows) for group in groups] == [1, 1]
     line = markdown(groups).splitlines()[0]
     start = f"f8k has 2 tables, which differ in {name}: "
@@ -255,8 +272,8 @@ def test_what_may_not_be_compared_stands_in_tables_of_its_own(
 def test_datasets_are_apart_and_can_be_chosen(runs: Path) -> None:
     own = Protocol(name="scenes", images=500, captions=2500)
     save(runs / "more", record("fne", 0, 20, dataset="scenes", protocol=own))
-    assert [group.dataset for group in load(runs)] == ["f8k", "scenes"]
-    assert "tables, which differ" not in markdown(load(runs))
+    assert [group.dataset for group in board(runs)] == ["f8k", "scenes"]
+    assert "tables, which differ" not in markdown(board(runs))
     text = bench(runs, "--dataset", "scenes").stdout
     assert "scenes · scenes (500 images, 2,500 captions)" in text
     assert "f8k" not in text
@@ -285,17 +302,21 @@ def test_an_unreadable_record_is_one_line(runs: Path, text: str, says: str) -> N
 
 
 def test_wrong_format_is_wrong_usage(runs: Path) -> None:
-    assert bench(runs, "--format", "html").exit_code == 2
+    assert bench(runs, "--format", "pdf").exit_code == 2
 
 
-@pytest.mark.parametrize("layout", ["rich", "md", "latex", "csv", "json"])
-def test_nothing_heavy_is_imported(runs: Path, layout: str) -> None:
+@pytest.mark.parametrize("layout", ["rich", "md", "latex", "csv", "html", "json"])
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_numpy_is_imported_only_where_rows_are_tested_and_torch_never(tmp_path: Path, layout: str, seeds: int) -> None:
+    """Two seeds in common are too few to test."""
+    save(tmp_path, *(record(name, seed, 30 + seed) for name in ("hardest", "fne") for seed in range(seeds)))
     code = f"""
 import sys
 from benchmark.cli.main import app
-app(["leaderboard", "--runs", {str(runs)!r}, "--format", {layout!r}], standalone_mode=False)
-heavy = {{"torch", "pandas", "numpy", "scipy", "matplotlib", "optuna", "dvc"}} & set(sys.modules)
-sys.exit(f"imported {{heavy}}" if heavy else 0)
+app(["leaderboard", "--runs", {str(tmp_path)!r}, "--format", {layout!r}], standalone_mode=False)
+heavy = {{"torch", "pandas", "matplotlib", "optuna", "dvc"}} & set(sys.modules)
+assert not heavy, heavy
+assert ("numpy" in sys.modules) == {seeds == 3}
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -310,10 +331,355 @@ def test_recall_under_true_positives_stands_where_it_is_known(tmp_path: Path) ->
     ]
     save(tmp_path / "known", *known, record("hardest", 0, 30))
     save(tmp_path / "unknown", record("hardest", 0, 30))
-    page = markdown(load(tmp_path / "known"))
+    page = markdown(board(tmp_path / "known"))
     assert "true rSum" in page.splitlines()[3]
     assert " 300.5 " in page  # the mean, without a deviation
-    header = bench(tmp_path / "known", "--format", "latex").stdout
-    assert r"t2i} &  & true & false & step ms \\" in header
-    assert "true rSum |" not in markdown(load(tmp_path / "unknown"))
-    assert r"t2i} &  & false & step ms \\" in bench(tmp_path / "unknown", "--format", "latex").stdout
+    assert "true rSum |" not in markdown(board(tmp_path / "unknown"))
+
+
+# --- Best, second, marks ----------------------------------------------------------------------------------------
+
+
+def lines(text: str) -> dict[str, str]:
+    """Method: its line of a Markdown page, without padding."""
+    return {row.split("`")[1]: re.sub(" +", " ", row) for row in text.splitlines() if row.startswith("| `")}
+
+
+def test_the_second_is_underlined_where_there_are_three(tmp_path: Path) -> None:
+    save(tmp_path, record("fne", 0, 40), record("sum", 0, 30), record("mean", 0, 20))
+    rows = lines(markdown(board(tmp_path)))
+    assert "| **40.0** |" in rows["fne"]
+    assert "| <ins>30.0</ins> |" in rows["sum"]
+    assert "| 20.0 |" in rows["mean"]
+    save(tmp_path / "more", record("hcl", 0, 40))
+    rows = lines(markdown(board(tmp_path)))
+    assert "| **40.0** |" in rows["hcl"]  # as good as the best, so best
+    assert "| **40.0** |" in rows["fne"]
+    assert "| <ins>30.0</ins> |" in rows["sum"]
+
+
+def test_a_collapsed_row_is_never_best(tmp_path: Path) -> None:
+    fast = Cost(wall_s=60, step_ms=1, product_ms=1, peak_mb=500)
+    save(tmp_path, record("fne", 0, 40), record("sum", 0, 30), record("sct", 0, 1, status="collapsed", cost=fast))
+    rows = lines(markdown(board(tmp_path)))
+    assert "1.0 (1.0×) |" in rows["sct"]
+    assert "**" not in rows["sct"]
+    assert "**12.0 (1.5×)**" in rows["fne"]
+
+
+def test_marks_are_those_of_paired(tmp_path: Path) -> None:
+    """A better one, one no different, one with too few seeds in common, one with a failed seed."""
+    save(
+        tmp_path,
+        *(record("hardest", seed, 30 + seed) for seed in range(3)),
+        *(record("fne", seed, 40 + seed) for seed in range(3)),
+        *(record("sum", seed, 30.1 + seed) for seed in range(3)),
+        *(record("random", seed, 10) for seed in range(3)),
+        *(record("mean", seed, 10) for seed in range(2)),
+        *(record("semi-hard", seed, 10) for seed in range(3)),
+        record("semi-hard", 3, 0, status="failed", error="boom", metrics={}, cost=None),
+    )
+    (group,) = board(tmp_path)
+    cells, _ = survey(tmp_path)
+    rows = rows_of(cell for cell in cells if cell[1].method_id in ("hardest", "fne", "sum", "random"))
+    expected = marks(rows, next(row for row in rows if row.method == "hardest"))
+    assert {row.key: row.mark for row in group.rows if row.mark} == expected
+    text = markdown([group])
+    found = lines(text)
+    assert "246.0 ±6.0** ↑ | – |" in found["fne"]  # each seed is 60 ahead: nothing to test over seeds
+    assert "60.0 ±0.0 ↓ | <.001 |" in found["random"]
+    assert "↑" not in found["sum"]
+    assert "| base |" in found["hardest"]
+    assert not {"↑", "↓"} & {*found["mean"], *found["semi-hard"]}
+    assert "Holm-corrected for 3 row(s)" in text
+    assert "p over seeds: paired t of rSum, uncorrected" in text
+    assert "a failed one: mean (in batch), semi-hard (in batch)." in text
+
+
+def test_baseline_can_be_chosen(runs: Path) -> None:
+    other = bench(runs, "--baseline", "fne,4096", "--format", "md").stdout
+    assert "| base |" in lines(other)["fne"]
+    assert "192.0 ±12.0 ↓" in lines(other)["hardest"]
+    assert "rSum above, below fne (4,096)" in other
+    assert bench(runs, "--baseline", "fne", "--format", "md").stdout == other
+    for name, says in (
+        ("fnee", "unknown method 'fnee'; did you mean 'fne'?"),
+        ("fne,7", "no table has fne with memory 7"),
+        ("fne,4096@x", "write it as 0, 2048 or 2048@0.95"),
+    ):
+        wrong = bench(runs, "--baseline", name)
+        assert wrong.exit_code == 2
+        assert says in wrong.stderr.replace("\n", " ")
+    save(runs / "more", record("fne", 0, 20, memory=1024))
+    several = bench(runs, "--baseline", "fne")
+    assert several.exit_code == 2
+    assert "fne,MEMORY of: 4096@0.995, 1024@0.995" in several.stderr.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    "text, method, memory",
+    [
+        ("fne", "fne", None),
+        ("fne,0", "fne", "0"),
+        ("fne[a=1,b=2]", "fne[a=1,b=2]", None),
+        ("a[b=1,c=2],9", "a[b=1,c=2]", "9"),
+    ],
+)
+def test_a_baseline_is_a_method_and_perhaps_a_memory(text: str, method: str, memory: str | None) -> None:
+    assert Choice.parse(text) == Choice(method, memory)
+
+
+def test_a_table_without_marks_says_why(tmp_path: Path) -> None:
+    save(tmp_path / "a", record("fne", 0, 40), record("sum", 0, 30))
+    assert "No significance marks: there is no row of hardest (in batch); --baseline" in markdown(board(tmp_path / "a"))
+    save(tmp_path / "b", record("fne", 0, 40), record("hardest", 0, 30))
+    few = markdown(board(tmp_path / "b"))
+    assert "No significance marks: no row has 3 seeds in common with hardest (in batch)." in few
+    save(tmp_path / "c", record("fne", 0, 40))
+    assert "marks" not in markdown(board(tmp_path / "c"))
+
+
+def test_edited_ranks_are_one_line(runs: Path) -> None:
+    path = next(runs.glob("**/ranks.npz"))
+    path.write_bytes(path.read_bytes()[:-1])
+    result = bench(runs)
+    assert result.exit_code == 3
+    assert f"{path}: cut off or edited" in result.stderr
+    assert result.stdout == ""
+
+
+# --- What else is known of a row --------------------------------------------------------------------------------
+
+
+def test_both_directions_of_the_audit_weigh_by_their_judged_push(tmp_path: Path) -> None:
+    sides = {"i2t": (0.1, 0.05, 0.2, 300, 0.2), "t2i": (0.4, 0.3, 0.5, 100, 0.2)}
+    names = ("", "_low", "_high", "_judged", "_base")
+    audit = {
+        f"pushed_{side}{name}": value for side, row in sides.items() for name, value in zip(names, row, strict=True)
+    }
+    save(tmp_path, record("fne", 0, 40, audit=audit), record("sum", 0, 30))
+    text = markdown(board(tmp_path))
+    assert "| 17.5 [11.2, 27.5] of 400 |" in lines(text)["fne"]
+    assert "| – |" in lines(text)["sum"]
+    assert "Pushing all judged pairs alike would give a pushed false % of 20.0." in text
+    assert "pushed false %: on test pairs" in text
+
+
+def test_a_column_stands_where_it_says_something(tmp_path: Path) -> None:
+    save(tmp_path / "same", record("fne", 0, 40, metrics=record("fne", 0, 40).metrics | {"extended_rsum": 240.0}))
+    save(tmp_path / "more", record("fne", 0, 40, metrics=record("fne", 0, 40).metrics | {"extended_rsum": 250.0}))
+    eccv = {"eccv_i2t_map_at_r": 30.0, "eccv_t2i_map_at_r": 40.0}
+    save(tmp_path / "eccv", record("fne", 0, 40, metrics=record("fne", 0, 40).metrics | eccv))
+    same, more, verified = (markdown(board(tmp_path / name)) for name in ("same", "more", "eccv"))
+    assert "ext. rSum" not in same
+    assert "| 250.0 |" in lines(more)["fne"]
+    assert "ext. rSum: candidates judged" in more
+    assert "| 35.0 |" in lines(verified)["fne"]
+    assert "false %" not in same + more + verified
+
+
+def test_other_protocols_have_tables_of_their_own(tmp_path: Path) -> None:
+    whole = Protocol(name="coco-5k", images=50, captions=250)
+    folds = Protocol(name="coco-1k-5fold", images=10, captions=50, folds=5)
+    save(
+        tmp_path,
+        *(
+            record(name, seed, recall, "coco", protocol=whole, others=(Measured(protocol=folds, metrics=better),))
+            for name, recall in (("fne", 40), ("hardest", 30))
+            for seed in range(3)
+            for better in ({key: value + 20 for key, value in record(name, 0, recall).metrics.items()},)
+        ),
+        record("fne", 3, 0, "coco", protocol=whole, status="failed", error="boom", metrics={}, cost=None),
+    )
+    first, second = board(tmp_path)
+    assert (first.protocol, second.protocol) == (whole, folds)
+    assert (first.first, second.first) == (True, False)
+    assert {row.method: "rsum" in row.stats for row in second.rows} == {"hardest": True, "fne": False}
+    text = markdown([first, second])
+    assert "coco-1k-5fold (mean of 5 folds of 10 images, 50 captions)" in text
+    assert "coco has 2 tables, which differ in protocol" in text
+    assert "No significance marks: tests stand in the table of the whole split." in text
+    assert "step_ms" not in second.rows[0].stats
+
+
+# --- Refused ----------------------------------------------------------------------------------------------------
+
+
+def test_records_of_another_schema_version_are_refused_with_the_reason(runs: Path, tmp_path: Path) -> None:
+    before = bench(runs, "--format", "md")
+    save(runs / "old", record("sum", 0, 10), record("sum", 1, 10))
+    for path in (runs / "old").glob("**/run.json"):
+        path.write_text(path.read_text().replace('"schema_version":1', '"schema_version":7'))
+    after = bench(runs, "--format", "md")
+    assert (after.exit_code, after.stdout) == (0, before.stdout)
+    folder = next((runs / "old").glob("**/run.json")).parent
+    reason = "another schema version; run it again with --force"
+    assert re.search(r"left out +reason", after.stderr)
+    assert any(str(folder) in line and reason in line for line in after.stderr.splitlines())
+    shutil.copytree(runs / "old", tmp_path / "only")
+    nothing = bench(tmp_path / "only")
+    assert nothing.exit_code == 3
+    assert reason in nothing.stderr
+    assert "no records in" in nothing.stderr
+    assert nothing.stdout == ""
+
+
+# --- Documents --------------------------------------------------------------------------------------------------
+
+
+def a_full_board(root: Path) -> Path:
+    """Long names, failed, collapsed, every column, more rows than a page holds, and the literature."""
+    audit = {
+        f"pushed_{side}{name}": value
+        for side in ("i2t", "t2i")
+        for name, value in (("", 0.1), ("_low", 0.05), ("_high", 0.15), ("_judged", 1234.0), ("_base", 0.05))
+    }
+    f30k = Protocol(name="f30k-1k", images=1000, captions=5000)
+    metrics = record("fne", 0, 50).metrics | {"true_rsum": 355.5, "eccv_i2t_map_at_r": 30.0, "eccv_t2i_map_at_r": 40.0}
+    known: dict[str, Any] = {"dataset": "f30k", "protocol": f30k, "audit": audit, "false_negative_rate": {"both": 0.12}}
+    return save(
+        root,
+        *(record("hardest", seed, 50, metrics=metrics, **known) for seed in range(3)),
+        *(record("fne", seed, 50 + seed, metrics=metrics, settings={"tau_fn": 2.0}, **known) for seed in range(3)),
+        *(record("momentum-distilled", 0, 40, memory=1000 * k, **known) for k in range(7, 18)),
+        *(record("distance-weighted", 0, 40, memory=1000 * k, **known) for k in range(7, 40)),
+        *(record("top-k", 0, 4, memory=k, status="collapsed", **known) for k in (100, 200)),
+        record("sct", 0, 0, status="failed", error="boom", cost=None, **known | {"metrics": {}, "audit": {}}),
+    )
+
+
+def test_latex_is_whole_and_made_for_a_page_of_two_columns(tmp_path: Path) -> None:
+    text = bench(a_full_board(tmp_path), "--format", "latex", "--with-published").stdout
+    assert text.isascii()
+    stack: list[str] = []
+    for kind, name in re.findall(r"\\(begin|end)\{([^}]*)\}", text):
+        stack.append(name) if kind == "begin" else None
+        assert kind == "begin" or stack.pop() == name
+    assert not stack
+    plain = re.sub(r"\\[{}]", "", text)
+    assert plain.count("{") == plain.count("}")
+    floats = re.findall(r"\\begin\{table\*\}(.*?)\\end\{table\*\}", text, flags=re.S)
+    assert len(floats) == 2 * 2 + 3  # 49 rows in two parts, recall and the rest; 57 published
+    for each in floats:
+        for rule in ("toprule", "midrule", "bottomrule"):
+            assert each.count(rf"\{rule}") == 1
+        (sides,) = re.findall(r"\\begin\{tabular\}\{@\{\}(.*)@\{\}\}", each)
+        columns = len(re.sub(r"p\{[^}]*\}", "p", sides))
+        rows = [line for line in each.splitlines() if line.endswith(r"\tabularnewline")]
+        assert len(rows) <= 38
+        for line in rows:
+            spans = sum(int(number) - 1 for number in re.findall(r"\\multicolumn\{(\d)\}", line))
+            assert len(re.findall(r"(?<!\\)&", line)) + 1 + spans == columns
+    assert r"fne\allowbreak[tau\_fn=2.0]" in text
+    assert r"\textbf{" in text
+    assert r"\underline{" in text
+    assert r"$\uparrow$" in text
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
+def test_latex_compiles_and_fits(tmp_path: Path) -> None:
+    """In the narrowest page of two columns that is common: article, letter paper."""
+    bench(
+        a_full_board(tmp_path / "runs"),
+        "--format",
+        "latex",
+        "--with-published",
+        "--output",
+        str(tmp_path / "board.tex"),
+    )
+    (tmp_path / "paper.tex").write_text(
+        "\\documentclass[twocolumn]{article}\n\\usepackage{booktabs}\n\\begin{document}\n\\input{board}\n\\end{document}\n"
+    )
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    if "booktabs.sty' not found" in done.stdout:
+        pytest.skip("needs booktabs")
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull" not in done.stdout
+    assert "Float too large" not in done.stdout
+
+
+class Page(HTMLParser):
+    """What a browser would see: open tags, cells by row, links to elsewhere."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.rows: list[list[str]] = []
+        self.links: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1] += [""] * int(dict(attrs).get("colspan") or 1)
+        self.links += [value or "" for name, value in attrs if name in ("src", "href")]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if {"td", "th"} & {*self.open}:
+            self.rows[-1][-1] += data
+
+
+def test_html_is_one_whole_page(tmp_path: Path) -> None:
+    text = bench(a_full_board(tmp_path), "--format", "html", "--with-published").stdout
+    page = Page(text)
+    assert page.open == page.links == []
+    assert {len(row) for row in page.rows} == {16, 10}  # own, published
+    own = [row for row in page.rows if row[0] == "fne[tau_fn=2.0]"]
+    assert own[0][3:5] == ["50.0 ±0.0", "50.0 ±0.0"]
+    assert "<u>" in text
+    assert "<b>" in text
+    assert 'class="published"' in text
+    assert len(text) < 50_000
+
+
+# --- The literature ---------------------------------------------------------------------------------------------
+
+
+def literature() -> list[dict[str, str]]:
+    with FILE.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_published_recalls_add_up_to_their_rsum() -> None:
+    rows = literature()
+    assert len(rows) == 98
+    for row in rows:
+        recalls = [[float(row[f"{side}_r{k}"]) for k in (1, 5, 10)] for side in ("i2t", "t2i")]
+        assert all(0 < side[0] < side[1] < side[2] <= 100 for side in recalls), row
+        assert abs(sum(map(sum, recalls)) - float(row["rsum"])) < 0.15, row
+        assert row["source"], row
+        assert row["ensemble"] in ("yes", "no"), row
+    assert len({tuple(row.values()) for row in rows}) == len(rows)
+    assert {(row["dataset"], row["protocol"]) for row in rows} == {
+        ("f30k", "f30k-1k"),
+        ("coco", "coco-5k"),
+        ("coco", "coco-1k-5fold"),
+    }
+
+
+def test_published_rows_stand_apart_and_change_nothing(tmp_path: Path) -> None:
+    a_full_board(tmp_path)
+    own, both = (bench(tmp_path, "--format", "md", *flags).stdout for flags in ((), ("--with-published",)))
+    assert lines(own) == lines(both)
+    assert "| SCAN (2018)\\* " in both
+    assert "SCAN" not in own
+    assert "context, not competitors; no mark, best or second counts them" in both
+    header = next(line for line in both.splitlines() if line.startswith("| published"))
+    assert [cell.strip() for cell in header.split("|")[1:4]] == ["published", "features", "i2t R@1"]
+    rows = json.loads(bench(tmp_path, "--format", "json", "--with-published").stdout)
+    assert [row["source"] is None for row in rows] == [True] * 49 + [False] * 57
+    assert rows[-1]["rsum_mean"] == 350.9
+    assert rows[-1]["mark_p"] is None
+
+
+def test_a_custom_protocol_has_no_published_rows(tmp_path: Path) -> None:
+    custom = Protocol(name="f30k-1k-custom", images=10, captions=50)
+    save(tmp_path, record("fne", 0, 20, "f30k", protocol=custom))
+    assert "published" not in bench(tmp_path, "--format", "md", "--with-published").stdout

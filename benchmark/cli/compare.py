@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from benchmark.compare import Changed, Comparison, LeftOut
+    from benchmark.compare import Changed, Comparison
+    from benchmark.leaderboard import LeftOut
 
 
 def compare(
@@ -31,14 +32,15 @@ def compare(
 ) -> None:
     """Compare two methods by the same queries and seeds: difference, interval, p, who wins where."""
     from benchmark import compare as comparing
+    from benchmark.leaderboard import Choice, NothingLeftError
 
     sizes = memory.split(",") if memory is not None else [None]
     if len(sizes) > 2:
         raise BenchError(f"--memory {memory}: one size, or two as A,B")
-    choices = comparing.Choice(a, sizes[0]), comparing.Choice(b, sizes[-1])
+    choices = Choice(a, sizes[0]), Choice(b, sizes[-1])
     try:
         found = comparing.compare(*choices, dataset, digest, runs, queries)
-    except comparing.NothingToCompareError as error:
+    except NothingLeftError as error:
         show_left_out(error.left_out, wide(log()))
         raise
     if as_json:
@@ -134,7 +136,7 @@ def show_left_out(left_out: "list[LeftOut]", screen: "Console") -> None:
 
 def wide(screen: "Console") -> "Console":
     """Where there is no terminal, as wide as every table needs."""
-    from benchmark.tables import PIPE
+    from benchmark.tables.terminal import PIPE
 
     if not screen.is_terminal:
         screen.width = PIPE

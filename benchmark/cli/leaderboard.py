@@ -8,10 +8,10 @@ import typer
 
 from benchmark.errors import BenchError
 from benchmark.records import RUNS
-from benchmark.screen import out
+from benchmark.screen import log, out
 
 if TYPE_CHECKING:
-    from benchmark.leaderboard import Group
+    from benchmark.leaderboard import Group, LeftOut
 
 
 class Format(StrEnum):
@@ -21,28 +21,38 @@ class Format(StrEnum):
     md = "md"
     latex = "latex"
     csv = "csv"
+    html = "html"
     json = "json"
 
 
 def leaderboard(
     dataset: Annotated[str | None, typer.Option(help="Only this dataset.")] = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="Row to test against: METHOD or METHOD,MEMORY; else hardest in the batch.")
+    ] = None,
+    with_published: Annotated[bool, typer.Option("--with-published", help="Add what papers report.")] = False,
     runs: Annotated[Path, typer.Option(help="Folder of the run records.")] = RUNS,
     layout: Annotated[Format, typer.Option("--format", help="How it is written.")] = Format.rich,
     output: Annotated[Path | None, typer.Option(help="Write to this file instead of the screen.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Write all formats, metrics and curves into this folder.")] = None,
 ) -> None:
-    """Compare what was recorded: recall as mean and deviation over seeds, false negatives picked, cost."""
-    from benchmark.leaderboard import load
-    from benchmark.tables import show
+    """Compare what was recorded: recall over seeds, marks against a baseline, false negatives, cost."""
+    from benchmark.leaderboard import NothingLeftError, load
+    from benchmark.tables.terminal import show
     from pipelines.atomic import write_text
 
+    try:
+        found = load(runs, dataset, baseline, with_published)
+    except NothingLeftError as error:
+        refuse(error.left_out)
+        raise
+    refuse(found.left_out)
+    groups = found.groups
     if folder is not None:
         from benchmark import board
 
-        board.write(folder, runs)
-        return
-    groups = load(runs, dataset)
-    if output is not None:
+        board.write(folder, groups, runs)
+    elif output is not None:
         try:
             write_text(output, _text(groups, layout))
         except OSError as error:
@@ -53,14 +63,23 @@ def leaderboard(
         typer.echo(_text(groups, layout), nl=False)
 
 
+def refuse(left_out: "list[LeftOut]") -> None:
+    """One table of what is not in any other, on stderr: what is written for programs and papers stays as it is."""
+    if left_out:
+        from benchmark.cli.compare import show_left_out, wide
+
+        show_left_out(left_out, wide(log()))
+
+
 def _text(groups: "list[Group]", layout: Format) -> str:
-    from benchmark import tables
+    from benchmark.tables import html, latex, markdown, programs, terminal
 
     write = {
-        Format.rich: tables.plain,
-        Format.md: tables.markdown,
-        Format.latex: tables.latex,
-        Format.csv: tables.as_csv,
-        Format.json: tables.as_json,
+        Format.rich: terminal.plain,
+        Format.md: markdown.markdown,
+        Format.latex: latex.latex,
+        Format.csv: programs.as_csv,
+        Format.html: html.html,
+        Format.json: programs.as_json,
     }
     return write[layout](groups)

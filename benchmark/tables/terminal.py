@@ -1,0 +1,104 @@
+"""The leaderboard on a terminal (Rich), and as plain text where there is none."""
+
+import io
+from typing import TYPE_CHECKING
+
+from benchmark.leaderboard import Group
+from benchmark.tables.sheet import (
+    NARROW,
+    Sheet,
+    by_dataset,
+    legend,
+    literature,
+    notes,
+    setting,
+    stacked,
+    title,
+    whole,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+PIPE = 1000
+"""Columns to write in where there is no terminal: enough for every table."""
+FOLDED = ("method", "published", "features", "source")
+"""Columns that may break their text."""
+STYLES = ("", "bold green", "underline")
+"""Of other places, the best, the second."""
+
+
+def show(groups: list[Group], console: "Console") -> None:
+    """Print tables that fit the terminal. What has no room: deviations first, then recall and the rest are apart."""
+    from rich.text import Text
+
+    if not console.is_terminal:
+        console.width = PIPE
+    for line, tables in by_dataset(groups):
+        if line:
+            console.print(Text(line + "\n", style="yellow"))
+        for group in tables:
+            console.print(Text(title(group), style="bold"))
+            console.print(Text(setting(group) + "\n", style="dim"))
+            for table in _fitting(group, console):
+                console.print(table, "")
+            if group.published:
+                console.print(_rich_table(literature(group.published), style="dim italic"), "")
+            for note in notes(group):
+                console.print(Text(note + "\n", style="yellow"))
+    console.print(Text(legend(groups), style="dim"))
+
+
+def plain(groups: list[Group]) -> str:
+    """What a terminal shows, without colours and as wide as it needs."""
+    from rich.console import Console
+
+    text = io.StringIO()
+    show(groups, Console(file=text, highlight=False))
+    return text.getvalue()
+
+
+def _fitting(group: Group, console: "Console") -> list["Table"]:
+    """The first of several layouts that fits; the last where none does."""
+    layouts = (
+        [whole(group)],
+        [whole(group, ("rsum",))],
+        stacked(group),
+        stacked(group, ("rsum",)),
+        stacked(group, ("rsum",), NARROW),
+    )
+    for sheets in layouts:
+        tables = [_rich_table(sheet) for sheet in sheets]
+        options = console.options.update(width=PIPE)
+        if all(console.measure(table, options=options).maximum <= console.width for table in tables):
+            break
+    return tables
+
+
+def _rich_table(sheet: Sheet, style: str = "") -> "Table":
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, header_style="dim", style=style)
+    for key, column in zip(sheet.keys, sheet.columns, strict=True):
+        table.add_column(
+            f"{column.above}\n{column.name}",
+            justify="left" if column.left else "right",
+            overflow="fold",
+            no_wrap=key not in FOLDED,
+            style=style,
+        )
+    for row in sheet.body:
+        table.add_row(
+            *(
+                Text.assemble(
+                    (cell.text, STYLES[cell.place]),
+                    cell.mark,
+                    ("".join(f"\n{part}" for part in cell.remark.split(", ") if part), "red"),
+                )
+                for cell in row
+            )
+        )
+    return table
