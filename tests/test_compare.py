@@ -387,7 +387,7 @@ def test_cells_as_they_are_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     done = CliRunner().invoke(app, ["compare", "hardest", "random", "--json"])
     assert done.exit_code == 0, done.stderr
     found = json.loads(done.stdout)
-    recorded = {record.method_id: record.metrics for _, record in records.find()}
+    recorded = {record.method_id: record.metrics for _, record in records.survey()[0]}
     for line in found["lines"]:
         assert line["a"]["mean"] == pytest.approx(recorded["hardest"][line["metric"]])
         assert line["b"]["mean"] == pytest.approx(recorded["random"][line["metric"]])
