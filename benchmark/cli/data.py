@@ -25,7 +25,10 @@ Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 @app.command()
 def add(
     name: Name,
-    folder: Annotated[Path | None, typer.Option("--from", help="Folder of the dataset's files.")] = None,
+    places: Annotated[
+        list[str] | None,
+        typer.Option("--from", help="Folder, archive or URL (http, s3, gs, file); several archives or URLs work."),
+    ] = None,
     precomp: Annotated[Path | None, typer.Option(help="Folder of precomputed features.")] = None,
     file_format: Annotated[str | None, typer.Option("--format", help="Reader; found by looking if not given.")] = None,
     encoder: Annotated[str | None, typer.Option(help="Encoder used when none is named.")] = None,
@@ -33,34 +36,44 @@ def add(
         bool, typer.Option("--any-counts", help="Accept other sizes than the name stands for.")
     ] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Take the place of a registered dataset.")] = False,
+    sha256: Annotated[list[str] | None, typer.Option(help="Digest of the archive or URL, one for each.")] = None,
+    unpack_limit: Annotated[
+        float | None, typer.Option(min=0.001, help="GB an archive may unpack to, if not 200 or 100 times its size.")
+    ] = None,
 ) -> None:
-    """Check a dataset's files, register them, build the manifest. Copies nothing."""
+    """Check a dataset's files, register them, build the manifest. A folder is read where it is and not copied."""
+    from benchmark.transfer_progress import progress
     from pipelines import prepare, project, sources
+    from pipelines.download import plain
 
-    if (folder is None) == (precomp is None):
-        raise RequestError("give either --from DIR or --precomp DIR")
+    if bool(places) == (precomp is not None):
+        raise RequestError("give either --from DIR or --precomp DIR; --from takes archives and URLs too")
     if precomp is not None and file_format not in (None, prepare.PRECOMP):
         raise RequestError(f"--precomp is --format {prepare.PRECOMP}; leave --format out")
-    path = folder or precomp
-    assert path is not None
+    chosen = places or [str(precomp)]
     prepare.check_new(name, replace)
     project.read_params()  # what is wrong with it is told before anything is written
-    log().print(f"reading {path}", markup=False)
-    manifest = prepare.add(
-        name,
-        path,
-        file_format=prepare.PRECOMP if precomp else file_format,
-        encoder=encoder,
-        any_counts=any_counts,
-        replace=replace,
-    )
+    log().print(f"reading {', '.join(map(plain, chosen))}", markup=False)
+    with progress(log()) as report:
+        manifest = prepare.add(
+            name,
+            *chosen,
+            sha256=sha256 or (),
+            most=int(unpack_limit * 10**9) if unpack_limit else None,
+            file_format=prepare.PRECOMP if precomp else file_format,
+            encoder=encoder,
+            any_counts=any_counts,
+            replace=replace,
+            progress=report,
+        )
     default = sources.read(name).encoder
     _tell(manifest)
     if project.list_in_params(name, default):
         log().print(f"listed in {project.PARAMS} with encoder {default}", markup=False)
     else:
         log().print(f"there is no {project.PARAMS} to list it in", markup=False)
-    log().print(project.track(name), markup=False)
+    for line in project.track(name):
+        log().print(line, markup=False)
     log().print(f"next: bench features --dataset {name}", markup=False)
 
 
