@@ -38,6 +38,10 @@ class Arrived:
     origin: list[Origin] | None
     """What they came in; None for a folder, which is the source itself."""
 
+    def told(self, text: str) -> str:
+        """Text that names the folder, with the place where its files will lie."""
+        return text.replace(str(self.folder), str(self.home))
+
 
 @contextmanager
 def arrive(
@@ -64,9 +68,7 @@ def arrive(
         raise RequestError(f"{home} is in the way and was not made by bench; move it, or add it with --from {home}")
     with new_folder(home) as scratch:
         digests: Sequence[str | None] = sha256 or [None] * len(local)
-        origin = [
-            _bring(place, scratch, digest, most, progress) for place, digest in zip(local, digests, strict=True)
-        ]
+        origin = [_bring(place, scratch, digest, most, progress) for place, digest in zip(local, digests, strict=True)]
         (scratch / MARK).write_text("Unpacked by `bench data add`; adding it again with --replace makes it anew.\n")
         inside = _innermost(scratch)
         try:

@@ -5,6 +5,7 @@ copied; archives and downloads are unpacked to ``raw/<name>/``.
 ``prepare`` builds ``data/<name>/`` from the registration alone, and refuses files that changed since.
 """
 
+import json
 import os
 import re
 from collections.abc import Sequence
@@ -68,6 +69,7 @@ def add(
             settings={"any_counts": True} if any_counts else {},
         )
         manifest = _build(name, source, folder)
+        manifest.info.update(json.loads(arrived.told(json.dumps(manifest.info))))
         source = source.model_copy(update={"path": _stored(arrived.home), "fingerprint": fingerprint(manifest)})
         _write(manifest, source, folder)
         registration.write_text(sources.text(source), encoding="utf-8")

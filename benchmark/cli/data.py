@@ -14,6 +14,8 @@ from pipelines.errors import RequestError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from pipelines.known import Known
+
 PIPE = 200
 """Columns to write in where there is no terminal."""
 
@@ -135,6 +137,52 @@ def list_datasets(as_json: Json = False) -> None:
     for entry in entries:
         if entry.how_to_add:
             log().print(entry.how_to_add, style="dim", markup=False)
+
+
+@app.command()
+def where(
+    name: Annotated[str | None, typer.Argument(help="A well-known dataset; all are listed if not given.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say where a well-known dataset comes from, under which terms, and which files are expected."""
+    from rich.table import Table
+
+    from pipelines.errors import unknown
+    from pipelines.known import KNOWN
+
+    if name is not None and name not in KNOWN:
+        raise RequestError(unknown("well-known dataset", name, KNOWN))
+    if as_json:
+        about = {key: asdict(known) for key, known in KNOWN.items()}
+        typer.echo(json.dumps(about if name is None else about[name], indent=2, ensure_ascii=False))
+    elif name is None:
+        table = Table("dataset", "what it is", "images", "where it comes from")
+        for key, known in KNOWN.items():
+            table.add_row(key, known.title, f"{sum(known.counts.values()):,}", f"bench data where {key}")
+        _show(table)
+    else:
+        _show_where(name, KNOWN[name])
+
+
+def _show_where(name: str, known: "Known") -> None:
+    counts = ", ".join(f"{split} {count:,}" for split, count in known.counts.items())
+    lines = [f"{known.title}: {counts} images; protocol {known.protocol}", "", "Get"]
+    for number, download in enumerate(known.downloads, start=1):
+        lines += [
+            f"{number}. {download.what}",
+            f"   from   {download.provider}",
+            f"   page   {download.page}",
+            f"   terms  {download.terms}",
+        ]
+    lines += ["", "Unpack it so", known.tree, "", f"Note: {known.note}"]
+    lines += ["", "Then run", f"  bench data add {name} --from DIR", "", f"Cite: {known.citation}"]
+    lines += [
+        f"  {add} FIRST.zip --from SECOND.zip",
+        "",
+        f"Cite: {known.citation}",
+    ]
+    for line in lines:
+        out().print(line, markup=False)
 
 
 def _show(table: "Table") -> None:
