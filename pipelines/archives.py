@@ -29,7 +29,12 @@ Count = Callable[[int], None]
 
 def is_archive(path: Path) -> bool:
     """By content, not by name; NumPy's ``.npz``, a zip too, is data."""
-    return path.is_file() and path.suffix != ".npz" and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
+    if not path.is_file() or path.suffix == ".npz":
+        return False
+    try:
+        return zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
+    except DAMAGED:  # begins as one
+        return True
 
 
 def unpack(path: Path, folder: Path, most: int | None = None, progress: Progress = silent) -> None:
@@ -94,6 +99,12 @@ def _tar(path: Path, folder: Path, count: Count, progress: Progress) -> None:
             except tarfile.FilterError as error:
                 raise DataError(f"{path}: {error}") from None
             progress(f"unpacking {path.name}", min(raw.tell(), total), total)
+        # tarfile takes a header that is cut off or no header at all for the end of the archive
+        stream = archive.fileobj
+        assert stream is not None
+        stream.seek(archive.offset)
+        if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise DataError(f"{path}: cannot be unpacked: it is cut off or damaged after {archive.offset:,} bytes")
 
 
 def _safe(path: Path, name: str) -> PurePosixPath:

@@ -142,7 +142,8 @@ def _append(system: Any, remote: str, size: int, file: Any, url: str, report: An
     with _said_of(url):
         source, goes_on = _open_at(system, remote, size, file.tell())
     if not goes_on:
-        file.truncate(0)
+        file.seek(0)
+        file.truncate()
     with closing(source):
         report(file.tell())
         while True:

@@ -17,7 +17,6 @@ from benchmark.screen import log
 from methods.registry import RegistryError
 from pipelines.errors import DataError, RequestError
 
-
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """No space, no quota, no larger file: nothing was wrong with what was asked for."""
 
