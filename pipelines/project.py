@@ -32,6 +32,11 @@ def list_in_params(name: str, encoder: str) -> bool:
     return True
 
 
+def was_cut_short(name: str) -> bool:
+    """Whether the dataset is registered, but ``params.yaml`` does not list it: listing comes last."""
+    return name not in read_params()["datasets"] and name in sources.names() and PARAMS.exists()
+
+
 def read_params() -> CommentedMap:
     """``params.yaml`` with both lists in it; ``DataError`` where it cannot take a dataset."""
     try:

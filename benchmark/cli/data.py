@@ -53,8 +53,8 @@ def add(
     if precomp is not None and file_format not in (None, prepare.PRECOMP):
         raise RequestError(f"--precomp is --format {prepare.PRECOMP}; leave --format out")
     chosen = places or [str(precomp)]
+    replace = replace or project.was_cut_short(name)  # what is wrong with params.yaml is told before any work
     prepare.check_new(name, replace)
-    project.read_params()  # what is wrong with it is told before anything is written
     log().print(f"reading {', '.join(map(plain, chosen))}", markup=False)
     with progress(log()) as report:
         manifest = prepare.add(
