@@ -59,6 +59,10 @@ def _sweep(target: Path) -> None:
 def move_into_place(folder: Path, target: Path) -> None:
     """Rename ``folder`` to ``target``; what was there is moved away first and then deleted."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.exists():  # needs no room on the disk
+        with suppress(OSError):
+            folder.replace(target)
+            return
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.old.", dir=target.parent) as old:
         for attempt in range(5):  # another process may put its own there in between: the last one stays
             with suppress(FileNotFoundError):

@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.link", "os.chmod"}
-NEEDS_ROOM = {"os.mkdir", "os.rename", "os.link"}
+NEEDS_ROOM = {"os.mkdir", "os.link"}
 count = 0
 
 
