@@ -39,7 +39,7 @@ def facts(folder: Path) -> dict[str, object]:
         for pattern in ("data/*/dataset.json", "features/*/*/features.json")
         for path in folder.glob(pattern)
     }
-    return {**hashes, "board": json.loads(run(folder, "bench", "leaderboard", "--json"))}
+    return {**hashes, "board": json.loads(run(folder, "bench", "leaderboard", "--format", "json"))}
 
 
 def written(folder: Path, pattern: str) -> dict[str, int]:
@@ -75,7 +75,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(folder, "bench", "data", "add", "my", "--from", archive)
     run(folder, "dvc", "repro", "--quiet")
     commit(folder, "Run all")
-    run(folder, "dvc", "push", "--quiet")
+    run(folder, "dvc", "push", "--quiet", "dvc.yaml", "raw/my.dvc")
     return folder
 
 
