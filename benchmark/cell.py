@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 import methods
 from benchmark import devices, records
@@ -107,7 +107,7 @@ def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore
         write_json(scratch, record)
         write_history(scratch, trained)
         weights = {name: value.cpu().contiguous() for name, value in trained.model.state_dict().items()}
-        save_file(weights, scratch / "model.safetensors")
+        (scratch / "model.safetensors").write_bytes(save(weights))  # a full disk is an OSError, as everywhere
     return record
 
 

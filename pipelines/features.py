@@ -298,6 +298,7 @@ def _finish(work: Path, manifest: Manifest, recipe: dict[str, Any]) -> None:
 def _point(target: Path) -> None:
     """Keep ``features/<dataset>.json`` at the store of the dataset's own encoder: pipeline stages depend on it."""
     pointer = target.parent.with_suffix(".json")
-    text = json.dumps({"encoder": target.name, "hash": read_info(target)["hash"]}) + "\n"
+    info = read_info(target)
+    text = json.dumps({"encoder": target.name, "manifest": info["manifest"], "hash": info["hash"]}) + "\n"
     if not pointer.exists() or pointer.read_text(encoding="utf-8") != text:
         write_text(pointer, text)
