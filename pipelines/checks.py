@@ -42,7 +42,7 @@ def check(name: str) -> Report:
     for split, row in report.splits.items():
         if row["expected"] not in (None, row["images"]):
             report.warnings.append(f"{split} has {row['images']:,} images, {row['expected']:,} are usual")
-    _source_files(report, manifest, source.root(name))
+    _source_files(report, manifest, source.root(name), source.folder(name))
     _duplicates(report, manifest)
     report.facts["skipped"] = manifest.info.get("skipped", {})
     if len(manifest.judgements):
@@ -88,7 +88,7 @@ def _splits(manifest: Manifest) -> dict[str, dict[str, Any]]:
     return rows
 
 
-def _source_files(report: Report, manifest: Manifest, root: Path) -> None:
+def _source_files(report: Report, manifest: Manifest, root: Path, folder: Path) -> None:
     """Compare the source's files with what the manifest was made from."""
     changed = []
     if manifest.info.get("images_are") == "pictures":
@@ -98,7 +98,7 @@ def _source_files(report: Report, manifest: Manifest, root: Path) -> None:
     if changed:
         report.errors.append(f"{len(changed):,} pictures changed or are missing since they were added; {changed[0]}")
     for file, content in manifest.info.get("files", {}).items():
-        report.errors.extend(_changed(root / file, content))
+        report.errors.extend(_changed(folder / file, content))
 
 
 def _changed(path: Path, content: str) -> list[str]:

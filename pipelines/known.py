@@ -21,6 +21,8 @@ class Known:
     encoder: str
     """The encoder used when none is named."""
     citation: str
+    cut_val: int | None = None
+    """Images of the validation split in the files of the VSE++ line, which cut it to 5,000 captions; accepted, too."""
 
     def how_to_add(self, name: str) -> str:
         """One line: what is needed, where it comes from, the command."""
@@ -47,7 +49,10 @@ KNOWN = {
         title="Flickr30K, Karpathy's split",
         counts={"train": 29000, "val": 1014, "test": 1000},
         protocol="f30k-1k",
-        files="precomputed features {train,dev,test}_ims.npy with {train,dev,test}_caps.txt",
+        files=(
+            "the images with dataset_flickr30k.json, or with results_20130124.token and lists of ids, or ALBEF's"
+            " flickr30k_{train,val,test}.json; or precomputed {train,dev,test}_ims.npy with {train,dev,test}_caps.txt"
+        ),
         provider=(
             "images: the University of Illinois at Urbana-Champaign (request form);"
             " split: A. Karpathy's dataset_flickr30k.json"
@@ -58,15 +63,20 @@ KNOWN = {
             "P. Young, A. Lai, M. Hodosh, J. Hockenmaier (2014), From image descriptions to visual denotations,"
             " TACL 2, 67-78"
         ),
+        cut_val=1000,
     ),
     "coco": Known(
         title="MS-COCO, Karpathy's split",
         counts={"train": 113287, "val": 5000, "test": 5000},
         protocol="coco-5k",
-        files="precomputed features {train,dev,test}_ims.npy with {train,dev,test}_caps.txt",
+        files=(
+            "the images with dataset_coco.json, or BLIP's coco_karpathy_{train,val,test}.json; or precomputed"
+            " {train,dev,testall}_ims.npy with {train,dev,testall}_caps.txt"
+        ),
         provider="images and captions: cocodataset.org (2014 train and val); split: A. Karpathy's dataset_coco.json",
         terms="annotations CC BY 4.0; photographs under their Flickr owners' licences",
         encoder="efficientnet-lite0+minilm",
         citation="T.-Y. Lin et al. (2014), Microsoft COCO: Common Objects in Context, ECCV",
+        cut_val=1000,
     ),
 }

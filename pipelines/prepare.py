@@ -12,7 +12,7 @@ from pipelines import datasets, encoders, sources
 from pipelines.atomic import new_folder
 from pipelines.errors import DataError, RequestError
 from pipelines.files import digest
-from pipelines.known import KNOWN
+from pipelines.known import KNOWN, Known
 from pipelines.manifest import SPLITS, Manifest, read_info
 from pipelines.sources import Source
 
@@ -34,18 +34,20 @@ def add(
     file_format: str | None = None,
     encoder: str | None = None,
     any_counts: bool = False,
+    skip_bad: bool = False,
     replace: bool = False,
 ) -> Manifest:
     """Register the files in ``path`` as dataset ``name`` and build its manifest.
 
     ``file_format`` is found by looking where None. ``any_counts`` accepts other sizes than a well-known name
-    stands for. ``replace`` takes the place of a registered dataset. Nothing is left behind on an error.
+    stands for, ``skip_bad`` leaves bad rows and pictures out and counts them. ``replace`` takes the place
+    of a registered dataset. Nothing is left behind on an error.
     """
     check_new(name, replace)
     if not path.is_dir():
         raise DataError(f"{path} is no folder")
     file_format = file_format or datasets.detect(path)
-    precomputed = file_format == PRECOMP
+    precomputed = datasets.holds_features(file_format)
     if encoder is None:
         pictured = KNOWN[name].encoder if name in KNOWN and not precomputed else None
         encoder = pictured or DEFAULT_ENCODER[precomputed]
@@ -53,7 +55,8 @@ def add(
         format=file_format,
         path=_stored(path),
         encoder="+".join(encoders.pair(encoder, precomputed)),
-        settings={"any_counts": True} if any_counts else {},
+        takes_out=datasets.takes_out(file_format),
+        settings={key: True for key, on in (("any_counts", any_counts), ("skip_bad", skip_bad)) if on},
     )
     with new_folder(sources.manifest_folder(name)) as folder:
         manifest = _build(name, source, folder)
@@ -96,12 +99,15 @@ def _build(name: str, source: Source, folder: Path) -> Manifest:
     manifest = datasets.get(source.format).build(name, source, folder)
     manifest.check()
     if name in KNOWN and not source.settings.get("any_counts"):
-        _assert_counts(manifest, KNOWN[name].counts)
+        _assert_counts(manifest, KNOWN[name])
     return manifest
 
 
-def _assert_counts(manifest: Manifest, expected: dict[str, int]) -> None:
+def _assert_counts(manifest: Manifest, known: Known) -> None:
+    expected = dict(known.counts)
     found = manifest.images["split"].value_counts()
+    if known.cut_val is not None and found.get("val", 0) == known.cut_val:
+        expected["val"] = known.cut_val
     wrong = [
         f"{split} has {int(found.get(split, 0)):,} images, expected {expected[split]:,}"
         for split in SPLITS

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 PIPE = 200
 """Columns to write in where there is no terminal."""
+SHOWN = 5
+"""Bad rows that ``add`` tells of."""
 
 app = typer.Typer(no_args_is_help=True, help="Bring datasets in, check them, build their manifests.")
 Name = Annotated[str, typer.Argument(help="Name of the dataset: small letters, digits, - and _.")]
@@ -32,9 +34,12 @@ def add(
     any_counts: Annotated[
         bool, typer.Option("--any-counts", help="Accept other sizes than the name stands for.")
     ] = False,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave bad rows and pictures out, counted, in place of stopping.")
+    ] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Take the place of a registered dataset.")] = False,
 ) -> None:
-    """Check a dataset's files, register them, build the manifest. Copies nothing."""
+    """Check a dataset's files, register them, build the manifest. Pictures inside archives are copied, others not."""
     from pipelines import prepare, project, sources
 
     if (folder is None) == (precomp is None):
@@ -52,9 +57,12 @@ def add(
         file_format=prepare.PRECOMP if precomp else file_format,
         encoder=encoder,
         any_counts=any_counts,
+        skip_bad=skip_bad,
         replace=replace,
     )
-    default = sources.read(name).encoder
+    source = sources.read(name)
+    default = source.encoder
+    log().print(f"format: {source.format}", markup=False)
     _tell(manifest)
     if project.list_in_params(name, default):
         log().print(f"listed in {project.PARAMS} with encoder {default}", markup=False)
@@ -140,6 +148,8 @@ def _tell(manifest: Any) -> None:
     out().print(f"{manifest.name}: {sizes}", markup=False)
     for what, number in manifest.info.get("skipped", {}).items():
         log().print(f"left out: {number:,} {what}", markup=False)
+    for message in manifest.info.get("bad", [])[:SHOWN]:
+        log().print(f"bad row: {message}", style="yellow", markup=False)
 
 
 def _flat(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
