@@ -21,7 +21,7 @@ from pipelines.files import read_bytes
 MOST_LINES = 100
 """A quoted field of CSV runs over fewer lines; more mean that a quote is missing."""
 CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
-WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+LOOK = 1 << 16  # bytes of a first line
 
 
 class Entry(BaseModel):
@@ -93,12 +93,26 @@ def annotation_files(root: Path, *patterns: str) -> list[Path]:
     return []
 
 
+def first_line(path: Path) -> str:
+    """The first line, for a look at what the file is; what is no UTF-8 in it is replaced."""
+    try:
+        with path.open("rb") as file:
+            data = file.readline(LOOK)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from None
+    return _narrow(path, data).decode(errors="replace").rstrip("\r\n")
+
+
+def _narrow(path: Path, data: bytes) -> bytes:
+    """Without the mark of UTF-8; ``DataError`` where it is UTF-16."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise DataError(f"{path}:1: UTF-16; save it as UTF-8")
+    return data.removeprefix(codecs.BOM_UTF8)
+
+
 def lines(path: Path, faults: Faults) -> Iterator[tuple[int, str]]:
     """Good lines with their numbers, from 1. Only a newline ends a line: captions may hold other line ends."""
-    data = read_bytes(path).removeprefix(codecs.BOM_UTF8)
-    if data.startswith(WIDE):
-        raise DataError(f"{path}:1: UTF-16; save it as UTF-8")
-    every = data.split(b"\n")
+    every = _narrow(path, read_bytes(path)).split(b"\n")
     if every[-1] == b"":
         every.pop()
     for number, raw in enumerate(every, start=1):

@@ -29,15 +29,9 @@ def schema(path: Path) -> pa.Schema:
 
 def rows(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
     """Rows as Python values with their numbers, from 0."""
-    number = 0
     with _named(path), pq.ParquetFile(path) as file:
-        batches = file.iter_batches(batch_size=BATCH, columns=columns)
-    while True:
-        with _named(path):
-            batch = next(batches, None)
-            found = [] if batch is None else batch.to_pylist()
-        if batch is None:
-            return
-        for row in found:
-            yield number, row
-            number += 1
+        number = 0
+        for batch in file.iter_batches(batch_size=BATCH, columns=columns):
+            for row in batch.to_pylist():
+                yield number, row
+                number += 1

@@ -80,7 +80,9 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
             rows.caption(where, image, annotation.caption, split, caption_id=str(annotation.id))
         else:
             rows.skipped["captions of images in no split"] += 1
-    return rows.manifest(name, root, ImageFiles(root).places, [*files, *split_sources])
+    return rows.manifest(
+        name, root, ImageFiles(root).places, [*files, *split_sources], order=[names[number] for number in split_of]
+    )
 
 
 def _read(path: Path, rows: Rows, names: dict[int, str], said: dict[int, tuple[str, Annotation]]) -> None:
@@ -106,15 +108,16 @@ def _splits(
 ) -> tuple[dict[int, str], list[Path]]:
     """Split of each image by number, and the files that say so."""
     if found := annotation_files(root, *karpathy.PATTERNS):
-        return dict(_karpathy(found[0], rows)), found[:1]
+        read = dict(_karpathy(found[0], rows))
+        return {number: split for number, split in read.items() if number in names}, found[:1]
     if texts := split_files(root):
         number_of = {name: number for number, name in names.items()}
-        read = {
+        listed = {
             int(image) if image.isdecimal() else number_of.get(Path(image).name): split
             for image, (split, _) in read_splits(texts).items()
             if len(image) < 1000
         }
-        return {number: split for number, split in read.items() if number in names}, [path for _, path in texts]
+        return {number: split for number, split in listed.items() if number in names}, [path for _, path in texts]
     if arrays := split_files(root, ".npy"):
         of_caption = {number: annotation.image_id for number, (_, annotation) in said.items()}
         return dict(_caption_numbers(arrays, of_caption)), [path for _, path in arrays]

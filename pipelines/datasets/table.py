@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines import columns, parquet
-from pipelines.annotations import Faults, annotation_files, lines, parse_json, records
+from pipelines.annotations import Faults, annotation_files, first_line, lines, parse_json, records
 from pipelines.errors import DataError
 from pipelines.image_files import ImageFiles
 from pipelines.manifest import Manifest
@@ -22,7 +22,6 @@ from pipelines.sources import Source
 
 EXPECTS = "*.csv, *.tsv, *.jsonl or *.parquet with columns image and caption"
 ENDS = ("*.csv", "*.tsv", "*.jsonl", "*.parquet")
-LOOK = 1 << 16  # bytes for the names of the columns
 
 Row = tuple[str, dict[str, Any]]
 """Where it stands, values by column."""
@@ -50,6 +49,8 @@ def read(root: Path, rows: Rows, files: ImageFiles | None = None) -> list[Path]:
     With ``files`` an image beside a table in a folder of its own is named with the folder.
     """
     tables = table_files(root)
+    for path in annotation_files(root, *ENDS) if not tables else []:
+        _columns(path, dict.fromkeys(_names(path)))  # says what is wrong with it
     if not tables:
         raise DataError(f"{root}: no {EXPECTS}")
     for path in tables:
@@ -89,9 +90,9 @@ def _columns(path: Path, row: dict[str, Any]) -> tuple[str, list[str], str | Non
 def _names(path: Path) -> list[str]:
     """Names of the columns, from the file's beginning."""
     if path.suffix == ".parquet":
-        return [field.name for field in parquet.schema(path) if not _is_picture(field.type)]
-    with path.open("rb") as file:
-        text = file.readline(LOOK).decode("utf-8-sig", errors="replace")
+        schema = parquet.schema(path)
+        return [] if any(map(_is_picture, schema.types)) else list(schema.names)
+    text = first_line(path)
     if path.suffix == ".jsonl":
         row = parse_json(text, str(path))
         return list(row) if isinstance(row, dict) else []
