@@ -79,6 +79,8 @@ def check_id(image_id: str, where: str) -> str:
         raise DataError(f"{where}: blanks around the id {image_id[:80]!r}")
     if path.is_absolute() or ".." in path.parts or "\\" in image_id or re.match(r"[A-Za-z]:/|\w+://", image_id):
         raise DataError(f"{where}: image {image_id[:80]!r} leads out of the folder; use a path relative to it")
+    if re.search(r"[\t\r\n]", image_id):
+        raise DataError(f"{where}: a line end or tab in the id {image_id[:80]!r}")
     if len(image_id) > 1000:
         raise DataError(f"{where}: image id of {len(image_id):,} characters: {image_id[:40]!r}...")
     return image_id

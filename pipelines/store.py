@@ -14,6 +14,7 @@ Rows follow the manifest's order within each split.
 """
 
 import json
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,9 +107,14 @@ class FeatureStore:
 def load_array(path: Path) -> Features:
     """Memory-map an ``.npy`` file, read-only and without pickle."""
     try:
-        array: Features = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: {error}") from None
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Reading `.npy`")  # files of Python 2, as SCAN's are
+            array: Features = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # what numpy raises on a broken header is of any kind
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{path}: not an array that can be read: {said[:200]}") from None
+    if not isinstance(array, np.ndarray):
+        raise DataError(f"{path}: not one array but an archive of several")
     return array
 
 

@@ -85,7 +85,9 @@ def test_a_sample_goes_all_the_way(place: Path, sample: str) -> None:
         if words[1] == "add":
             assert f"format: {SAMPLES[sample][0]}\n" in done.stderr
     (record,) = place.glob("runs/my/*/seed-0/run.json")
-    assert json.loads(record.read_text())["status"] == "done"
+    run = json.loads(record.read_text())
+    assert run["status"] != "failed"  # ten images and noise: it may well collapse
+    assert run["protocol"] == {"name": "my", "images": 3, "captions": 6}
 
 
 def test_layouts_of_one_dataset_give_one_manifest(place: Path) -> None:

@@ -76,7 +76,10 @@ def load_features(path: Path, shown: Path | None = None) -> Matrix:
     """A memory-mapped array of features, checked; ``shown`` is the file to name in errors where it is another."""
     if not path.exists():
         raise DataError(f"{path} is missing")
-    features: Matrix = load_array(path)
+    try:
+        features: Matrix = load_array(path)
+    except DataError as error:
+        raise DataError(str(error).replace(str(path), str(shown or path))) from None
     path = shown or path
     if features.ndim not in (2, 3) or 0 in features.shape:
         raise DataError(f"{path}: shape {list(features.shape)}, expected [n, D] or regions [n, R, D]")
