@@ -1,6 +1,7 @@
 """Raw data to manifest: register a dataset, build its manifest, build it again.
 
-``add`` looks at the files, registers them in ``data/<name>.yaml`` and writes ``data/<name>/``; it copies nothing.
+``add`` looks at the files, registers them in ``data/<name>.yaml`` and writes ``data/<name>/``; only images inside
+archives are copied.
 ``prepare`` builds ``data/<name>/`` from the registration alone, and refuses files that changed since.
 """
 

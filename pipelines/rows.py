@@ -58,6 +58,12 @@ def split_of_file(path: Path) -> str | None:
     return None
 
 
+def splits_of_files(paths: list[Path]) -> dict[Path, str | None]:
+    """The split each file's name says; none where all say the same, as where a hub calls all there is ``train``."""
+    found = {path: split_of_file(path) for path in paths}
+    return found if len(set(found.values())) > 1 else dict.fromkeys(paths)
+
+
 def split_by_hash(image_id: str) -> str:
     """80 % train, 10 % val, 10 % test, decided by the image's id alone: the same on every machine, in any order."""
     share = int(digest(image_id)[:8], 16) / 16**8

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from format_samples import CAPTIONS, FEATURES, NAMES, PICTURES, SAMPLES, SPLIT_OF, pictures, write_json
 from PIL import Image
@@ -362,6 +363,17 @@ def test_features_of_arrays_are_those_of_the_file(place: Path) -> None:
         expected = FEATURES[[NAMES.index(image) for image in split.image_ids]]
         np.testing.assert_array_equal(split.images, expected)
         assert manifest.info["images_are"] == "features"
+
+
+def test_a_hub_that_calls_everything_train_is_split_by_hash(place: Path) -> None:
+    SAMPLES["hub_rows"][1](Path("raw"))
+    whole = pq.read_table("raw/all.parquet").drop_columns(["split"])
+    for number in range(2):
+        half = whole.slice(number * len(NAMES), len(NAMES))
+        pq.write_table(half, f"raw/train-0000{number}-of-00002.parquet")
+    Path("raw/all.parquet").unlink()
+    images = prepare.add("my", Path("raw")).images
+    assert dict(zip(images["image_id"], images["split"], strict=True)) == SPLIT_OF
 
 
 def test_images_of_one_id_must_be_one_picture(place: Path) -> None:

@@ -19,7 +19,7 @@ from pipelines.errors import DataError
 from pipelines.files import digest
 from pipelines.image_files import TakenOut
 from pipelines.manifest import Manifest
-from pipelines.rows import Rows, split_of_file
+from pipelines.rows import Rows, splits_of_files
 from pipelines.sources import Source
 
 EXPECTS = "*.parquet (also in data/) with a column image {bytes, path} and captions"
@@ -39,7 +39,7 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
     if not files:
         raise DataError(f"{root}: no {EXPECTS}")
     rows, taken = Rows(source), TakenOut(folder)
-    for path in files:
+    for path, of_file in splits_of_files(files).items():
         names = parquet.schema(path).names
         picture, captions, split_column = _picture(path), columns.caption_columns(names), columns.split_column(names)
         if not captions:
@@ -50,7 +50,7 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
             where = f"{path}: [{number}]"
             with rows.faults.row():
                 data, image = _image(row, str(picture), ids, where)
-                split = columns.split(row, split_column, where) or split_of_file(path)
+                split = columns.split(row, split_column, where) or of_file
                 texts = columns.texts(row, captions, where)
                 taken.keep(image, data, where)
                 for text in texts:

@@ -18,7 +18,7 @@ from pipelines.annotations import annotation_files, parse_json
 from pipelines.errors import DataError
 from pipelines.image_files import SUFFIXES, TakenOut
 from pipelines.manifest import Manifest
-from pipelines.rows import Rows, split_of_file
+from pipelines.rows import Rows, splits_of_files
 from pipelines.sources import Source
 
 EXPECTS = "*.tar (also in folders named by split) with KEY.jpg and KEY.txt or KEY.json"
@@ -42,7 +42,7 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
     if not files:
         raise DataError(f"{root}: no {EXPECTS}")
     rows, taken = Rows(source), TakenOut(folder)
-    for path in files:
+    for path, of_file in splits_of_files(files).items():
         shard = path.relative_to(root).with_suffix("").as_posix()
         for key, sample in _samples(path):
             where = f"{path}: {key}"
@@ -51,7 +51,7 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
                 if about.get("status", "success") != "success":
                     rows.skipped["samples that img2dataset could not get"] += 1
                     continue
-                split = columns.split(about, "split", where) or split_of_file(path)
+                split = columns.split(about, "split", where) or of_file
                 texts = _texts(sample, about, where)
                 image = next((suffix for suffix in sample if suffix in SUFFIXES), None)
                 if image is None:

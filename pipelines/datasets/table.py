@@ -17,7 +17,7 @@ from pipelines.annotations import Faults, annotation_files, first_line, lines, p
 from pipelines.errors import DataError
 from pipelines.image_files import ImageFiles
 from pipelines.manifest import Manifest
-from pipelines.rows import Rows, split_of_file
+from pipelines.rows import Rows, splits_of_files
 from pipelines.sources import Source
 
 EXPECTS = "*.csv, *.tsv, *.jsonl or *.parquet with columns image and caption"
@@ -53,9 +53,8 @@ def read(root: Path, rows: Rows, files: ImageFiles | None = None) -> list[Path]:
         _columns(path, dict.fromkeys(_names(path)))  # says what is wrong with it
     if not tables:
         raise DataError(f"{root}: no {EXPECTS}")
-    for path in tables:
+    for path, of_file in splits_of_files(tables).items():
         beside = path.parent.relative_to(root).as_posix()
-        of_file = split_of_file(path) if len(tables) > 1 else None
         for where, row in _rows(path, rows.faults):
             with rows.faults.row():
                 image_column, caption_columns, split_column = _columns(path, row)
