@@ -99,19 +99,21 @@ class Rows:
         ``picture`` is the path of the picture where that is not the id, ``caption_id`` is made where not given.
         """
         with self.faults.row():
-            check_id(image, where)
-            check_id(picture or image, where)
+            picture = picture or image
+            if self.pictures.get(image) != picture:
+                check_id(image, where)
+                check_id(picture, where)
             split = split or split_by_hash(image)
             if self._split.get(image, split) != split:
                 raise DataError(f"{where}: {image} already stands in the {self._split[image]} split")
-            if self.pictures.get(image, picture or image) != (picture or image):
+            if self.pictures.get(image, picture) != picture:
                 raise DataError(f"{where}: {image} is {picture}, but was {self.pictures[image]}")
             caption_id = f"{image}#{self._number[image]}" if caption_id is None else caption_id
             text = check_text(text, where, f"caption {caption_id}")
             if caption_id in self._captions:
                 raise DataError(f"{where}: caption {caption_id} stands twice")
             self._split[image] = split
-            self.pictures[image] = picture or image
+            self.pictures[image] = picture
             self.where.setdefault(image, where)
             self._captions[caption_id] = (image, text)
             self._number[image] += 1

@@ -51,6 +51,12 @@ def test_there_is_a_sample_of_every_format() -> None:
     assert {file_format for file_format, _ in SAMPLES.values()} == set(datasets.summaries()) - {"scenes"}
 
 
+def test_the_page_names_every_format() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "data.md").read_text(encoding="utf-8")
+    rows = text.partition("## Formats")[2].partition("What holds for all")[0].splitlines()
+    assert {row.split("`")[1] for row in rows if row.startswith("| `")} == set(datasets.summaries())
+
+
 @pytest.mark.parametrize("sample", SAMPLES)
 def test_a_sample_is_read_as_it_was_made(place: Path, sample: str) -> None:
     file_format, make = SAMPLES[sample]
