@@ -162,6 +162,7 @@ def test_a_malformed_file_gives_a_manifest_or_one_line(
     data = good
     for mutation in mutations:
         data = mutation(data or b"\n", lot)
+    here = Path.cwd()
     os.chdir(trees)
     try:
         path.write_bytes(data)
@@ -186,6 +187,7 @@ def test_a_malformed_file_gives_a_manifest_or_one_line(
         path.write_bytes(good)
         for left in sorted(Path("data").rglob("*"), reverse=True) if Path("data").exists() else []:
             left.rmdir() if left.is_dir() else left.unlink()
+        os.chdir(here)
 
 
 @pytest.mark.parametrize("depth", [900, 5000, 200_000])
