@@ -21,7 +21,7 @@ import pandas as pd
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from pipelines import encoders, prepare, sources
+from pipelines import datasets, encoders, prepare, sources
 from pipelines.atomic import move_into_place, write_text
 from pipelines.errors import DataError
 from pipelines.files import Progress, digest, file_digest, silent
@@ -83,7 +83,7 @@ def ensure(name: str, encoder: str | None = None, progress: Progress = silent) -
 
 def canonical(source: Source, encoder: str) -> str:
     """The one name of an encoder for a dataset, aliases resolved."""
-    return "+".join(encoders.pair(encoder, source.format == prepare.PRECOMP))
+    return "+".join(encoders.pair(encoder, datasets.holds_features(source.format)))
 
 
 def _manifest(name: str, source: Source) -> Manifest:
@@ -139,7 +139,7 @@ def _make(
 
 
 def _sides(manifest: Manifest, source: Source, encoder: str) -> tuple[Side, Side]:
-    names = encoders.pair(encoder, source.format == prepare.PRECOMP)
+    names = encoders.pair(encoder, datasets.holds_features(source.format))
     sides = []
     for name in names:
         if name == encoders.PRECOMPUTED:

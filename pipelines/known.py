@@ -1,5 +1,6 @@
 """The datasets the field reports on: what they must look like, and where a person gets them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -37,6 +38,13 @@ class Known:
     """The files ``bench data add`` reads, as they come out of the archives."""
     note: str
     """What people stumble over."""
+    cut_val: int | None = None
+    """Images of the validation split in the files of the VSE++ line, which cut it to 5,000 captions; accepted, too."""
+
+    def expected(self, found: Mapping[str, int]) -> dict[str, int]:
+        """Images per split that ``found`` must have."""
+        cut = self.cut_val is not None and found.get("val") == self.cut_val
+        return self.counts | {"val": found["val"]} if cut else self.counts
 
     def how_to_add(self, name: str) -> str:
         """One line: what is needed, where it comes from, the command."""
@@ -85,7 +93,10 @@ DIR/
         title="Flickr30K, Karpathy's split",
         counts={"train": 29000, "val": 1014, "test": 1000},
         protocol="f30k-1k",
-        files="precomputed features {train,dev,test}_ims.npy with {train,dev,test}_caps.txt",
+        files=(
+            "the images with dataset_flickr30k.json, or with results_20130124.token and lists of ids, or ALBEF's"
+            " flickr30k_{train,val,test}.json; or precomputed {train,dev,test}_ims.npy with {train,dev,test}_caps.txt"
+        ),
         provider=(
             "images: the University of Illinois at Urbana-Champaign (request form);"
             " split: A. Karpathy's dataset_flickr30k.json"
@@ -115,12 +126,16 @@ DIR/
 ├── flickr30k-images/                   31,783 images
 └── dataset_flickr30k.json              31,014 of them, each with its split and 5 captions""",
         note="769 images are in no split; val has 1,014 images here, 1,000 in files of the VSE++ line",
+        cut_val=1000,
     ),
     "coco": Known(
         title="MS-COCO, Karpathy's split",
         counts={"train": 113287, "val": 5000, "test": 5000},
         protocol="coco-5k",
-        files="precomputed features {train,dev,test}_ims.npy with {train,dev,test}_caps.txt",
+        files=(
+            "the images with dataset_coco.json, or BLIP's coco_karpathy_{train,val,test}.json; or precomputed"
+            " {train,dev,testall}_ims.npy with {train,dev,testall}_caps.txt"
+        ),
         provider="images and captions: cocodataset.org (2014 train and val); split: A. Karpathy's dataset_coco.json",
         terms="annotations CC BY 4.0; photographs under their Flickr owners' licences",
         encoder="efficientnet-lite0+minilm",
@@ -145,5 +160,6 @@ DIR/
 ├── val2014/                            40,504 images
 └── dataset_coco.json                   123,287 images, each with its split and 5 to 7 captions""",
         note="'restval' in the file is training; val and test, 5,000 each, come from val2014",
+        cut_val=1000,
     ),
 }

@@ -48,11 +48,17 @@ class Source(BaseModel):
     """The encoder used when none is named."""
     fingerprint: str | None = None
     """Digest over the source's files."""
+    takes_out: bool = False
+    """Images are inside the source's files and were taken out into ``data/<name>/``."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """What the reader is told besides the path."""
 
     def root(self, name: str) -> Path:
         """The folder that ``file`` in the manifest is relative to."""
+        return Path(self.path) if self.path is not None and not self.takes_out else manifest_folder(name)
+
+    def folder(self, name: str) -> Path:
+        """The folder of the source's own files."""
         return Path(self.path) if self.path is not None else manifest_folder(name)
 
 
@@ -95,7 +101,7 @@ def registration(name: str) -> Path:
 def text(source: Source) -> str:
     """What stands in a registration."""
     out = io.StringIO()
-    YAML().dump(source.model_dump(exclude_none=True), out)
+    YAML().dump(source.model_dump(exclude_defaults=True), out)
     return out.getvalue()
 
 

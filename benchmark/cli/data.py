@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 PIPE = 200
 """Columns to write in where there is no terminal."""
+SHOWN = 5
+"""Bad rows that ``add`` tells of."""
 
 app = typer.Typer(no_args_is_help=True, help="Bring datasets in, check them, build their manifests.")
 Name = Annotated[str, typer.Argument(help="Name of the dataset: small letters, digits, - and _.")]
@@ -39,6 +41,9 @@ def add(
     any_counts: Annotated[
         bool, typer.Option("--any-counts", help="Accept other sizes than the name stands for.")
     ] = False,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave bad rows and pictures out, counted, in place of stopping.")
+    ] = False,
     noise_ratio: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the training captions exchanged among images.")
     ] = 0.0,
@@ -52,7 +57,7 @@ def add(
         float | None, typer.Option(min=0.001, help="GB an archive may unpack to, if not 200 or 100 times its size.")
     ] = None,
 ) -> None:
-    """Check a dataset's files, register them, build the manifest. A folder is read where it is and not copied."""
+    """Check a dataset's files, register them, build the manifest. A folder is not copied, archives are unpacked."""
     from benchmark.transfer_progress import progress
     from pipelines import prepare, project
     from pipelines.download import plain
@@ -83,11 +88,11 @@ def add(
             most=int(unpack_limit * 10**9) if unpack_limit else None,
             file_format=prepare.PRECOMP if precomp else file_format,
             encoder=encoder,
-            any_counts=any_counts,
-            settings=noise,
+            settings={key: True for key, on in (("any_counts", any_counts), ("skip_bad", skip_bad)) if on} | noise,
             replace=replace,
             progress=report,
         )
+    log().print(f"format: {manifest.info['format']}", markup=False)
     _register(name, manifest)
 
 
@@ -283,6 +288,8 @@ def _tell(manifest: "Manifest") -> None:
         log().print(f"left out: {number:,} {what}", markup=False)
     if noise := manifest.info.get("noise"):
         log().print(f"noise: {noise['exchanged']:,} of {noise['captions']:,} training captions exchanged", markup=False)
+    for message in manifest.info.get("bad", [])[:SHOWN]:
+        log().print(f"bad row: {message}", style="yellow", markup=False)
 
 
 def _flat(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
