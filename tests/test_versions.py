@@ -61,11 +61,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     params["recipe"].update(RECIPE)
     yaml.dump(params, folder / "params.yaml")
     (folder / "data").mkdir()
-    scenes = {"format": "scenes", "encoder": "hog+ngrams", "settings": {"seed": 0, "train": 40, "val": 8, "test": 8}}
+    scenes = {"format": "scenes", "encoder": "hog+ngrams", "settings": {"seed": 0, "train": 40, "val": 10, "test": 10}}
     yaml.dump(scenes, folder / "data" / "scenes.yaml")
     plain = folder.parent / "plain"
     plain.mkdir()
-    for part, images in (("train", 40), ("dev", 8), ("test", 8)):
+    for part, images in (("train", 40), ("dev", 10), ("test", 10)):
         np.save(plain / f"{part}_ims.npy", np.random.default_rng(images).normal(size=(images, 6)).astype(np.float32))
         (plain / f"{part}_caps.txt").write_text("".join(f"the {part} caption {k}\n" for k in range(images)))
     archive = shutil.make_archive(str(folder.parent / "my"), "zip", plain)

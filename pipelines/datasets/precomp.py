@@ -129,7 +129,11 @@ def _image_rows(path: Path, features: Matrix, captions: int) -> Numbers:
     if captions > count or count % REPEATS:
         return np.arange(count)
     blocks = features.reshape(count // REPEATS, REPEATS, -1)
-    same = np.array([bool((block == block[0]).all()) for block in blocks])
+    same = np.zeros(len(blocks), dtype=np.bool_)
+    for number, block in enumerate(blocks):
+        same[number] = (block == block[0]).all()
+        if number % 100 == 0:
+            release(features)
     if same.all():
         return np.arange(0, count, REPEATS)
     if same.mean() <= 0.5:  # one caption for each image
