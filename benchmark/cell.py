@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 import methods
 from benchmark import devices, records
@@ -108,7 +108,7 @@ def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore
         write_history(scratch, trained)
         for name, module in (("model", trained.model), ("method", trained.method)):
             state = {key: value.cpu().contiguous() for key, value in module.state_dict().items()}
-            save_file(state, scratch / f"{name}.safetensors")
+            (scratch / f"{name}.safetensors").write_bytes(save(state))  # a full disk is an OSError, as everywhere
     return record
 
 

@@ -71,7 +71,7 @@ class Subject:
         """The command that reads the source again."""
         if self.source.path is None:
             return f"bench data prepare {self.name}"
-        return f"bench data add {self.name} --from {self.source.path} --replace"
+        return prepare.add_again(self.name, self.source, self.source.path)
 
     @property
     def captions(self) -> pd.DataFrame:
@@ -116,7 +116,8 @@ def judged(judgements: pd.DataFrame, captions: pd.DataFrame) -> dict[str, int]:
 def _splits(manifest: Manifest) -> dict[str, dict[str, Any]]:
     each = manifest.captions["image_id"].value_counts()
     per_image = manifest.images["image_id"].map(each).fillna(0).astype(int)
-    expected = KNOWN[manifest.name].counts if manifest.name in KNOWN else {}
+    found = {split: int((manifest.images["split"] == split).sum()) for split in SPLITS}
+    expected = KNOWN[manifest.name].expected(found) if manifest.name in KNOWN else {}
     described = noise.undone(manifest)
     described = described.assign(same=described["text"].map(captions.same))
     rows = {}
@@ -221,7 +222,7 @@ def _source_files(subject: Subject) -> Found:
     """The annotation and feature files, against what the manifest was made from."""
     missing, changed = [], []
     for file, content in subject.manifest.info.get("files", {}).items():
-        path = subject.root / file
+        path = subject.source.folder(subject.name) / file
         if not path.exists():
             missing.append(str(path))
         elif file_digest(path) != content:

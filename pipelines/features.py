@@ -25,7 +25,7 @@ import pandas as pd
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from pipelines import encoders, pictures, prepare, sources
+from pipelines import datasets, encoders, pictures, prepare, sources
 from pipelines.atomic import move_into_place, write_text
 from pipelines.encoders import CPU, Device, Encoder, Kind
 from pipelines.encoding import BATCH, How, OutOfMemoryError, Stage, device_for, first_batch, workers_for
@@ -97,7 +97,7 @@ def ensure(name: str, encoder: str | None = None, progress: Progress = silent) -
 
 def canonical(source: Source, encoder: str) -> str:
     """The one name of an encoder for a dataset, aliases resolved."""
-    return "+".join(encoders.pair(encoder, source.format == prepare.PRECOMP))
+    return "+".join(encoders.pair(encoder, datasets.holds_features(source.format)))
 
 
 def _manifest(name: str, source: Source) -> Manifest:
@@ -120,7 +120,7 @@ def _make(
     target = store_folder(manifest.name, encoder)
     dtype = dtype or _dtype(target)
     belongs = {"dataset": manifest.name, "encoder": encoder, "manifest": manifest.hash, "dtype": dtype}
-    names = dict(zip(SIDES, encoders.pair(encoder, source.format == prepare.PRECOMP), strict=True))
+    names = dict(zip(SIDES, encoders.pair(encoder, datasets.holds_features(source.format)), strict=True))
     work = WORK / manifest.name / encoder
     work.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{work}.lock"):  # cells that run side by side need the same store
@@ -354,6 +354,7 @@ def _finish(work: Path, manifest: Manifest, recipe: dict[str, Any]) -> None:
 def _point(target: Path) -> None:
     """Keep ``features/<dataset>.json`` at the store of the dataset's own encoder: pipeline stages depend on it."""
     pointer = target.parent.with_suffix(".json")
-    text = json.dumps({"encoder": target.name, "hash": read_info(target)["hash"]}) + "\n"
+    info = read_info(target)
+    text = json.dumps({"encoder": target.name, "manifest": info["manifest"], "hash": info["hash"]}) + "\n"
     if not pointer.exists() or pointer.read_text(encoding="utf-8") != text:
         write_text(pointer, text)

@@ -1,6 +1,18 @@
 """The datasets the field reports on: what they must look like, and where a person gets them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Download:
+    """One thing a person fetches."""
+
+    what: str
+    provider: str
+    page: str
+    """The project's own page; files behind it move, so no file is named by address."""
+    terms: str
 
 
 @dataclass(frozen=True)
@@ -21,14 +33,30 @@ class Known:
     encoder: str
     """The encoder used when none is named."""
     citation: str
+    downloads: tuple[Download, ...]
+    tree: str
+    """The files ``bench data add`` reads, as they come out of the archives."""
+    note: str
+    """What people stumble over."""
+    cut_val: int | None = None
+    """Images of the validation split in the files of the VSE++ line, which cut it to 5,000 captions; accepted, too."""
+
+    def expected(self, found: Mapping[str, int]) -> dict[str, int]:
+        """Images per split that ``found`` must have."""
+        cut = self.cut_val is not None and found.get("val") == self.cut_val
+        return self.counts | {"val": found["val"]} if cut else self.counts
 
     def how_to_add(self, name: str) -> str:
         """One line: what is needed, where it comes from, the command."""
         return (
             f"dataset '{name}' ({self.title}) is not added yet: it needs {self.files}, from {self.provider}"
-            f" ({self.terms}); then run: bench data add {name} --from DIR"
+            f" ({self.terms}); then run: bench data add {name} --from DIR; more: bench data where {name}"
         )
 
+
+SPLITS_PAGE = "https://cs.stanford.edu/people/karpathy/deepimagesent/"
+NO_LICENCE = "no licence is known to us; cite Karpathy and Fei-Fei, CVPR 2015"
+RESEARCH = "non-commercial research and education only; photographs belong to their Flickr owners"
 
 KNOWN = {
     "f8k": Known(
@@ -42,12 +70,33 @@ KNOWN = {
         citation=(
             "M. Hodosh, P. Young, J. Hockenmaier (2013), Framing Image Description as a Ranking Task, JAIR 47, 853-899"
         ),
+        downloads=(
+            Download(
+                what="Flickr8k_Dataset.zip (8,091 images, 1 GB), Flickr8k_text.zip (captions, splits, judgements)",
+                provider="Hockenmaier's group, University of Illinois at Urbana-Champaign; links come by mail",
+                page="https://forms.illinois.edu/sec/1713398",
+                terms=RESEARCH,
+            ),
+        ),
+        tree="""\
+DIR/
+├── Flicker8k_Dataset/                  8,091 images; Images/ and images/ work too
+├── Flickr8k.token.txt                  5 captions of each; captions.txt works too
+├── Flickr_8k.trainImages.txt           6,000 names
+├── Flickr_8k.devImages.txt             1,000 names
+├── Flickr_8k.testImages.txt            1,000 names
+├── ExpertAnnotations.txt               optional: judgements
+└── CrowdFlowerAnnotations.txt          optional: judgements""",
+        note="'Flicker' in the folder's name is the archive's own spelling; 91 images are in no split and are left out",
     ),
     "f30k": Known(
         title="Flickr30K, Karpathy's split",
         counts={"train": 29000, "val": 1014, "test": 1000},
         protocol="f30k-1k",
-        files="precomputed features {train,dev,test}_ims.npy with {train,dev,test}_caps.txt",
+        files=(
+            "the images with dataset_flickr30k.json, or with results_20130124.token and lists of ids, or ALBEF's"
+            " flickr30k_{train,val,test}.json; or precomputed {train,dev,test}_ims.npy with {train,dev,test}_caps.txt"
+        ),
         provider=(
             "images: the University of Illinois at Urbana-Champaign (request form);"
             " split: A. Karpathy's dataset_flickr30k.json"
@@ -58,15 +107,59 @@ KNOWN = {
             "P. Young, A. Lai, M. Hodosh, J. Hockenmaier (2014), From image descriptions to visual denotations,"
             " TACL 2, 67-78"
         ),
+        downloads=(
+            Download(
+                what="flickr30k-images (31,783 images)",
+                provider="Hockenmaier's group, University of Illinois at Urbana-Champaign; request form on the page",
+                page="https://shannon.cs.illinois.edu/DenotationGraph/",
+                terms=RESEARCH,
+            ),
+            Download(
+                what="dataset_flickr30k.json, in caption_datasets.zip (captions and splits)",
+                provider="A. Karpathy, Stanford",
+                page=SPLITS_PAGE,
+                terms=NO_LICENCE,
+            ),
+        ),
+        tree="""\
+DIR/
+├── flickr30k-images/                   31,783 images
+└── dataset_flickr30k.json              31,014 of them, each with its split and 5 captions""",
+        note="769 images are in no split; val has 1,014 images here, 1,000 in files of the VSE++ line",
+        cut_val=1000,
     ),
     "coco": Known(
         title="MS-COCO, Karpathy's split",
         counts={"train": 113287, "val": 5000, "test": 5000},
         protocol="coco-5k",
-        files="precomputed features {train,dev,test}_ims.npy with {train,dev,test}_caps.txt",
+        files=(
+            "the images with dataset_coco.json, or BLIP's coco_karpathy_{train,val,test}.json; or precomputed"
+            " {train,dev,testall}_ims.npy with {train,dev,testall}_caps.txt"
+        ),
         provider="images and captions: cocodataset.org (2014 train and val); split: A. Karpathy's dataset_coco.json",
         terms="annotations CC BY 4.0; photographs under their Flickr owners' licences",
         encoder="efficientnet-lite0+minilm",
         citation="T.-Y. Lin et al. (2014), Microsoft COCO: Common Objects in Context, ECCV",
+        downloads=(
+            Download(
+                what="2014 train images (82,783; 13 GB) and 2014 val images (40,504; 6 GB)",
+                provider="COCO Consortium",
+                page="https://cocodataset.org/#download",
+                terms="photographs: terms of Flickr and of their owners, https://cocodataset.org/#termsofuse",
+            ),
+            Download(
+                what="dataset_coco.json, in caption_datasets.zip (captions and splits)",
+                provider="A. Karpathy, Stanford; captions: COCO Consortium",
+                page=SPLITS_PAGE,
+                terms="captions CC BY 4.0; of the splits " + NO_LICENCE,
+            ),
+        ),
+        tree="""\
+DIR/
+├── train2014/                          82,783 images
+├── val2014/                            40,504 images
+└── dataset_coco.json                   123,287 images, each with its split and 5 to 7 captions""",
+        note="'restval' in the file is training; val and test, 5,000 each, come from val2014",
+        cut_val=1000,
     ),
 }

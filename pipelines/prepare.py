@@ -1,19 +1,23 @@
 """Raw data to manifest: register a dataset, build its manifest, build it again.
 
-``add`` looks at the files, registers them in ``data/<name>.yaml`` and writes ``data/<name>/``; it copies nothing.
+``add`` looks at the files, registers them in ``data/<name>.yaml`` and writes ``data/<name>/``. A folder is not
+copied; archives and downloads are unpacked to ``raw/<name>/``, pictures inside tables and shards taken out.
 ``prepare`` builds ``data/<name>/`` from the registration alone, and refuses files that changed since.
 """
 
+import json
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pipelines import datasets, encoders, noise, sources
-from pipelines.atomic import new_folder
+from pipelines.arrivals import arrive
+from pipelines.atomic import new_file, new_folder
 from pipelines.errors import DataError, RequestError
-from pipelines.files import digest
-from pipelines.known import KNOWN
+from pipelines.files import Progress, digest, silent
+from pipelines.known import KNOWN, Known
 from pipelines.manifest import SPLITS, Manifest, read_info
 from pipelines.sources import Source
 
@@ -30,39 +34,49 @@ def fingerprint(manifest: Manifest) -> str:
 
 def add(
     name: str,
-    path: Path,
-    *,
+    *places: str | Path,
+    sha256: Sequence[str] = (),
+    most: int | None = None,
     file_format: str | None = None,
     encoder: str | None = None,
-    any_counts: bool = False,
     settings: dict[str, Any] | None = None,
     replace: bool = False,
+    progress: Progress = silent,
 ) -> Manifest:
-    """Register the files in ``path`` as dataset ``name`` and build its manifest.
+    """Register the files of ``places`` as dataset ``name`` and build its manifest.
 
-    ``file_format`` is found by looking where None. ``any_counts`` accepts other sizes than a well-known name
-    stands for. ``settings`` are written down with the source. ``replace`` takes the place of a registered dataset.
+    ``places`` is one folder, or archives and URLs, with their ``sha256`` where known; ``most`` bytes an archive may
+    unpack to. ``file_format`` is found by looking where None. ``settings`` are written down with the source:
+    ``any_counts`` accepts other sizes than a well-known name stands for, ``skip_bad`` leaves bad rows and pictures
+    out and counts them, others are those of ``pipelines.noise``. ``replace`` takes the place of a registered dataset.
     Nothing is left behind on an error.
     """
     check_new(name, replace)
-    if not path.is_dir():
-        raise DataError(f"{path} is no folder")
-    file_format = file_format or datasets.detect(path)
-    precomputed = file_format == PRECOMP
-    if encoder is None:
-        pictured = KNOWN[name].encoder if name in KNOWN and not precomputed else None
-        encoder = pictured or DEFAULT_ENCODER[precomputed]
-    source = Source(
-        format=file_format,
-        path=_stored(path),
-        encoder="+".join(encoders.pair(encoder, precomputed)),
-        settings=({"any_counts": True} if any_counts else {}) | (settings or {}),
-    )
-    with new_folder(sources.manifest_folder(name)) as folder:
+    if file_format is not None:
+        datasets.get(file_format)  # a wrong name is told before anything is fetched
+    with (  # moved into place in the opposite order: a dataset is registered when all else is there
+        new_file(sources.registration(name)) as registration,
+        new_folder(sources.manifest_folder(name)) as folder,
+        arrive(name, places, sha256=sha256, most=most, progress=progress) as arrived,
+    ):
+        file_format = file_format or datasets.detect(arrived.folder)
+        precomputed = datasets.holds_features(file_format)
+        if encoder is None:
+            pictured = KNOWN[name].encoder if name in KNOWN and not precomputed else None
+            encoder = pictured or DEFAULT_ENCODER[precomputed]
+        source = Source(
+            format=file_format,
+            path=_stored(arrived.folder),
+            origin=arrived.origin,
+            encoder="+".join(encoders.pair(encoder, precomputed)),
+            takes_out=datasets.takes_out(file_format),
+            settings=settings or {},
+        )
         manifest = _build(name, source, folder)
-        source = source.model_copy(update={"fingerprint": fingerprint(manifest)})
+        manifest.info.update(json.loads(arrived.told(json.dumps(manifest.info))))
+        source = source.model_copy(update={"path": _stored(arrived.home), "fingerprint": fingerprint(manifest)})
         _write(manifest, source, folder)
-    sources.write(name, source)
+        registration.write_text(sources.text(source), encoding="utf-8")
     return manifest
 
 
@@ -87,11 +101,14 @@ def prepare(name: str) -> Manifest:
     """Build ``data/<name>/`` from ``data/<name>.yaml``."""
     source = sources.read(name)
     if source.path is not None and not Path(source.path).is_dir():
-        raise DataError(f"data/{name}.yaml: the folder {source.path} is missing; run: {_add_again(name)}")
+        tracked = f"dvc pull raw/{name}.dvc, or " if source.origin else ""
+        raise DataError(
+            f"data/{name}.yaml: the folder {source.path} is missing; run: {tracked}{add_again(name, source)}"
+        )
     with new_folder(sources.manifest_folder(name)) as folder:
         manifest = _build(name, source, folder)
         if source.fingerprint is not None and fingerprint(manifest) != source.fingerprint:
-            raise DataError(f"{source.path}: files changed since '{name}' was added; run: {_add_again(name)}")
+            raise DataError(f"{source.path}: files changed since '{name}' was added; run: {add_again(name, source)}")
         _write(manifest, source, folder)
     return manifest
 
@@ -117,16 +134,17 @@ def _build(name: str, source: Source, folder: Path) -> Manifest:
     manifest = datasets.get(source.format).build(name, source.model_copy(update={"settings": settings}), folder)
     manifest.check()
     if name in KNOWN and not source.settings.get("any_counts"):
-        _assert_counts(manifest, KNOWN[name].counts)
+        _assert_counts(manifest, KNOWN[name])
     return noise.add(manifest, disturbance, folder)
 
 
-def _assert_counts(manifest: Manifest, expected: dict[str, int]) -> None:
-    found = manifest.images["split"].value_counts()
+def _assert_counts(manifest: Manifest, known: Known) -> None:
+    found = {split: int((manifest.images["split"] == split).sum()) for split in SPLITS}
+    expected = known.expected(found)
     wrong = [
-        f"{split} has {int(found.get(split, 0)):,} images, expected {expected[split]:,}"
+        f"{split} has {found[split]:,} images, expected {expected[split]:,}"
         for split in SPLITS
-        if found.get(split, 0) != expected[split]
+        if found[split] != expected[split]
     ]
     if wrong:
         raise DataError(f"{manifest.name}: {'; '.join(wrong)}; --any-counts takes them as they are")
@@ -151,5 +169,7 @@ def _stored(path: Path) -> str:
     return Path(os.path.normpath(path)).as_posix()
 
 
-def _add_again(name: str) -> str:
-    return f"bench data add {name} --from DIR --replace"
+def add_again(name: str, source: Source, folder: str = "DIR") -> str:
+    """The command that reads a source again, from ``folder`` where it is one."""
+    places = [origin.place for origin in source.origin or []] or [folder]
+    return " ".join(["bench data add", name, *(f"--from {place}" for place in places), "--replace"])

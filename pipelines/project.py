@@ -3,12 +3,14 @@
 import io
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 
+from pipelines import sources
 from pipelines.atomic import write_text
 from pipelines.errors import DataError
 
@@ -28,6 +30,11 @@ def list_in_params(name: str, encoder: str) -> bool:
     _yaml().dump(params, out)
     write_text(PARAMS, out.getvalue())
     return True
+
+
+def was_cut_short(name: str) -> bool:
+    """Whether the dataset is registered, but ``params.yaml`` does not list it: listing comes last."""
+    return name not in read_params()["datasets"] and name in sources.names() and PARAMS.exists()
 
 
 def read_params() -> CommentedMap:
@@ -54,19 +61,31 @@ def _yaml() -> YAML:
     return yaml
 
 
-def track(name: str) -> str:
-    """Let DVC record the manifest that was just built, without building it again; one line about what was done."""
-    stage = f"prepare@{name}"
+def track(name: str) -> Iterator[str]:
+    """Let DVC record what was just added, without building it again; a line about each thing done.
+
+    That is the manifest, and what was unpacked to ``raw/<name>/``; a folder elsewhere stays its owner's.
+    """
     if not Path(".dvc").is_dir():
-        return "not a DVC repository: nothing to track"
+        yield "not a DVC repository: nothing to track"
+        return
+    raw, path = sources.RAW / name, sources.read(name).path
+    if path is not None and Path(path).is_relative_to(raw):
+        yield _dvc(f"{raw}", f"{raw}.dvc", "add", "--quiet", str(raw))
+    stage = f"prepare@{name}"
     if "prepare" not in _stages():
-        return f"{PIPELINE} has no stage 'prepare': nothing to track"
-    command = [sys.executable, "-m", "dvc", "commit", "--force", "--quiet", stage]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+        yield f"{PIPELINE} has no stage 'prepare': nothing to track"
+    else:
+        yield _dvc(f"data/{name}", f"stage {stage}", "commit", "--force", "--quiet", stage)
+
+
+def _dvc(what: str, where: str, *words: str) -> str:
+    """Run one ``dvc`` command; a line about what it tracks now, or why not."""
+    done = subprocess.run([sys.executable, "-m", "dvc", *words], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         reason = " ".join(done.stderr.split())[:300]
-        return f"DVC did not record {stage} ({reason}); try: dvc repro {stage}"
-    return f"DVC tracks data/{name} (stage {stage})"
+        return f"DVC did not record {what} ({reason}); try: dvc {' '.join(word for word in words if word != '--quiet')}"
+    return f"DVC tracks {what} ({where})"
 
 
 def _stages() -> dict[str, object]:

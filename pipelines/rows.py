@@ -122,6 +122,13 @@ class Rows:
             return False
 
 
+def release(array: NDArray[Any]) -> None:
+    """Give a mapped array's pages back: they are read again when touched, most often from the page cache."""
+    mapped = getattr(array, "_mmap", None)
+    if mapped is not None and hasattr(mapped, "madvise"):
+        mapped.madvise(mmap.MADV_DONTNEED)
+
+
 def read_through(path: Path) -> int:
     """Read a file from start to end and throw it away; its number of bytes."""
     buffer, total = bytearray(BLOCK), 0

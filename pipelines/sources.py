@@ -18,6 +18,19 @@ from pipelines.known import KNOWN
 
 DATA = Path("data")
 FEATURES = Path("features")
+RAW = Path("raw")
+"""Where archives and downloads are unpacked, a folder for each dataset."""
+
+
+class Origin(BaseModel):
+    """An archive or a download that files came in."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    place: str
+    """A URL without user, password and query, or a file's name."""
+    sha256: str | None = None
+    """None for a folder of an object store."""
 
 
 class Source(BaseModel):
@@ -29,15 +42,23 @@ class Source(BaseModel):
     """Name of the reader: a file of ``pipelines/datasets/``."""
     path: str | None = None
     """Folder of the source's files, relative to the project's root or absolute; none for generated data."""
+    origin: list[Origin] | None = None
+    """What the files of ``path`` came in; None where ``path`` is the source itself."""
     encoder: str
     """The encoder used when none is named."""
     fingerprint: str | None = None
     """Digest over the source's files."""
+    takes_out: bool = False
+    """Images are inside the source's files and were taken out into ``data/<name>/``."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """What the reader is told besides the path."""
 
     def root(self, name: str) -> Path:
         """The folder that ``file`` in the manifest is relative to."""
+        return Path(self.path) if self.path is not None and not self.takes_out else manifest_folder(name)
+
+    def folder(self, name: str) -> Path:
+        """The folder of the source's own files."""
         return Path(self.path) if self.path is not None else manifest_folder(name)
 
 
@@ -56,7 +77,7 @@ def names() -> list[str]:
 
 def read(name: str) -> Source:
     """The registration of a dataset; ``DataError`` with the nearest name, or with how to add a well-known one."""
-    path = DATA / f"{name}.yaml"
+    path = registration(name)
     if not DATA.is_dir():
         raise DataError(f"no folder {DATA}/ here: run bench in the folder of the project, where params.yaml stands")
     if not path.exists():
@@ -72,10 +93,18 @@ def read(name: str) -> Source:
         raise DataError(f"{path}: {'.'.join(map(str, first['loc'])) or 'file'}: {first['msg']}") from None
 
 
-def write(name: str, source: Source) -> Path:
-    """Register a dataset."""
-    path = DATA / f"{name}.yaml"
-    text = io.StringIO()
-    YAML().dump(source.model_dump(exclude_none=True), text)
-    write_text(path, text.getvalue())
-    return path
+def registration(name: str) -> Path:
+    """The file that registers a dataset."""
+    return DATA / f"{name}.yaml"
+
+
+def text(source: Source) -> str:
+    """What stands in a registration."""
+    out = io.StringIO()
+    YAML().dump(source.model_dump(exclude_defaults=True), out)
+    return out.getvalue()
+
+
+def write(name: str, source: Source) -> None:
+    """Register a dataset that is built later."""
+    write_text(registration(name), text(source))

@@ -17,6 +17,7 @@ model looks at it. So a shorter sequence needs no length beside it.
 """
 
 import json
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from numpy.typing import NDArray
 
 from pipelines.errors import DataError
 from pipelines.files import file_digest
-from pipelines.rows import BLOCK, Rows
+from pipelines.rows import BLOCK, Rows, release
 
 SCHEMA_VERSION = 1
 MODALITIES = ("images", "captions")
@@ -120,9 +121,14 @@ class FeatureStore:
 def load_array(path: Path) -> "np.memmap[Any, Any]":
     """Memory-map an ``.npy`` file, read-only and without pickle."""
     try:
-        array: np.memmap[Any, Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: {error}") from None
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Reading `.npy`")  # files of Python 2, as SCAN's are
+            array: np.memmap[Any, Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # what numpy raises on a broken header is of any kind
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{path}: not an array that can be read: {said[:200]}") from None
+    if not isinstance(array, np.ndarray):
+        raise DataError(f"{path}: not one array but an archive of several")
     return array
 
 
@@ -134,6 +140,8 @@ def check_finite(path: Path, array: Rows | NDArray[Any]) -> None:
         finite = np.isfinite(part).reshape(len(part), -1).all(axis=1)
         if not finite.all():
             raise DataError(f"{path}: row {start + int(np.argmin(finite))} holds NaN or infinity")
+        if not isinstance(array, Rows):
+            release(array)
 
 
 def read_info(folder: Path) -> dict[str, Any]:

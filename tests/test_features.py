@@ -123,7 +123,8 @@ def test_two_at_once_make_it_once(project: Path) -> None:
 def test_a_second_call_does_nothing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = features.make("my")
     pointer = json.loads(Path("features/my.json").read_text())
-    assert pointer == {"encoder": BUILTIN, "hash": json.loads((folder / "features.json").read_text())["hash"]}
+    info = json.loads((folder / "features.json").read_text())
+    assert pointer == {"encoder": BUILTIN, "manifest": info["manifest"], "hash": info["hash"]}
     Path("features/my.json").unlink()
     monkeypatch.setattr(encoders, "make", lambda *name: pytest.fail("encoded again"))
     assert features.make("my") == folder

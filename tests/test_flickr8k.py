@@ -126,13 +126,13 @@ EXPERT, CROWD = "ExpertAnnotations.txt", "CrowdFlowerAnnotations.txt"
     ("change", "message"),
     [
         (delete("images/b.jpg"),
-         f"1 of 6 images of the split files are missing in raw/images; the first: b.jpg ({TRAIN})"),
+         f"1 of 6 images of the split files are missing under raw; the first: b.jpg (raw/{TRAIN}:2)"),
         (delete("images/b.jpg", "images/a.jpg", "images/f.jpg"), "3 of 6 images of the split files are missing"),
         (append(TRAIN, "absent.jpg\n"), "1 of 7 images of the split files are missing"),
         (append(TRAIN, "e.jpg\n"), "Flickr_8k.testImages.txt:1: e.jpg already stands in the train split"),
         (append(TRAIN, "\n"), f"raw/{TRAIN}:4: empty line"),
         (delete("Flickr_8k.devImages.txt"), "raw/Flickr_8k.devImages.txt: No such file"),
-        (delete(TOKENS), "raw: neither Flickr8k.token.txt nor captions.txt"),
+        (delete(TOKENS), "raw: none of Flickr8k.token.txt, *.token, captions.txt, results.csv"),
         (cut, "raw/images/e.jpg: cannot be decoded: "),
         (write("images/e.jpg", b"no picture"), "raw/images/e.jpg: cannot be decoded: not a picture"),
         (write("images/e.jpg", b""), "raw/images/e.jpg: cannot be decoded: not a picture"),
@@ -182,7 +182,7 @@ def test_a_known_name_stands_for_its_counts(folder: Path) -> None:
     assert not Path("data/f8k").exists()
     assert not Path("data/f8k.yaml").exists()
     assert list(Path("data").iterdir()) == []  # no scratch either
-    prepare.add("f8k", folder, encoder="hog+ngrams", any_counts=True)
+    prepare.add("f8k", folder, encoder="hog+ngrams", settings={"any_counts": True})
     assert sources.read("f8k").settings == {"any_counts": True}
     prepare.prepare("f8k")
 

@@ -1,10 +1,13 @@
 """The reader of precomputed features: on the real files, and on small made-up folders with one fault each."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from benchmark.cli.main import app
 from pipelines import datasets, encoders, features, prepare, sources
 from pipelines.datasets.precomp import build
 from pipelines.errors import DataError, RequestError
@@ -113,7 +116,8 @@ GOOD = np.ones((6, 4), dtype=np.float32)
         (np.ones((7, 4), dtype=np.float32), "raw/train_ims.npy: 7 rows for 30 captions"),
         (np.ones((60, 4), dtype=np.float32), "raw/train_ims.npy: 60 rows for 30 captions"),
         (np.ones((0, 4), dtype=np.float32), "raw/train_ims.npy: shape [0, 4], expected [n, D]"),
-        (np.ones((6, 36, 4), dtype=np.float32), "raw/train_ims.npy: region features [6, 36, 4] are not supported yet"),
+        (np.ones((6, 36, 4), dtype=np.float32), "features differ in width: train_ims.npy 36 x 4, dev_ims.npy 4"),
+        (np.ones((6, 3, 3, 4), dtype=np.float32), "raw/train_ims.npy: shape [6, 3, 3, 4], expected [n, D] or regions"),
         (np.ones(6, dtype=np.float32), "raw/train_ims.npy: shape [6], expected [n, D]"),
         (np.ones((6, 4), dtype=np.int64), "raw/train_ims.npy: int64 values, expected float16 or float32"),
         (np.array([[None] * 4] * 6, dtype=object), "raw/train_ims.npy: "),
@@ -174,6 +178,26 @@ def test_features_are_the_rows_of_the_files(folder: Path) -> None:
         np.testing.assert_array_equal(store.split(split).images, np.load(folder / f"{part}_ims.npy").astype(np.float32))
     with pytest.raises(RequestError, match="the dataset has features, no pictures: use precomputed"):
         features.make("my", "hog+ngrams")
+
+
+def test_regions_go_all_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("raw").mkdir()
+    regions = {part: np.random.default_rng(0).normal(size=(12, 3, 5)).astype(np.float32) for part in SIZES}
+    for part, array in regions.items():
+        np.save(f"raw/{part}_ims.npy", array)
+        Path(f"raw/{part}_caps.txt").write_text("".join(f"{part} caption {k}\n" for k in range(24)))
+    for words in (
+        "data add my --precomp raw",
+        "features --dataset my",
+        "run --dataset my --method hardest --epochs 2 --batch 8 --set dim=4 --set head=attention --out one",
+    ):
+        done = CliRunner().invoke(app, words.split())
+        assert done.exit_code == 0, done.output
+    store = FeatureStore(Path("features/my/precomputed+ngrams"), Manifest.read(Path("data/my")).hash)
+    for split, part in (("train", "train"), ("val", "dev"), ("test", "test")):
+        np.testing.assert_array_equal(store.sequences(split)["images"], regions[part])
+    assert json.loads(Path("one/run.json").read_text())["metrics"]["rsum"] > 0
 
 
 def test_changed_rows_are_refused(folder: Path) -> None:

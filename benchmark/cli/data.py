@@ -15,10 +15,13 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from pipelines.checks import Report
+    from pipelines.known import Known
     from pipelines.manifest import Manifest
 
 PIPE = 200
 """Columns to write in where there is no terminal."""
+SHOWN = 5
+"""Bad rows that ``add`` tells of."""
 
 app = typer.Typer(no_args_is_help=True, help="Bring datasets in, check them, build their manifests.")
 Name = Annotated[str, typer.Argument(help="Name of the dataset: small letters, digits, - and _.")]
@@ -28,12 +31,18 @@ Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 @app.command()
 def add(
     name: Name,
-    folder: Annotated[Path | None, typer.Option("--from", help="Folder of the dataset's files.")] = None,
+    places: Annotated[
+        list[str] | None,
+        typer.Option("--from", help="Folder, archive or URL (http, s3, gs, file); several archives or URLs work."),
+    ] = None,
     precomp: Annotated[Path | None, typer.Option(help="Folder of precomputed features.")] = None,
     file_format: Annotated[str | None, typer.Option("--format", help="Reader; found by looking if not given.")] = None,
     encoder: Annotated[str | None, typer.Option(help="Encoder used when none is named.")] = None,
     any_counts: Annotated[
         bool, typer.Option("--any-counts", help="Accept other sizes than the name stands for.")
+    ] = False,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave bad rows and pictures out, counted, in place of stopping.")
     ] = False,
     noise_ratio: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the training captions exchanged among images.")
@@ -43,38 +52,47 @@ def add(
         float | None, typer.Option(min=0, max=1, help="How vague the captions of --format scenes are.")
     ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Take the place of a registered dataset.")] = False,
+    sha256: Annotated[list[str] | None, typer.Option(help="Digest of the archive or URL, one for each.")] = None,
+    unpack_limit: Annotated[
+        float | None, typer.Option(min=0.001, help="GB an archive may unpack to, if not 200 or 100 times its size.")
+    ] = None,
 ) -> None:
-    """Check a dataset's files, register them, build the manifest. Copies nothing."""
+    """Check a dataset's files, register them, build the manifest. A folder is not copied, archives are unpacked."""
+    from benchmark.transfer_progress import progress
     from pipelines import prepare, project
+    from pipelines.download import plain
 
     noise = {"noise_ratio": noise_ratio, "noise_seed": noise_seed} if noise_ratio else {}
-    if folder is None and precomp is None and file_format is not None:
-        prepare.check_new(name, replace)
-        project.read_params()
+    if not places and precomp is None and file_format is not None:
+        replace = replace or project.was_cut_short(name)
         vague = {} if ambiguity is None else {"ambiguity": ambiguity}
-        manifest = prepare.generate(name, file_format, vague | noise, encoder=encoder, replace=replace)
-        _register(name, manifest)
+        _register(name, prepare.generate(name, file_format, vague | noise, encoder=encoder, replace=replace))
         return
     if ambiguity is not None:
         raise RequestError("--ambiguity is a setting of --format scenes, which takes no files")
-    if (folder is None) == (precomp is None):
-        raise RequestError("give either --from DIR or --precomp DIR, or --format scenes")
+    if bool(places) == (precomp is not None):
+        raise RequestError(
+            "give either --from DIR or --precomp DIR, or --format scenes; --from takes archives and URLs too"
+        )
     if precomp is not None and file_format not in (None, prepare.PRECOMP):
         raise RequestError(f"--precomp is --format {prepare.PRECOMP}; leave --format out")
-    path = folder or precomp
-    assert path is not None
+    chosen = places or [str(precomp)]
+    replace = replace or project.was_cut_short(name)  # what is wrong with params.yaml is told before any work
     prepare.check_new(name, replace)
-    project.read_params()  # what is wrong with it is told before anything is written
-    log().print(f"reading {path}", markup=False)
-    manifest = prepare.add(
-        name,
-        path,
-        file_format=prepare.PRECOMP if precomp else file_format,
-        encoder=encoder,
-        any_counts=any_counts,
-        settings=noise,
-        replace=replace,
-    )
+    log().print(f"reading {', '.join(map(plain, chosen))}", markup=False)
+    with progress(log()) as report:
+        manifest = prepare.add(
+            name,
+            *chosen,
+            sha256=sha256 or (),
+            most=int(unpack_limit * 10**9) if unpack_limit else None,
+            file_format=prepare.PRECOMP if precomp else file_format,
+            encoder=encoder,
+            settings={key: True for key, on in (("any_counts", any_counts), ("skip_bad", skip_bad)) if on} | noise,
+            replace=replace,
+            progress=report,
+        )
+    log().print(f"format: {manifest.info['format']}", markup=False)
     _register(name, manifest)
 
 
@@ -88,7 +106,8 @@ def _register(name: str, manifest: "Manifest") -> None:
         log().print(f"listed in {project.PARAMS} with encoder {default}", markup=False)
     else:
         log().print(f"there is no {project.PARAMS} to list it in", markup=False)
-    log().print(project.track(name), markup=False)
+    for line in project.track(name):
+        log().print(line, markup=False)
     log().print(f"next: bench features --dataset {name}", markup=False)
 
 
@@ -203,6 +222,54 @@ def _findings(report: "Report") -> "Table":
     return table
 
 
+@app.command()
+def where(
+    name: Annotated[str | None, typer.Argument(help="A well-known dataset; all are listed if not given.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say where a well-known dataset comes from, under which terms, and which files are expected."""
+    from rich.table import Table
+
+    from pipelines.errors import unknown
+    from pipelines.known import KNOWN
+
+    if name is not None and name not in KNOWN:
+        raise RequestError(unknown("well-known dataset", name, KNOWN))
+    if as_json:
+        about = {key: asdict(known) for key, known in KNOWN.items()}
+        typer.echo(json.dumps(about if name is None else about[name], indent=2, ensure_ascii=False))
+    elif name is None:
+        table = Table("dataset", "what it is", "images", "where it comes from")
+        for key, known in KNOWN.items():
+            table.add_row(key, known.title, f"{sum(known.counts.values()):,}", f"bench data where {key}")
+        _show(table)
+    else:
+        _show_where(name, KNOWN[name])
+
+
+def _show_where(name: str, known: "Known") -> None:
+    counts = ", ".join(f"{split} {count:,}" for split, count in known.counts.items())
+    lines = [f"{known.title}: {counts} images; protocol {known.protocol}", "", "Get"]
+    for number, download in enumerate(known.downloads, start=1):
+        lines += [
+            f"{number}. {download.what}",
+            f"   from   {download.provider}",
+            f"   page   {download.page}",
+            f"   terms  {download.terms}",
+        ]
+    lines += ["", "Unpack it so", known.tree, "", f"Note: {known.note}"]
+    lines += [
+        "",
+        "Then run",
+        f"  bench data add {name} --from DIR",
+        f"  bench data add {name} --from FIRST.zip --from SECOND.zip",
+        "",
+        f"Cite: {known.citation}",
+    ]
+    for line in lines:
+        out().print(line, markup=False)
+
+
 def _show(table: "Table") -> None:
     """A table as wide as it needs to be where no terminal sets its width."""
     console = out()
@@ -221,6 +288,8 @@ def _tell(manifest: "Manifest") -> None:
         log().print(f"left out: {number:,} {what}", markup=False)
     if noise := manifest.info.get("noise"):
         log().print(f"noise: {noise['exchanged']:,} of {noise['captions']:,} training captions exchanged", markup=False)
+    for message in manifest.info.get("bad", [])[:SHOWN]:
+        log().print(f"bad row: {message}", style="yellow", markup=False)
 
 
 def _flat(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:

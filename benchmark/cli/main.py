@@ -4,6 +4,7 @@ Exit codes: 0 done; 1 a run failed; 2 wrong usage or bad configuration; 3 data m
 finished with failed cells; 130 interrupted. No command file imports torch, pandas or numpy at its top.
 """
 
+import errno
 import os
 from typing import Any
 
@@ -15,6 +16,9 @@ from benchmark.errors import BenchError
 from benchmark.screen import log
 from methods.registry import RegistryError
 from pipelines.errors import DataError, RequestError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""No space, no quota, no larger file: nothing was wrong with what was asked for."""
 
 
 class Bench(TyperGroup):
@@ -34,6 +38,9 @@ class Bench(TyperGroup):
 
 
 def one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno in FULL:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{os.strerror(error.errno)}; make room and run the same command again"
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split())
@@ -42,6 +49,8 @@ def one_line(error: Exception) -> str:
 def exit_code(error: Exception) -> int:
     if isinstance(error, BenchError):
         return error.exit_code
+    if isinstance(error, OSError) and error.errno in FULL:
+        return 1
     return 3 if isinstance(error, DataError) and not isinstance(error, RequestError) else 2
 
 

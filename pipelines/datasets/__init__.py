@@ -1,7 +1,10 @@
 """Readers of source formats. A file of this folder is a format; there is no other list.
 
-A reader's module has a docstring whose first line is its summary, ``build(name, source, folder) -> Manifest``,
-and, where it reads files, ``detect(folder) -> bool``. A format's name is its file's name with dashes.
+A reader's module has a docstring whose first line is its summary and ``build(name, source, folder) -> Manifest``.
+Where it reads files, it has ``EXPECTS``, a line on which files, and ``detect(folder) -> str | None``, the file that
+gives the format away. ``FEATURES = True`` says that there are features in place of pictures, ``TAKES_OUT = True`` that
+images are taken out of the source's files into the dataset's own folder. A format's name is its file's name with
+dashes.
 """
 
 import ast
@@ -10,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from pipelines.errors import DataError, RequestError, unknown
+
+MOST_SEEN = 8
 
 if TYPE_CHECKING:
     from pipelines.manifest import Manifest
@@ -51,13 +56,31 @@ def is_generated(name: str) -> bool:
     return not hasattr(get(name), "detect")
 
 
+def holds_features(name: str) -> bool:
+    """Whether a format has features in place of pictures."""
+    return bool(getattr(get(name), "FEATURES", False))
+
+
+def takes_out(name: str) -> bool:
+    """Whether a format's images are inside its files, and are taken out into the dataset's own folder."""
+    return bool(getattr(get(name), "TAKES_OUT", False))
+
+
 def detect(folder: Path) -> str:
-    """The one format whose files lie in ``folder``; ``DataError`` where there is none or more than one."""
-    readers = {name: get(name) for name in _files()}
-    detectable = {name: reader.detect for name, reader in readers.items() if hasattr(reader, "detect")}
-    found = [name for name, looks_like in detectable.items() if looks_like(folder)]
+    """The one format whose files lie in ``folder``; ``DataError`` where there is none, ``RequestError`` where more."""
+    readers = {name: reader for name in _files() if hasattr(reader := get(name), "detect")}
+    found = {name: file for name, reader in readers.items() if (file := reader.detect(folder))}
     if len(found) == 1:
-        return found[0]
+        return next(iter(found))
     if found:
-        raise RequestError(f"{folder} could be {' or '.join(found)}; name one with --format")
-    raise DataError(f"{folder} holds no known format ({', '.join(detectable)}); see docs/data.md for the files of each")
+        could = " or ".join(f"{name} ({file})" for name, file in found.items())
+        raise RequestError(f"{folder} could be {could}; name one with --format")
+    expected = "; ".join(f"{name}: {getattr(reader, 'EXPECTS', '')}" for name, reader in readers.items())
+    raise DataError(f"{folder} holds no known format: there is {_seen(folder)}. Expected is one of {expected}")
+
+
+def _seen(folder: Path) -> str:
+    """What lies in a folder, in a few words."""
+    names = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir() if not path.name.startswith("."))
+    more = f" and {len(names) - MOST_SEEN:,} more" if len(names) > MOST_SEEN else ""
+    return (", ".join(names[:MOST_SEEN]) or "nothing") + more

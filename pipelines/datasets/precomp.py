@@ -1,83 +1,127 @@
-"""Precomputed image features in the layout of VSE++ and SCAN.
+"""Precomputed image features in the layout of VSE++, SCAN and their many children.
 
-Files of the folder, for each of ``train``, ``dev``, ``test``: ``<split>_ims.npy`` (``[n, D]`` float16 or
-float32, a row per image, or every row five times as in the older releases), ``<split>_caps.txt`` (a caption a
-line, the same number for each image), and where it is there ``<split>_ids.txt`` (an image id a line).
+Files of the folder, for each of ``train``, ``dev``, ``test`` (``testall`` is taken before ``test``):
+``<split>_ims.npy`` (``[n, D]`` or regions ``[n, R, D]``, float16 or float32, a row per image, or every row five
+times as in the older releases), ``<split>_caps.txt`` (a caption a line, the same number for each image), and where
+it is there ``<split>_ids.txt`` (an image id a line, perhaps five times, too).
+
+That line of work cuts any dev split to 5,000 captions. Flickr30K's files may therefore hold 1,014 images on one
+side and 1,000 on the other: then the first 1,000 are taken.
 """
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.annotations import Faults, check_id, check_text, line_count, lines
+from pipelines.caption_rows import CaptionRows, Place
 from pipelines.errors import DataError
-from pipelines.files import digest, file_digest, read_lines
-from pipelines.manifest import Manifest, table
+from pipelines.files import digest
+from pipelines.manifest import Manifest
+from pipelines.rows import BLOCK, release
 from pipelines.sources import Source
 from pipelines.store import check_finite, load_array
 
-SPLIT_NAMES = {"train": "train", "val": "dev", "test": "test"}
+EXPECTS = "{train,dev,test}_ims.npy with {train,dev,test}_caps.txt"
+FEATURES = True
+SPLIT_NAMES = {"train": ["train"], "val": ["dev", "val"], "test": ["testall", "test"]}
 REPEATS = 5  # of each row in the older releases
+F30K_DEV, CUT_DEV = 1014, 1000  # images
 
-Rows = NDArray[np.int64]
+Numbers = NDArray[np.int64]
 Matrix = NDArray[np.floating[Any]]
 
 
-def detect(folder: Path) -> bool:
-    """Whether there is any split's feature file."""
-    return any((folder / f"{part}_ims.npy").exists() for part in SPLIT_NAMES.values())
+def detect(folder: Path) -> str | None:
+    """A split's features."""
+    files = [f"{part}_ims.npy" for parts in SPLIT_NAMES.values() for part in parts]
+    return next((file for file in files if (folder / file).exists()), None)
 
 
 def build(name: str, source: Source, folder: Path) -> Manifest:
     """Read and check everything: row counts, dtype, finite values, ids."""
     root = source.root(name)
-    images: list[tuple[Any, ...]] = []
-    captions: list[tuple[str, str, str]] = []
-    files: dict[str, str] = {}
-    dims: dict[str, int] = {}
-    for split, part in SPLIT_NAMES.items():
-        features = _features(root / f"{part}_ims.npy")
-        texts = _texts(root / f"{part}_caps.txt")
-        rows = _image_rows(root / f"{part}_ims.npy", features, len(texts))
-        ids = _ids(root / f"{part}_ids.txt", part, len(rows), len(features))
-        each = len(texts) // len(rows)
-        for image_id, row in zip(ids, rows.tolist(), strict=True):
-            images.append((image_id, split, f"{part}_ims.npy", row, digest(features[row].tobytes())))
-        captions += [(f"{ids[k // each]}#{k % each}", ids[k // each], text) for k, text in enumerate(texts)]
-        dims[f"{part}_ims.npy"] = features.shape[1]
-        for end in ("ims.npy", "caps.txt", "ids.txt"):
-            if (path := root / f"{part}_{end}").exists():
-                files[path.name] = file_digest(path)
-    if len(set(dims.values())) > 1:
-        raise DataError(f"{root}: features differ in width: {', '.join(f'{f} {d:,}' for f, d in dims.items())}")
-    info = {"images_are": "features", "skipped": {}, "files": files}
-    return Manifest(name, table("images", images), table("captions", captions), info=info)
+    rows = CaptionRows(source)
+    places: dict[str, Place] = {}
+    files: list[Path] = []
+    shapes: dict[str, tuple[int, ...]] = {}
+    for split, parts in SPLIT_NAMES.items():
+        there = [part for part in parts if (root / f"{part}_ims.npy").exists()]
+        part = there[0] if there else parts[0]
+        path, texts_file, ids_file = (root / f"{part}_{end}" for end in ("ims.npy", "caps.txt", "ids.txt"))
+        features = load_features(path)
+        shapes[path.name] = features.shape[1:]
+        texts = _texts(texts_file, rows.faults)
+        count, features = _cut(split, features, line_count(texts_file))
+        which = _image_rows(path, features, count)
+        ids = _ids(ids_file, part, len(which))
+        for number, (image, place) in enumerate(zip(ids, row_places(path.name, features, which), strict=True), start=1):
+            if image in places:
+                raise DataError(f"{ids_file}: image_id '{image}' stands twice (image {number:,})")
+            places[image] = place
+        each = count // len(which)
+        for number, text in texts.items():
+            if number <= count:
+                image, k = ids[(number - 1) // each], (number - 1) % each
+                rows.caption(f"{texts_file}:{number}", image, text, split, caption_id=f"{image}#{k}")
+        files += [path for path in (path, texts_file, ids_file) if path.exists()]
+    if len(set(shapes.values())) > 1:
+        seen = ", ".join(f"{file} {' x '.join(f'{size:,}' for size in shape)}" for file, shape in shapes.items())
+        raise DataError(f"{root}: features differ in width: {seen}")
+    return rows.manifest(name, root, lambda _: places, files, images_are="features")
 
 
-def _features(path: Path) -> Matrix:
+def load_features(path: Path, shown: Path | None = None) -> Matrix:
+    """A memory-mapped array of features, checked; ``shown`` is the file to name in errors where it is another."""
     if not path.exists():
         raise DataError(f"{path} is missing")
-    features: Matrix = load_array(path)
-    if features.ndim == 3:
-        raise DataError(f"{path}: region features {list(features.shape)} are not supported yet; pool them to [n, D]")
-    if features.ndim != 2 or 0 in features.shape:
-        raise DataError(f"{path}: shape {list(features.shape)}, expected [n, D]")
+    try:
+        features: Matrix = load_array(path)
+    except DataError as error:
+        raise DataError(str(error).replace(str(path), str(shown or path))) from None
+    path = shown or path
+    if features.ndim not in (2, 3) or 0 in features.shape:
+        raise DataError(f"{path}: shape {list(features.shape)}, expected [n, D] or regions [n, R, D]")
     if features.dtype not in (np.float16, np.float32):
         raise DataError(f"{path}: {features.dtype} values, expected float16 or float32")
     check_finite(path, features)
     return features
 
 
-def _texts(path: Path) -> list[str]:
-    texts = [line.strip() for line in read_lines(path)]
-    for number, text in enumerate(texts, start=1):
-        if not text:
-            raise DataError(f"{path}:{number}: caption is empty")
+def row_places(file: str, features: Matrix, which: Iterable[int]) -> Iterator[Place]:
+    """The places of these rows; what is mapped does not grow with the file."""
+    read = 0
+    for row in which:
+        vector = features[row]
+        yield Place(file, int(row), digest(vector.tobytes()))
+        read += vector.nbytes
+        if read > BLOCK:
+            release(features)
+            read = 0
+
+
+def _texts(path: Path, faults: Faults) -> dict[int, str]:
+    """Good captions by line."""
+    texts = {}
+    for number, text in lines(path, faults):
+        with faults.row():
+            texts[number] = check_text(text, f"{path}:{number}", "caption")
     return texts
 
 
-def _image_rows(path: Path, features: Matrix, captions: int) -> Rows:
+def _cut(split: str, features: Matrix, captions: int) -> tuple[int, Matrix]:
+    """Number of captions, and the rows, where only one of the two files of Flickr30K's dev split was cut."""
+    if split == "val" and captions == CUT_DEV * REPEATS and len(features) in (F30K_DEV, F30K_DEV * REPEATS):
+        features = features[: len(features) // F30K_DEV * CUT_DEV]
+    elif split == "val" and captions == F30K_DEV * REPEATS and len(features) in (CUT_DEV, CUT_DEV * REPEATS):
+        captions = CUT_DEV * REPEATS
+    return captions, features
+
+
+def _image_rows(path: Path, features: Matrix, captions: int) -> Numbers:
     """The row of each image: all rows, or every fifth where rows are repeated."""
     count = len(features)
     if captions == 0 or captions % count:
@@ -85,7 +129,11 @@ def _image_rows(path: Path, features: Matrix, captions: int) -> Rows:
     if captions > count or count % REPEATS:
         return np.arange(count)
     blocks = features.reshape(count // REPEATS, REPEATS, -1)
-    same = np.array([bool((block == block[0]).all()) for block in blocks])
+    same = np.zeros(len(blocks), dtype=np.bool_)
+    for number, block in enumerate(blocks):
+        same[number] = (block == block[0]).all()
+        if number % 100 == 0:
+            release(features)
     if same.all():
         return np.arange(0, count, REPEATS)
     if same.mean() <= 0.5:  # one caption for each image
@@ -94,14 +142,13 @@ def _image_rows(path: Path, features: Matrix, captions: int) -> Rows:
     raise DataError(f"{path}: rows {first}-{first + REPEATS - 1} differ, but rows are repeated five times elsewhere")
 
 
-def _ids(path: Path, part: str, images: int, rows: int) -> list[str]:
+def _ids(path: Path, part: str, images: int) -> list[str]:
     """An id for each image: of the file, which may name it once for each row, or made of split and row."""
     if not path.exists():
         return [f"{part}-{row}" for row in range(images)]
-    ids = [line.strip() for line in read_lines(path)]
-    for number, image_id in enumerate(ids, start=1):
-        if not image_id:
-            raise DataError(f"{path}:{number}: id is empty")
+    ids = [check_id(line.strip(), f"{path}:{number}") for number, line in lines(path, Faults())]
+    if part == "dev" and images == CUT_DEV and len(ids) in (F30K_DEV, F30K_DEV * REPEATS):
+        ids = ids[: len(ids) // F30K_DEV * CUT_DEV]
     if len(ids) == images:
         return ids
     if len(ids) != images * REPEATS:

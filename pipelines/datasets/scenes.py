@@ -70,20 +70,22 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
     chosen = settings(name, source.settings)
     world = scenes(chosen)
     total = sum(map(len, world.values()))
-    pictures = np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=(total, SIDE, SIDE, 3))
     image_rows: list[tuple[Any, ...]] = []
     caption_rows: list[tuple[Any, ...]] = []
     asserted: list[tuple[facts.Fact, ...]] = []
-    for number, (split, of_split) in enumerate(world.items()):
-        for index, one in enumerate(of_split):
-            row, image_id = len(image_rows), f"{split}-{index:05d}"
-            pictures[row] = render(one, generator(chosen.seed, number, index, "picture"))
-            content = hashlib.blake2b(pictures[row].tobytes(), digest_size=16).hexdigest()
-            image_rows.append((image_id, split, "images.npy", row, content))
-            for place, said in enumerate(captions(chosen, number, index, one)):
-                caption_rows.append((f"{image_id}-{place}", image_id, said.text))
-                asserted.append(said.facts)
-    pictures.flush()
+    with (folder / "images.npy").open("wb") as pictures:  # no memory map: on a full disk that is a bus error
+        header = {"descr": "|u1", "fortran_order": False, "shape": (total, SIDE, SIDE, 3)}
+        np.lib.format.write_array_header_1_0(pictures, header)
+        for number, (split, of_split) in enumerate(world.items()):
+            for index, one in enumerate(of_split):
+                row, image_id = len(image_rows), f"{split}-{index:05d}"
+                picture = render(one, generator(chosen.seed, number, index, "picture")).tobytes()
+                pictures.write(picture)
+                content = hashlib.blake2b(picture, digest_size=16).hexdigest()
+                image_rows.append((image_id, split, "images.npy", row, content))
+                for place, said in enumerate(captions(chosen, number, index, one)):
+                    caption_rows.append((f"{image_id}-{place}", image_id, said.text))
+                    asserted.append(said.facts)
     truth_of([one for of_split in world.values() for one in of_split], asserted).write(folder)
     info = {
         "format": "scenes",

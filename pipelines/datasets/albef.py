@@ -1,0 +1,68 @@
+"""JSON lists of ALBEF and BLIP: one file per split, a row per caption (train) or per image (val, test).
+
+``[{"image": PATH, "caption": TEXT or [TEXT, ...], "image_id": ID}]`` in files whose names say the split, such as
+``flickr30k_train.json`` and ``coco_karpathy_test.json``. ``image_id`` may be missing; where it is there, one id is
+one image. The pictures lie anywhere below the folder. An image's id is its path as it stands there.
+
+Source: J. Li et al. (2021), Align before Fuse, NeurIPS; J. Li et al. (2022), BLIP, ICML.
+"""
+
+from pathlib import Path
+
+from pipelines.annotations import Entry, annotation_files, entry, items, read_json
+from pipelines.caption_rows import CaptionRows, split_of_file
+from pipelines.errors import DataError
+from pipelines.image_files import ImageFiles
+from pipelines.manifest import Manifest
+from pipelines.sources import Source
+
+EXPECTS = "*train*.json, *val*.json, *test*.json, each a list of rows"
+
+
+class Pair(Entry):
+    """A row."""
+
+    image: str
+    caption: str | list[str]
+    image_id: int | str | None = None
+
+
+def detect(folder: Path) -> str | None:
+    """A file of a split that begins as a list."""
+    return next((path.name for path in _files(folder) if _is_list(path)), None)
+
+
+def build(name: str, source: Source, folder: Path) -> Manifest:
+    """Read and check everything: every picture is decoded."""
+    root = source.root(name)
+    files = _files(root)
+    rows = CaptionRows(source)
+    image_of: dict[tuple[str, int | str], str] = {}
+    for path in files:
+        split = split_of_file(path)
+        assert split is not None
+        for number, value in enumerate(items(read_json(path), str(path))):
+            where = f"{path}: [{number}]"
+            with rows.faults.row():
+                pair = entry(Pair, value, where)
+                if pair.image_id is not None:
+                    before = image_of.setdefault((split, pair.image_id), pair.image)
+                    if before != pair.image:
+                        raise DataError(f"{where}.image_id: {pair.image_id} is {pair.image}, but was {before}")
+                for caption in [pair.caption] if isinstance(pair.caption, str) else items(pair.caption, where):
+                    rows.caption(where, pair.image, caption, split)
+    return rows.manifest(name, root, ImageFiles(root).places, files)
+
+
+def _files(root: Path) -> list[Path]:
+    """JSON files whose names say a split; not the ground truth for captioning that BLIP hands out beside them."""
+    found = annotation_files(root, "*.json")
+    return [path for path in found if split_of_file(Path(path.name)) and not path.stem.endswith("_gt")]
+
+
+def _is_list(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
+    except OSError:
+        return False

@@ -1,0 +1,121 @@
+"""Features in one HDF5 or .npz file, with a list of ids and a table of captions.
+
+======================================  ======================================================================
+``*.npz``, ``*.h5`` or ``*.hdf5``        an array ``features`` (or the only one): ``[n, D]`` or ``[n, R, D]``,
+                                        float16 or float32
+``ids.txt`` or ``*_ids.txt``            an image id a line, in the order of the rows
+``*.csv``, ``*.jsonl``, ``*.parquet``   the captions, as in ``pipelines.datasets.table``; ``image`` is the id
+======================================  ======================================================================
+
+Rows without captions are left out and counted. The array is copied into the dataset's own folder as
+``features.npy``, which can be read in parts.
+"""
+
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.annotations import Faults, annotation_files, check_id, lines
+from pipelines.caption_rows import CaptionRows
+from pipelines.datasets import table
+from pipelines.datasets.precomp import load_features, row_places
+from pipelines.errors import DataError, RequestError
+from pipelines.manifest import Manifest
+from pipelines.sources import Source
+
+EXPECTS = "*.npz, *.h5 or *.hdf5 with ids.txt and a table of captions"
+FEATURES = True
+TAKES_OUT = True
+KEY = "features"
+COPY = "features.npy"
+CHUNK = 1024  # rows
+
+
+def detect(folder: Path) -> str | None:
+    """The file of features."""
+    return next((path.name for path in annotation_files(folder, "*.npz", "*.h5", "*.hdf5")), None)
+
+
+def build(name: str, source: Source, folder: Path) -> Manifest:
+    """Read and check everything: row counts, dtype, finite values, ids; copy the array into ``folder``."""
+    root = source.folder(name)
+    path = _one(root, "*.npz", "*.h5", "*.hdf5")
+    ids_file = _one(root, "ids.txt", "*_ids.txt")
+    copy = folder / COPY
+    if path.suffix == ".npz":
+        _copy_npz(path, copy)
+    else:
+        _copy_hdf5(path, copy)
+    features = load_features(copy, shown=path)
+    rows = CaptionRows(source)
+    row_of = _ids(ids_file, len(features), path)
+    tables = table.read(root, rows)
+    for image in rows.pictures.keys() - row_of.keys():
+        rows.faults.add(f"{rows.where[image]}: image {image} is not in {ids_file}")
+    described = {image: row for image, row in row_of.items() if image in rows.pictures}
+    rows.skipped["features without captions"] = len(row_of) - len(described)
+    places = dict(zip(described, row_places(COPY, features, described.values()), strict=True))
+    return rows.manifest(name, root, lambda _: places, [path, ids_file, *tables], images_are="features")
+
+
+def _one(root: Path, *patterns: str) -> Path:
+    found = annotation_files(root, *patterns)
+    if len(found) != 1:
+        seen = f"{len(found)}: {found[0].name}, {found[1].name}" if found else "none"
+        raise DataError(f"{root}: expected one {' or '.join(patterns)}, found {seen}")
+    return found[0]
+
+
+def _ids(path: Path, count: int, of: Path) -> dict[str, int]:
+    """Id to row."""
+    row_of: dict[str, int] = {}
+    for number, line in lines(path, Faults()):
+        image = check_id(line.strip(), f"{path}:{number}")
+        if image in row_of:
+            raise DataError(f"{path}:{number}: {image} stands twice")
+        row_of[image] = len(row_of)
+    if len(row_of) != count:
+        raise DataError(f"{path}: {len(row_of):,} ids for {count:,} rows of {of.name}")
+    return row_of
+
+
+def _key(path: Path, names: list[str]) -> str:
+    if KEY in names or len(names) == 1:
+        return KEY if KEY in names else names[0]
+    raise DataError(f"{path}: no array '{KEY}' among {', '.join(names)[:80] or 'none'}")
+
+
+def _copy_npz(path: Path, copy: Path) -> None:
+    """A member of an ``.npz`` file is an ``.npy`` file."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            names = [name.removesuffix(".npy") for name in file.namelist() if name.endswith(".npy")]
+            with file.open(f"{_key(path, names)}.npy") as member, copy.open("wb") as out:
+                shutil.copyfileobj(member, out)
+    except DataError:
+        raise
+    except Exception as error:  # what zipfile and zlib raise on broken bytes is of any kind
+        raise DataError(f"{path}: not an archive that can be read: {' '.join(str(error).split())}") from None
+
+
+def _copy_hdf5(path: Path, copy: Path) -> None:
+    try:
+        import h5py
+    except ModuleNotFoundError:
+        raise RequestError(f"{path}: needs the package 'h5py'; run: pip install 'negbench[hdf5]'") from None
+    try:
+        with h5py.File(path, "r") as file:
+            array = file[_key(path, [name for name, value in file.items() if isinstance(value, h5py.Dataset)])]
+            if array.ndim not in (2, 3) or array.dtype.kind != "f":
+                raise DataError(f"{path}: {list(array.shape)} {array.dtype}, expected floats [n, D] or [n, R, D]")
+            header = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}
+            with copy.open("wb") as out:  # no memory map: on a full disk that is a bus error
+                np.lib.format.write_array_header_1_0(out, header)
+                for start in range(0, len(array), CHUNK):
+                    out.write(array[start : start + CHUNK].tobytes())
+    except DataError:
+        raise
+    except Exception as error:  # what h5py raises on broken bytes is of any kind
+        raise DataError(f"{path}: not HDF5 that can be read: {' '.join(str(error).split())}") from None

@@ -1,0 +1,126 @@
+"""Tar shards of webdataset and img2dataset: members of one key are a sample, KEY.jpg with KEY.txt or KEY.json.
+
+Captions are ``captions`` or ``caption`` of the JSON, else the lines of the text. A sample whose JSON says another
+``status`` than success is left out and counted. An image's id is its shard's path without ``.tar``, a slash and the
+key. The split is ``split`` of the JSON, else in the name of the shard or its folder (``train-0000.tar``,
+``train/0000.tar``), else decided by the id (``pipelines.caption_rows``).
+
+The pictures are taken out into the dataset's own folder (``pipelines.image_files``).
+"""
+
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pipelines import columns
+from pipelines.annotations import annotation_files, parse_json
+from pipelines.caption_rows import CaptionRows, splits_of_files
+from pipelines.errors import DataError
+from pipelines.image_files import SUFFIXES, TakenOut
+from pipelines.manifest import Manifest
+from pipelines.sources import Source
+
+EXPECTS = "*.tar (also in folders named by split) with KEY.jpg and KEY.txt or KEY.json"
+TAKES_OUT = True
+WANTED = {*SUFFIXES, ".txt", ".json"}
+MOST_BYTES = 1 << 30  # of one member
+
+Sample = dict[str, bytes]
+"""Suffix to bytes."""
+
+
+def detect(folder: Path) -> str | None:
+    """A shard."""
+    return next((path.name for path in annotation_files(folder, "*.tar")), None)
+
+
+def build(name: str, source: Source, folder: Path) -> Manifest:
+    """Read and check everything: every picture is decoded and written into ``folder``."""
+    root = source.folder(name)
+    files = annotation_files(root, "*.tar")
+    if not files:
+        raise DataError(f"{root}: no {EXPECTS}")
+    rows, taken = CaptionRows(source), TakenOut(folder)
+    for path, of_file in splits_of_files(files).items():
+        shard = path.relative_to(root).with_suffix("").as_posix()
+        for key, sample in _samples(path):
+            where = f"{path}: {key}"
+            with rows.faults.row():
+                about = _about(sample, where)
+                if about.get("status", "success") != "success":
+                    rows.skipped["samples that img2dataset could not get"] += 1
+                    continue
+                split = columns.split(about, "split", where) or of_file
+                texts = _texts(sample, about, where)
+                image = next((suffix for suffix in sample if suffix in SUFFIXES), None)
+                if image is None:
+                    raise DataError(f"{where}: no picture ({', '.join(sorted(sample))} only)")
+                taken.keep(f"{shard}/{key}", sample[image], f"{where}{image}")
+                for text in texts:
+                    rows.caption(where, f"{shard}/{key}", text, split)
+    return rows.manifest(name, root, taken.places, files)
+
+
+def _samples(path: Path) -> Iterator[tuple[str, Sample]]:
+    """Members of one key that follow each other."""
+    key, sample = "", Sample()
+    for member, data in _members(path):
+        place = PurePosixPath(member)
+        of, dot, suffix = place.name.partition(".")
+        found, suffix = str(place.with_name(of)) if of else "", f"{dot}{suffix}".lower()
+        if suffix not in WANTED:
+            continue
+        if found != key and sample:
+            yield key, sample
+            sample = {}
+        if suffix in sample:
+            raise DataError(f"{path}: {member} stands twice")
+        key, sample[suffix] = found, data
+    if sample:
+        yield key, sample
+
+
+def _members(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Names and bytes of plain files; ``DataError`` where the archive is damaged or cut."""
+    try:
+        with tarfile.open(path, "r:") as tar:
+            for member in tar:
+                if not member.isreg() or member.issparse() or not 0 <= member.size <= MOST_BYTES:
+                    continue
+                if PurePosixPath(member.name).suffix.lower() in WANTED:
+                    file = tar.extractfile(member)
+                    assert file is not None
+                    yield member.name, file.read()
+            end = tar.offset
+        with path.open("rb") as raw:  # tarfile takes a broken header for the end
+            raw.seek(end)
+            if raw.read(tarfile.BLOCKSIZE).strip(b"\0"):
+                raise DataError(f"{path}: damaged at byte {end:,}; get the file again")
+    except (tarfile.TarError, OSError, EOFError, ValueError, OverflowError) as error:
+        raise DataError(f"{path}: not a tar archive that can be read: {error}") from None
+
+
+def _about(sample: Sample, where: str) -> dict[str, Any]:
+    if ".json" not in sample:
+        return {}
+    about = parse_json(_text(sample[".json"], f"{where}.json"), f"{where}.json")
+    if not isinstance(about, dict):
+        raise DataError(f"{where}.json: not an object")
+    return about
+
+
+def _texts(sample: Sample, about: dict[str, Any], where: str) -> list[str]:
+    if found := columns.caption_columns(name for name in about if about[name] is not None):
+        return columns.texts(about, found, f"{where}.json")
+    if ".txt" not in sample:
+        raise DataError(f"{where}: no caption")
+    return [line for line in _text(sample[".txt"], f"{where}.txt").split("\n") if line.strip()] or [""]
+
+
+def _text(data: bytes, where: str) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{where}:{line}: not UTF-8 (byte {data[error.start]:#04x})") from None

@@ -1,0 +1,136 @@
+"""A folder of pictures and a table (CSV, TSV, JSONL, Parquet) with the columns image, caption and perhaps split.
+
+The first line of CSV and TSV names the columns; JSONL holds an object a line. ``image`` (also ``filepath``,
+``file_name``, ...) is the picture's path, ``caption`` (also ``text``, ...) one caption or, in JSONL and Parquet, a
+list of them; ``caption_0``, ``caption_1``, ... are several. Without ``split`` the file's name says it
+(``train.csv``), and else the image's id decides: 80 % train, 10 % val, 10 % test (``pipelines.caption_rows``).
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines import columns, parquet
+from pipelines.annotations import Faults, annotation_files, first_line, lines, parse_json, records
+from pipelines.caption_rows import CaptionRows, splits_of_files
+from pipelines.errors import DataError
+from pipelines.image_files import ImageFiles
+from pipelines.manifest import Manifest
+from pipelines.sources import Source
+
+EXPECTS = "*.csv, *.tsv, *.jsonl or *.parquet with columns image and caption"
+ENDS = ("*.csv", "*.tsv", "*.jsonl", "*.parquet")
+
+Row = tuple[str, dict[str, Any]]
+"""Where it stands, values by column."""
+
+
+def detect(folder: Path) -> str | None:
+    """A table with both columns; none beside features, which have a reader of their own."""
+    if annotation_files(folder, "*.npz", "*.h5", "*.hdf5"):
+        return None
+    return next((path.name for path in table_files(folder)), None)
+
+
+def build(name: str, source: Source, folder: Path) -> Manifest:
+    """Read and check everything: every picture is decoded."""
+    root = source.root(name)
+    files = ImageFiles(root)
+    rows = CaptionRows(source)
+    tables = read(root, rows, files)
+    return rows.manifest(name, root, files.places, tables)
+
+
+def read(root: Path, rows: CaptionRows, files: ImageFiles | None = None) -> list[Path]:
+    """Add the captions of all tables in ``root`` to ``rows``; the tables.
+
+    With ``files`` an image beside a table in a folder of its own is named with the folder.
+    """
+    tables = table_files(root)
+    for path in annotation_files(root, *ENDS) if not tables else []:
+        _columns(path, dict.fromkeys(_names(path)))  # says what is wrong with it
+    if not tables:
+        raise DataError(f"{root}: no {EXPECTS}")
+    for path, of_file in splits_of_files(tables).items():
+        beside = path.parent.relative_to(root).as_posix()
+        for where, row in _rows(path, rows.faults):
+            with rows.faults.row():
+                image_column, caption_columns, split_column = _columns(path, row)
+                image = columns.image(row, image_column, where)
+                if files and beside != "." and f"{beside}/{image}" in files:
+                    image = f"{beside}/{image}"
+                split = columns.split(row, split_column, where) or of_file
+                for text in columns.texts(row, caption_columns, where):
+                    rows.caption(where, image, text, split)
+    return tables
+
+
+def table_files(root: Path) -> list[Path]:
+    """Tables that have both columns. What is no table at all is let be."""
+    found = []
+    for path in annotation_files(root, *ENDS):
+        try:
+            _columns(path, dict.fromkeys(_names(path)))
+        except DataError:
+            continue
+        found.append(path)
+    return found
+
+
+def _columns(path: Path, row: dict[str, Any]) -> tuple[str, list[str], str | None]:
+    image, captions = columns.image_column(row), columns.caption_columns(row)
+    if image is None or not captions:
+        raise DataError(f"{path}: no columns image and caption, but {', '.join(map(str, row))[:80]}")
+    return image, captions, columns.split_column(row)
+
+
+def _names(path: Path) -> list[str]:
+    """Names of the columns, from the file's beginning."""
+    if path.suffix == ".parquet":
+        schema = parquet.schema(path)
+        return [] if any(map(_is_picture, schema.types)) else list(schema.names)
+    text = first_line(path)
+    if path.suffix == ".jsonl":
+        row = parse_json(text, str(path))
+        return list(row) if isinstance(row, dict) else []
+    return text.strip().replace('"', "").split(_delimiter(path))
+
+
+def _is_picture(kind: Any) -> bool:
+    """Whether a column's values hold the picture itself."""
+    return bool(pa.types.is_struct(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _delimiter(path: Path) -> str:
+    return "\t" if path.suffix == ".tsv" else ","
+
+
+def _rows(path: Path, faults: Faults) -> Iterator[Row]:
+    if path.suffix == ".parquet":
+        names = _names(path)
+        return ((f"{path}: [{number}]", row) for number, row in parquet.rows(path, names))
+    return _objects(path, faults) if path.suffix == ".jsonl" else _records(path, faults)
+
+
+def _objects(path: Path, faults: Faults) -> Iterator[Row]:
+    for number, line in lines(path, faults):
+        if not line.strip():
+            continue
+        with faults.row():
+            row = parse_json(line, f"{path}:{number}")
+            if not isinstance(row, dict):
+                raise DataError(f"{path}:{number}: not an object: {line[:60]!r}")
+            yield f"{path}:{number}", row
+
+
+def _records(path: Path, faults: Faults) -> Iterator[Row]:
+    names: list[str] = []
+    for number, fields in records(path, faults, _delimiter(path)):
+        if not names:
+            names = [field.strip() for field in fields]
+        elif len(fields) != len(names):
+            faults.add(f"{path}:{number}: {len(fields)} fields, expected {len(names)}: {','.join(fields)[:60]!r}")
+        else:
+            yield f"{path}:{number}", dict(zip(names, fields, strict=True))

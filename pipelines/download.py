@@ -1,0 +1,170 @@
+"""A file or folder from a URL, through fsspec: what was begun is gone on with, what is complete is kept.
+
+Downloads lie in ``.bench/downloads/<digest of the URL>/``, a file as ``NAME.part`` until it is complete. Beside it
+stands ``NAME.version``: what the server says of the file (size, ETag, time). A part of another version is thrown away.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from filelock import FileLock, Timeout
+
+from pipelines.atomic import write_text
+from pipelines.errors import DataError, RequestError
+from pipelines.files import Progress, digest
+
+DOWNLOADS = Path(".bench") / "downloads"
+PIECE = 2**20
+VERSION = ("size", "ETag", "etag", "Last-Modified", "LastModified", "updated", "mtime", "generation")
+"""What a file system may say of a file that changes when the file does."""
+EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
+"""Protocols that need a package of their own, and this project's extra that brings it."""
+PATIENCE = 60
+"""Seconds without a byte after which a connection counts as broken."""
+
+
+def plain(url: str) -> str:
+    """A URL without what may be secret: user, password, query; a path as it is."""
+    if "://" not in url:
+        return url
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def place(url: str) -> Path:
+    """The folder that a URL's downloads lie in."""
+    return DOWNLOADS / digest(url)
+
+
+def download(url: str, progress: Progress) -> list[Path]:
+    """Bring what ``url`` names to ``place(url)``; paths relative to it: one file, or all files of a folder.
+
+    ``DataError``, one line, where it cannot be had; what has arrived by then stays for the next call.
+    """
+    folder = place(url)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / "lock", timeout=0):
+            system, path = _open_system(url)
+            with _said_of(url):
+                files = _files(system, path)
+            if not files:
+                raise DataError(f"{plain(url)} is an empty folder")
+            for name, (remote, info) in files.items():
+                _file(system, remote, info, folder / name, url, progress)
+            return list(files)
+    except Timeout:
+        raise RequestError(f"{plain(url)} is being downloaded by another process") from None
+
+
+def _open_system(url: str) -> tuple[Any, str]:
+    from fsspec.core import url_to_fs
+
+    protocol = urlsplit(url).scheme
+    options: dict[str, Any] = {}
+    if protocol in ("http", "https"):
+        from aiohttp import ClientTimeout
+
+        patience = ClientTimeout(total=None, sock_connect=PATIENCE, sock_read=PATIENCE)
+        options["client_kwargs"] = {"timeout": patience, "trust_env": True, "auto_decompress": False}
+    try:
+        system, path = url_to_fs(url, **options)
+    except ImportError as error:
+        need = f"pip install 'negbench[{EXTRAS[protocol]}]'" if protocol in EXTRAS else str(error)
+        raise DataError(f"{protocol}:// needs a package that is not installed: {need}") from None
+    except ValueError:
+        raise RequestError(f"{plain(url)}: unknown protocol '{protocol}'; http, https, s3, gs and file work") from None
+    return system, path
+
+
+@contextmanager
+def _said_of(url: str) -> Iterator[None]:
+    """Whatever a file system or its network raises, as one line that names the URL."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:  # every file system has errors of its own
+        cause = error.__cause__ if isinstance(error, FileNotFoundError) and error.__cause__ else error
+        status = getattr(cause, "status", None)
+        if isinstance(cause, FileNotFoundError) or status == 404:
+            raise DataError(f"{plain(url)}: not found") from None
+        reason = f"the server says {status} {getattr(cause, 'message', '')}" if status else _words(cause)
+        raise DataError(f"{plain(url)}: {reason}; the same command goes on where this stopped") from None
+
+
+def _words(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(": ")
+
+
+def _files(system: Any, path: str) -> dict[Path, tuple[str, dict[str, Any]]]:
+    """Files to fetch by the name they get here. Over http everything is one file."""
+    info = system.info(path)
+    if _is_http(system) or info.get("type") != "directory":
+        return {Path(unquote(PurePosixPath(urlsplit(path).path).name) or "download"): (path, info)}
+    root, files = PurePosixPath(path), {}
+    for remote, about in sorted(system.find(path, detail=True).items()):
+        name = PurePosixPath(remote).relative_to(root)
+        if ".." in name.parts:
+            raise DataError(f"{remote}: leaves the folder")
+        files[Path(name)] = (remote, about)
+    return files
+
+
+def _file(system: Any, remote: str, info: dict[str, Any], target: Path, url: str, progress: Progress) -> None:
+    """One file to ``target``, unless this version of it is there already."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part, note = target.with_name(f"{target.name}.part"), target.with_name(f"{target.name}.version")
+    version = json.dumps({key: str(info[key]) for key in VERSION if info.get(key) is not None})
+    if not note.exists() or note.read_text(encoding="utf-8") != version:
+        for old in (part, target):
+            old.unlink(missing_ok=True)
+        write_text(note, version)
+    if target.exists():
+        return
+    size = int(info.get("size") or 0)
+    with part.open("ab") as file:
+        if not size or file.tell() != size:
+            _append(system, remote, size, file, url, lambda done: progress(target.name, done, size))
+        done = file.tell()
+    if size and done != size:
+        part.unlink()
+        raise DataError(f"{plain(url)}: {done:,} bytes arrived, {size:,} were announced; run the same command again")
+    part.replace(target)
+
+
+def _append(system: Any, remote: str, size: int, file: Any, url: str, report: Any) -> None:
+    """The rest of a remote file to the end of ``file``, or all of it where the server cannot go on in the middle."""
+    with _said_of(url):
+        source, goes_on = _open_at(system, remote, size, file.tell())
+    if not goes_on:
+        file.seek(0)
+        file.truncate()
+    with closing(source):
+        report(file.tell())
+        while True:
+            with _said_of(url):
+                piece = source.read(PIECE)
+            if not piece:
+                return
+            file.write(piece)
+            report(file.tell())
+
+
+def _open_at(system: Any, remote: str, size: int, start: int) -> tuple[Any, bool]:
+    """The remote file to read from ``start`` on, and whether it does begin there."""
+    if not _is_http(system):
+        source = system.open(remote, "rb", block_size=8 * PIECE)
+        source.seek(start)
+        return source, True
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+    source = system.open(remote, "rb", block_size=0, size=size or None, headers=headers)  # one request, as a stream
+    return source, source.r.status == 206
+
+
+def _is_http(system: Any) -> bool:
+    return "http" in system.protocol

@@ -1,0 +1,104 @@
+"""kill -9 and a full disk in the middle of ``data add``, ``features`` and ``run``: real processes, really killed."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipelines import sources
+
+DRIVER = Path(__file__).with_name("killed.py")
+RUN = "run --dataset my --method hardest --seed 0 --epochs 2 --batch 8 --memory 0 --set dim=4"
+
+
+def bench(folder: Path, *words: str) -> None:
+    command = [sys.executable, "-m", "benchmark.cli", *words]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for each command, with all that it needs done before it."""
+    root = tmp_path_factory.mktemp("start")
+    add = root / "data"
+    (add / "plain").mkdir(parents=True)
+    for part in ("train", "dev", "test"):
+        np.save(add / "plain" / f"{part}_ims.npy", np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32))
+        (add / "plain" / f"{part}_caps.txt").write_text("".join(f"{part} caption {k}\n" for k in range(24)))
+    shutil.make_archive(str(add / "my"), "zip", add / "plain")
+    shutil.rmtree(add / "plain")
+    (add / "params.yaml").write_text("datasets: []\nencoders: {}\n")
+    shutil.copytree(add, root / "features")
+    bench(root / "features", "data", "add", "my", "--from", "my.zip")
+    shutil.copytree(root / "features", root / "run")
+    bench(root / "run", "features", "--dataset", "my")
+    return root
+
+
+def tries(how: str, start: Path, first: int, step: int, command: str) -> list[dict[str, Any]]:
+    """What each disturbed try left, the last of which got through."""
+    words = [sys.executable, str(DRIVER), how, str(first), str(step), *command.split()]
+    done = subprocess.run(words, cwd=start / command.split()[0], check=True, capture_output=True, text=True)
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert told[-1]["code"] == 0, told[-1]["again"]["said"]
+    assert len(told) > 3
+    return told
+
+
+COMMANDS = pytest.mark.parametrize(
+    ("command", "step"), [("data add my --from my.zip", 9), ("features --dataset my", 9), (RUN, 6)], ids=str
+)
+
+
+@COMMANDS
+def test_after_a_kill_nothing_half_written_is_read_and_the_command_works(start: Path, command: str, step: int) -> None:
+    told = tries("kill", start, 2, step, command)
+    good = told[-1]["good"]
+    assert any("run" in key or command.split()[0] in key for key in good)
+    for one in told[:-1]:
+        assert one["code"] == -9, one
+        assert one["good"].items() <= good.items(), one
+        assert one["again"]["code"] == 0, one["again"]["said"]
+        assert one["again"]["good"] == good
+
+
+@COMMANDS
+def test_a_full_disk_is_one_line_and_leaves_nothing(start: Path, command: str, step: int) -> None:
+    told = tries("full", start, 1, step, command)
+    folder = start / command.split()[0]
+    before = {path.relative_to(folder) for path in folder.rglob("*")}
+    for one in told[:-1]:
+        assert one["code"] == 1, one
+        errors = [line for line in one["said"].splitlines() if line.startswith("error: ")]
+        assert len(errors) == 1, one["said"]
+        assert "No space left on device; make room and run the same command again" in errors[0]
+        assert "Traceback" not in one["said"]
+        assert one["good"].items() <= told[-1]["good"].items()
+        left = {Path(file) for file in one["files"] if not file.startswith(".bench/")} - before
+        complete = {Path(key).parent for key in one["good"]} | {Path("raw/my"), Path("data")}
+        if one["good"]:  # all was in place, but for what comes last
+            left = {file for file in left if not complete & set(file.parents)}
+        assert not left
+        assert not [file for file in one["files"] if "/.my." in file or "/.seed-0" in file]
+        assert one["again"]["code"] == 0, one["again"]["said"]
+        assert one["again"]["good"] == told[-1]["good"]
+
+
+def test_what_a_killed_writer_left_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipelines import atomic
+
+    monkeypatch.setattr(atomic, "YOUNG", -1.0)
+    monkeypatch.chdir(tmp_path)
+    target = sources.manifest_folder("my")
+    (target.parent / ".my.abcd1234").mkdir(parents=True)
+    (target.parent / ".my.old.abcd1234").mkdir()
+    (target.parent / ".my.notours").mkdir()
+    with atomic.new_folder(target) as held, atomic.new_folder(target):
+        assert held.exists()  # another writer's, at work
+    names = {path.name for path in target.parent.iterdir()}
+    assert names == {"my", ".my.notours"}

@@ -1,0 +1,139 @@
+"""DVC versions a project: a second clone pulls the same numbers, and a changed caption runs again what it decides."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[1]
+COPIED = ("benchmark", "methods", "pipelines", "dvc.yaml", "params.yaml", ".gitignore", ".dvcignore")
+RECIPE = {"epochs": 2, "batch": 16, "memory": 0, "dim": 8}
+
+
+def run(folder: Path, *words: str) -> str:
+    """A command as a person types it; its stdout."""
+    paths = [str(Path(sys.executable).parent), os.environ["PATH"]]
+    env = os.environ | {"PATH": os.pathsep.join(paths), "GIT_CONFIG_GLOBAL": os.devnull, "DVC_NO_ANALYTICS": "1"}
+    if words[0] == "dvc":
+        words = (sys.executable, "-m", *words)
+    done = subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def commit(folder: Path, message: str) -> None:
+    run(folder, "git", "add", "--all")
+    run(folder, "git", "-c", "user.name=me", "-c", "user.email=me@localhost", "commit", "--quiet", "-m", message)
+
+
+def facts(folder: Path) -> dict[str, object]:
+    """Hashes of manifests and features as their files state them, and the leaderboard."""
+    hashes = {
+        path.relative_to(folder).as_posix(): json.loads(path.read_text())["hash"]
+        for pattern in ("data/*/dataset.json", "features/*/*/features.json")
+        for path in folder.glob(pattern)
+    }
+    return {**hashes, "board": json.loads(run(folder, "bench", "leaderboard", "--format", "json"))}
+
+
+def written(folder: Path, pattern: str) -> dict[str, int]:
+    return {path.relative_to(folder).as_posix(): path.stat().st_mtime_ns for path in folder.glob(pattern)}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository of two small datasets, ``scenes`` and ``my`` (from an archive), run once, committed and pushed."""
+    folder = tmp_path_factory.mktemp("versions") / "first"
+    folder.mkdir()
+    for name in COPIED:
+        source = ROOT / name
+        skip = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(source, folder / name, ignore=skip) if source.is_dir() else shutil.copy(source, folder / name)
+    yaml = YAML()
+    params = yaml.load(folder / "params.yaml")
+    params.update({"methods": ["hardest"], "seeds": [0]})
+    params["recipe"].update(RECIPE)
+    yaml.dump(params, folder / "params.yaml")
+    (folder / "data").mkdir()
+    scenes = {"format": "scenes", "encoder": "hog+ngrams", "settings": {"seed": 0, "train": 40, "val": 10, "test": 10}}
+    yaml.dump(scenes, folder / "data" / "scenes.yaml")
+    plain = folder.parent / "plain"
+    plain.mkdir()
+    for part, images in (("train", 40), ("dev", 10), ("test", 10)):
+        np.save(plain / f"{part}_ims.npy", np.random.default_rng(images).normal(size=(images, 6)).astype(np.float32))
+        (plain / f"{part}_caps.txt").write_text("".join(f"the {part} caption {k}\n" for k in range(images)))
+    archive = shutil.make_archive(str(folder.parent / "my"), "zip", plain)
+    run(folder, "git", "init", "--quiet")
+    run(folder, "dvc", "init", "--quiet")
+    run(folder, "dvc", "remote", "add", "--default", "store", str(folder.parent / "store"))
+    run(folder, "bench", "data", "add", "my", "--from", archive)
+    run(folder, "dvc", "repro", "--quiet")
+    commit(folder, "Run all")
+    run(folder, "dvc", "push", "--quiet", "dvc.yaml", "raw/my.dvc")
+    return folder
+
+
+def test_git_holds_no_data(project: Path) -> None:
+    tracked = run(project, "git", "ls-files").split()
+    assert {"dvc.lock", "data/my.yaml", "raw/my.dvc", "params.yaml", ".dvc/config"} <= set(tracked)
+    assert not [name for name in tracked if name.endswith((".npy", ".parquet", ".safetensors", "_caps.txt"))]
+
+
+def test_a_second_clone_pulls_the_same_numbers(project: Path) -> None:
+    second = project.parent / "second"
+    run(project.parent, "git", "clone", "--quiet", str(project), str(second))
+    assert not (second / "runs").exists()
+    run(second, "dvc", "pull", "--quiet", "dvc.yaml", "raw/my.dvc")
+    assert facts(second) == facts(project)
+    assert json.loads(run(second, "dvc", "status", "--json", "dvc.yaml", "raw/my.dvc")) == {}
+    # nothing is encoded or trained again, and what was unpacked is there to encode in another way
+    before = written(second, "runs/**/run.json") | written(second, "features/**/features.json")
+    run(
+        second,
+        "bench",
+        "run",
+        "--dataset",
+        "my",
+        "--method",
+        "hardest",
+        "--seed",
+        "0",
+        "--out",
+        "runs/my/hardest/seed-0",
+    )
+    run(second, "dvc", "repro", "--quiet")
+    assert written(second, "runs/**/run.json") | written(second, "features/**/features.json") == before
+    assert json.loads(run(second, "bench", "data", "check", "my", "--json"))["errors"] == []
+
+
+def test_the_manifest_s_hash_travels_to_the_end(project: Path) -> None:
+    for name in ("my", "scenes"):
+        manifest = json.loads((project / f"data/{name}/dataset.json").read_text())["hash"]
+        pointer = json.loads((project / f"features/{name}.json").read_text())
+        store = json.loads((project / f"features/{name}/{pointer['encoder']}/features.json").read_text())
+        record = json.loads((project / f"runs/{name}/hardest/seed-0/run.json").read_text())
+        assert {pointer["manifest"], store["manifest"], record["manifest_hash"]} == {manifest}
+        assert {pointer["hash"], store["hash"]} == {record["features_hash"]}
+
+
+def test_a_changed_caption_runs_again_only_what_depends_on_it(project: Path) -> None:
+    """Last: it changes the project."""
+    others = ("data/scenes/*", "features/scenes/**/*", "runs/scenes/**/*")
+    before = {pattern: written(project, pattern) for pattern in others}
+    hashes = facts(project)
+    captions = project / "raw" / "my" / "train_caps.txt"
+    lines = captions.read_text().splitlines()
+    captions.unlink()  # DVC may have linked it
+    captions.write_text("\n".join([*lines[:3], "another caption", *lines[4:]]) + "\n")
+    run(project, "bench", "data", "add", "my", "--from", "raw/my", "--replace")
+    run(project, "dvc", "repro", "--quiet")
+    assert {pattern: written(project, pattern) for pattern in others} == before
+    after = facts(project)
+    changed = {key for key in hashes if key != "board" and hashes[key] != after[key]}
+    assert changed == {"data/my/dataset.json", "features/my/precomputed+ngrams/features.json"}
