@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from benchmark.cli import compare, data, features, leaderboard, methods, run, speed, sweep, tune
+from benchmark.cli import compare, data, features, leaderboard, methods, plot, run, speed, sweep, tune
 from benchmark.errors import BenchError
 from benchmark.screen import log
 from methods.registry import RegistryError
@@ -62,6 +62,7 @@ app.add_typer(data.app, name="data")
 app.command("features")(features.features)
 app.command("compare")(compare.compare)
 app.command("leaderboard")(leaderboard.leaderboard)
+app.command("plot")(plot.plot)
 app.command("run")(run.run)
 app.command("sweep")(sweep.sweep)
 app.command("tune")(tune.tune)
