@@ -135,16 +135,16 @@ class Outcome:
 
     def write(self, folder: Path) -> None:
         """Write all files but the journal."""
-        from benchmark import plots
+        from benchmark.plots import tuning
 
         config = self.facts["config"]
         best = {"method": config["method"], "settings": {**config["settings"], **self.best.row.settings}}
         write_text(folder / "best.json", json.dumps(best, indent=2) + "\n")
         write_text(folder / "study.json", json.dumps(self.summary(), indent=2) + "\n")
         write_text(folder / "trials.csv", trials_csv(self.rows))
-        plots.tuning_history(self.rows, folder / "history.png")
+        tuning.tuning_history(self.rows, folder / "history.png")
         if self.importance:
-            plots.importance(self.importance, folder / "importance.png")
+            tuning.importance(self.importance, folder / "importance.png")
         else:
             (folder / "importance.png").unlink(missing_ok=True)  # of an earlier study
 

@@ -20,7 +20,7 @@ from benchmark import journal, tuning
 from benchmark.cli.main import app
 from benchmark.config import RunConfig
 from benchmark.errors import BenchError, NoDataError, RunFailedError
-from benchmark.plots import importance, tuning_history
+from benchmark.plots.tuning import importance, tuning_history
 from benchmark.resolve import resolve
 from benchmark.search_space import space_of, suggest
 from benchmark.studies import Fresh, Outcome, Row, Tried, best_of

@@ -11,7 +11,20 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from benchmark.cli import compare, data, encoders, features, inspect, leaderboard, methods, run, speed, sweep, tune
+from benchmark.cli import (
+    compare,
+    data,
+    encoders,
+    features,
+    inspect,
+    leaderboard,
+    methods,
+    plot,
+    run,
+    speed,
+    sweep,
+    tune,
+)
 from benchmark.errors import BenchError
 from benchmark.screen import log
 from methods.registry import RegistryError
@@ -73,6 +86,7 @@ app.command("compare")(compare.compare)
 app.command("encoders")(encoders.encoders)
 app.command("inspect")(inspect.inspect)
 app.command("leaderboard")(leaderboard.leaderboard)
+app.command("plot")(plot.plot)
 app.command("run")(run.run)
 app.command("sweep")(sweep.sweep)
 app.command("tune")(tune.tune)

@@ -1,18 +1,13 @@
-"""Pictures, as PNG. Colours by Okabe and Ito, told apart by the colour-blind; forms differ too, for grey print."""
+"""Pictures of a study: its trials, and what mattered."""
 
-import tempfile
 from collections.abc import Mapping, Sequence
-from itertools import cycle
 from pathlib import Path
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from benchmark.plots.canvas import BLACK, BLUE, GREY, ORANGE, write
 from benchmark.studies import Row, best_of
-
-BLUE, ORANGE, GREY, BLACK = "#0072B2", "#E69F00", "#767676", "#000000"
-COLOURS = (BLUE, "#D55E00", "#009E73", "#CC79A7", ORANGE, "#56B4E9", BLACK)
 
 
 def tuning_history(rows: Sequence[Row], path: Path) -> None:
@@ -35,7 +30,7 @@ def tuning_history(rows: Sequence[Row], path: Path) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="y", alpha=0.3)
     figure.legend(loc="outside upper center", ncols=5, frameon=False)
-    save(figure, path)
+    write(figure, path)
 
 
 def importance(shares: Mapping[str, float], path: Path) -> None:
@@ -47,31 +42,4 @@ def importance(shares: Mapping[str, float], path: Path) -> None:
     axes.bar_label(bars, fmt="%.2f", padding=3)
     axes.set(xlabel="importance for validation rSum (PED-ANOVA, share of 1)", xlim=(0, 1.1 * max(shares.values())))
     axes.spines[["top", "right"]].set_visible(False)
-    save(figure, path)
-
-
-def learning_curves(path: Path, cells: Mapping[str, Sequence[Sequence[float]]]) -> None:
-    """Validation rSum per epoch: the mean over a cell's seeds, and a band from the lowest to the highest."""
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
-    axes = figure.subplots()
-    styles = zip(cycle(COLOURS), cycle(("-", "--", "-.", ":")), cycle("osv^D"), strict=False)
-    for (name, seeds), (colour, line, marker) in zip(sorted(cells.items()), styles, strict=False):
-        epochs = range(1, min(map(len, seeds)) + 1)
-        columns = list(zip(*seeds, strict=False))
-        means = [sum(column) / len(column) for column in columns]
-        axes.plot(epochs, means, color=colour, ls=line, marker=marker, ms=4, label=name)
-        axes.fill_between(epochs, [*map(min, columns)], [*map(max, columns)], color=colour, alpha=0.15, lw=0)
-    axes.set(xlabel="epoch", ylabel="validation rSum")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(axis="y", alpha=0.3)
-    figure.legend(loc="outside upper center", ncols=3, frameon=False)
-    save(figure, path)
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write a PNG in one step."""
-    FigureCanvasAgg(figure)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as scratch:
-        picture = Path(scratch) / path.name
-        figure.savefig(picture, dpi=150)
-        picture.replace(path)
+    write(figure, path)

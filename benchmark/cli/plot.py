@@ -1,0 +1,38 @@
+"""``bench plot``: pictures of what is recorded."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.errors import BenchError
+from benchmark.plots import PICTURES, draw
+from benchmark.plots.selection import Question
+from benchmark.records import RUNS
+from benchmark.screen import log
+
+PLOTS = Path("plots")
+
+
+def plot(
+    name: Annotated[str, typer.Argument(help=f"Picture: {', '.join(PICTURES)}.")],
+    dataset: Annotated[list[str] | None, typer.Option(help="Only this dataset; several by repeating it.")] = None,
+    method: Annotated[list[str] | None, typer.Option(help="Only this method or method id; several likewise.")] = None,
+    memory: Annotated[int | None, typer.Option(min=0, help="Only this memory; 0: in the batch.")] = None,
+    run: Annotated[Path | None, typer.Option(help="similarities: folder of the run.")] = None,
+    epoch: Annotated[
+        list[int] | None, typer.Option(min=1, help="similarities: this epoch, from 1; several likewise.")
+    ] = None,
+    runs: Annotated[Path, typer.Option(help="Folder of the run records.")] = RUNS,
+    out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = PLOTS,
+) -> None:
+    """Draw a picture of what is recorded, as PNG and SVG: one per table of the leaderboard (docs/plots.md)."""
+    question = Question(runs, tuple(dataset or ()), tuple(method or ()), memory, run, tuple(epoch or ()))
+    try:
+        files, left_out = draw(name, question, out)
+    except FileExistsError as error:
+        raise BenchError(f"{error.filename}: not a folder") from None
+    for reason in left_out:
+        log().print(f"not drawn: {reason}", style="yellow", markup=False)
+    for file in files:
+        typer.echo(file)

@@ -1,0 +1,147 @@
+"""Which records a picture is drawn from: those that may share a table, as in the leaderboard."""
+
+import csv
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import NoDataError
+from benchmark.leaderboard import Group, build, row_of, table_of
+from benchmark.records import RUNS, RunRecord, survey
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked for."""
+
+    root: Path = RUNS
+    datasets: tuple[str, ...] = ()
+    """None: all that are recorded."""
+    methods: tuple[str, ...] = ()
+    """Methods or method ids; none: all."""
+    memory: int | None = None
+    run: Path | None = None
+    """Folder of one run."""
+    epochs: tuple[int, ...] = ()
+    """From 1; none: some of them, the first and the last too."""
+
+    def wants(self, record: RunRecord) -> bool:
+        return (
+            (not self.datasets or record.config.dataset in self.datasets)
+            and (not self.methods or bool({record.method_id, record.config.method} & set(self.methods)))
+            and self.memory in (None, record.config.memory)
+        )
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A recorded run and where it is."""
+
+    folder: Path
+    record: RunRecord
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """A row per epoch, without what was not measured; ``NoDataError`` where the file is missing or broken."""
+        path = self.folder / "history.csv"
+        try:
+            with path.open(newline="", encoding="utf-8") as file:
+                rows = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
+        except (OSError, ValueError, TypeError, csv.Error):
+            rows = []
+        if not rows or not all("val_rsum" in row for row in rows):
+            raise NoDataError(f"{path}: missing or broken; run the cell again with --force")
+        return rows
+
+
+@dataclass(frozen=True, eq=False)  # the same only as itself: a key of dictionaries
+class Series:
+    """A row of the leaderboard: the seeds of a method under one memory."""
+
+    key: tuple[str, int, float | None]
+    """Method id, memory, momentum."""
+    cells: tuple[Cell, ...]
+    """By seed."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether a seed failed: such a series has no mean."""
+        return any(cell.record.status == "failed" for cell in self.cells)
+
+    @property
+    def label(self) -> str:
+        method, memory, _ = self.key
+        collapsed = sum(cell.record.status == "collapsed" for cell in self.cells)
+        return method + (f" +{memory:,}" if memory else "") + (" (collapsed)" if collapsed else "")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Series that may be compared."""
+
+    name: str
+    """The dataset, with a digest where it has several tables: for the names of files."""
+    group: Group
+    series: tuple[Series, ...]
+    """As the leaderboard orders them."""
+
+    @property
+    def whole(self) -> list[Series]:
+        """Those without a failed seed."""
+        return [one for one in self.series if not one.failed]
+
+    @property
+    def left_out(self) -> str:
+        """A line that names the others; empty where there are none."""
+        names = ", ".join(one.label for one in self.series if one.failed)
+        return f"not shown, as a seed failed: {names}" if names else ""
+
+
+def tables(question: Question) -> list[Table]:
+    """All tables asked for; ``NoDataError`` where there is no such record."""
+    everything = survey(question.root)[0]
+    found: dict[tuple[Any, ...], list[Cell]] = defaultdict(list)
+    for folder, record in everything:
+        if question.wants(record):
+            found[table_of(record)].append(Cell(folder, record))
+    if not found:
+        raise NoDataError(_nothing(question, [record for _, record in everything]))
+    of_dataset = Counter(key[0] for key in found)
+    of_recipe = Counter((key[0], key[-1]) for key in found)
+    return [_table(_name(key, of_dataset[key[0]], of_recipe[key[0], key[-1]]), found[key]) for key in sorted(found)]
+
+
+def _table(name: str, cells: list[Cell]) -> Table:
+    series: dict[Any, dict[int, Cell]] = defaultdict(dict)
+    for cell in sorted(cells, key=lambda cell: cell.record.created):  # the newest record of a cell counts
+        series[row_of(cell.record)][cell.record.config.seed] = cell
+    (group,) = build(cell.record for cell in cells)
+    return Table(
+        name,
+        group,
+        tuple(
+            Series(key, tuple(series[key][seed] for seed in sorted(series[key])))
+            for key in ((row.method, row.memory, row.momentum) for row in group.rows)
+        ),
+    )
+
+
+def _name(key: tuple[Any, ...], of_dataset: int, of_recipe: int) -> str:
+    dataset, recipe_hash, features_hash = str(key[0]), key[-1], key[-2]
+    if of_dataset == 1:
+        return dataset
+    return f"{dataset}-{recipe_hash}" if of_recipe == 1 else f"{dataset}-{recipe_hash}-{features_hash[:8]}"
+
+
+def _nothing(question: Question, records: list[RunRecord]) -> str:
+    """What is missing, and the command that makes it."""
+    memory = f" with memory {question.memory}" if question.memory is not None else ""
+    asked = [", ".join(question.methods), "on " + ", ".join(question.datasets) if question.datasets else ""]
+    what = " ".join(["no records", *(f"of {asked[0]}" for _ in asked[0][:1]), asked[1]]).strip() + memory
+    has = sorted({f"{record.config.dataset}: {record.method_id}" for record in records})
+    some = ", ".join(has[:6]) + (" ..." if len(has) > 6 else "")
+    dataset = question.datasets[0] if question.datasets else "scenes"
+    method = question.methods[0] if question.methods else "hardest"
+    where = f"{question.root} (it has {some})" if has else f"{question.root}"
+    return f"{what} in {where}; make some with: bench run --method {method} --dataset {dataset}"

@@ -1,0 +1,130 @@
+"""Pictures: what is drawn is what is recorded; the same records give the same bytes."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from benchmark import cell
+from benchmark.cli.main import app
+from benchmark.config import RunConfig
+from benchmark.plots import PICTURES
+from benchmark.plots.curves import curve
+from benchmark.plots.labels import spread
+from benchmark.plots.scatter import metric, place, pushed
+from benchmark.plots.selection import Question, tables
+from benchmark.training import Watcher
+from pipelines.manifest import Manifest
+from pipelines.store import FeatureStore
+
+Tiny = tuple[Manifest, FeatureStore]
+RUNNER = CliRunner()
+
+
+@pytest.fixture
+def recorded(tiny: Tiny) -> Path:
+    """Records of two methods and two seeds on ``tiny``, whose truth is known, in ``runs/``."""
+    for method in ("fne", "info-nce"):
+        for seed in (0, 1):
+            config = RunConfig(
+                method=method, dataset="tiny", encoder="made+up", seed=seed, epochs=3, batch=16, memory=8, dim=8
+            )
+            cell.run(config, Path("runs") / "tiny" / method / f"seed-{seed}", *tiny, Watcher())
+    return Path("runs")
+
+
+def bench(*words: str) -> tuple[int, str, str]:
+    done = RUNNER.invoke(app, ["plot", *words])
+    return done.exit_code, done.stdout, done.stderr
+
+
+@given(
+    st.lists(st.floats(0, 100), min_size=1, max_size=30),
+    st.floats(0.1, 20),
+)
+def test_spread_keeps_order_gap_and_ends(wanted: list[float], gap: float) -> None:
+    places = spread(wanted, gap, 0, 100)
+    order = sorted(range(len(wanted)), key=lambda k: wanted[k])
+    step = min(gap, 100 / max(len(wanted) - 1, 1))
+    in_order = [places[k] for k in order]
+    assert all(b - a >= step - 1e-6 for a, b in zip(in_order, in_order[1:], strict=False))
+    assert in_order[0] >= -1e-6
+    assert in_order[-1] <= 100 + 1e-6
+    if all(wanted[b] - wanted[a] >= gap for a, b in zip(order, order[1:], strict=False)):
+        assert places == pytest.approx(wanted)  # nothing touches: nothing moves
+
+
+def test_a_curve_is_mean_and_extremes_as_far_as_all_seeds_go() -> None:
+    found = curve([[1.0, 2.0, 9.0], [3.0, 6.0]])
+    assert (found.mean, found.low, found.high) == ([2.0, 4.0], [1.0, 2.0], [3.0, 6.0])
+
+
+def test_a_place_is_the_mean_over_seeds_of_what_is_recorded(recorded: Path) -> None:
+    (table,) = tables(Question(recorded))
+    series = {one.key[0]: one for one in table.series}
+    found = place(series["fne"], pushed, metric("rsum"))
+    records = [json.loads((recorded / f"tiny/fne/seed-{seed}/run.json").read_text()) for seed in (0, 1)]
+    rsums = [record["metrics"]["rsum"] for record in records]
+    shares = [50 * (record["audit"]["pushed_i2t"] + record["audit"]["pushed_t2i"]) for record in records]
+    assert found is not None
+    assert found.x == pytest.approx(sum(shares) / 2)
+    assert found.y == pytest.approx(sum(rsums) / 2)
+    assert found.y_std == pytest.approx(abs(rsums[0] - rsums[1]) / 2**0.5)
+    assert place(series["fne"], metric("nothing"), metric("rsum")) is None
+
+
+def test_pictures_are_drawn_and_the_same_every_time(recorded: Path) -> None:
+    for name in ("curves", "similarities", "picks", "cost"):
+        code, out, err = bench(name, "--out", "first")
+        assert code == 0, err
+        assert out.split() == [f"first/{name}-tiny.png", f"first/{name}-tiny.svg"]
+        assert bench(name, "--out", "second")[0] == 0
+        for kind in ("png", "svg"):
+            file = f"{name}-tiny.{kind}"
+            assert Path("first", file).read_bytes() == Path("second", file).read_bytes(), file
+    drawn = Path("first", "picks-tiny.svg").read_text()
+    assert "fne" in drawn
+    assert "info-nce" in drawn
+    assert "date" not in drawn.lower().replace("validate", "")
+
+
+def test_one_run_and_its_epochs(recorded: Path) -> None:
+    run = str(recorded / "tiny/fne/seed-1")
+    code, out, _ = bench("similarities", "--run", run, "--epoch", "3")
+    assert (code, len(out.split())) == (0, 2)
+    code, _, err = bench("similarities", "--run", run, "--epoch", "4")
+    assert (code, "--epoch 4: the run has epochs 1 to 3" in err) == (2, True)
+    (recorded / "tiny/fne/seed-1/similarities.npz").unlink()
+    code, _, err = bench("similarities", "--run", run)
+    assert code == 3
+    assert "similarities.npz: missing" in err
+
+
+@pytest.mark.parametrize(
+    "words, code, told",
+    [
+        (["curve"], 2, "did you mean 'curves'?"),
+        (["ambiguity", "--dataset", "tiny"], 2, "ambiguity needs several datasets"),
+        (["ambiguity", "--dataset", "tiny", "--dataset", "other"], 3, "no recipe was run on all of"),
+        (["curves", "--dataset", "other"], 3, "no records on other"),
+        (["curves", "--method", "hardest"], 3, "no records of hardest"),
+        (["curves", "--run", "runs"], 2, "--run and --epoch are for the picture of one run"),
+        (["similarities", "--run", "nowhere"], 3, "nowhere/run.json: No such file"),
+    ],
+)
+def test_what_cannot_be_drawn_is_told_in_one_line(recorded: Path, words: list[str], code: int, told: str) -> None:
+    found, _, err = bench(*words)
+    assert found == code
+    assert told in " ".join(err.split())
+    assert "Traceback" not in err
+    assert not Path("plots").exists()
+
+
+def test_every_picture_has_a_line_that_says_what_it_shows() -> None:
+    folder = Path(__file__).parents[1] / "benchmark" / "plots"
+    for name, about in PICTURES.items():
+        assert (folder / f"{name}.py").exists()
+        assert 20 < len(about) < 110
