@@ -1,5 +1,6 @@
 """Pictures: what is drawn is what is recorded; the same records give the same bytes."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -50,10 +51,10 @@ def test_spread_keeps_order_gap_and_ends(wanted: list[float], gap: float) -> Non
     order = sorted(range(len(wanted)), key=lambda k: wanted[k])
     step = min(gap, 100 / max(len(wanted) - 1, 1))
     in_order = [places[k] for k in order]
-    assert all(b - a >= step - 1e-6 for a, b in zip(in_order, in_order[1:], strict=False))
+    assert all(b - a >= step - 1e-6 for a, b in itertools.pairwise(in_order))
     assert in_order[0] >= -1e-6
     assert in_order[-1] <= 100 + 1e-6
-    if all(wanted[b] - wanted[a] >= gap for a, b in zip(order, order[1:], strict=False)):
+    if all(wanted[b] - wanted[a] >= gap for a, b in itertools.pairwise(order)):
         assert places == pytest.approx(wanted)  # nothing touches: nothing moves
 
 
