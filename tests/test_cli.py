@@ -351,7 +351,13 @@ def test_a_sweep_runs_all_cells_and_ends_with_4_when_some_failed(small: Path) ->
 
 def test_an_interrupt_is_130_and_leaves_no_record(small: Path) -> None:
     words = ["run", "--method", "hardest", "--dataset", "small", "--epochs", "100000", "--batch", "32", "--memory", "0"]
-    with subprocess.Popen([*BENCH, *words], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+    with subprocess.Popen(
+        [*BENCH, *words],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
+    ) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if line.startswith("epoch"):

@@ -346,7 +346,12 @@ from pathlib import Path
 from benchmark.speed_data import Scale, measure
 measure(Scale(4000, 4000, 512, 512), Path({str(tmp_path)!r}), repeats=10**6)
 """
-    running = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, start_new_session=True)
+    running = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
+    )
     for _ in range(600):
         if list(tmp_path.glob("*/features.json")):
             break
