@@ -1,8 +1,10 @@
 """A cell from configuration to record: features, training, one look at the test split, the record on disk."""
 
 import csv
+import errno
 import hashlib
 import importlib.metadata
+import os
 import platform
 import subprocess
 import time
@@ -68,6 +70,7 @@ def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore
     start = time.perf_counter()
     truth = Truth.read(manifest_folder(config.dataset))
     check_galleries(manifest)
+    check_outcome(folder, store)
     counts = manifest.counts()["test"]
     protocols = protocols_for(config.dataset, counts["images"], counts["captions"])
     facts: dict[str, Any] = {
@@ -119,6 +122,15 @@ def check_galleries(manifest: Manifest) -> None:
             check_cutoffs(CUTOFFS, **manifest.counts()[split])
         except ValueError as error:
             raise NoDataError(f"{manifest.name}: the {split} split is too small: {error}") from None
+
+
+def check_outcome(folder: Path, store: FeatureStore) -> None:
+    """What would else be found after the training: ``DataError`` for broken test features, ``OSError`` for a folder
+    that takes no record."""
+    store.check("test")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder.parent, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder.parent))
 
 
 class Tested(NamedTuple):

@@ -127,7 +127,9 @@ def read(folder: Path) -> RunRecord:
                 f"{path}: schema version {first['input']!r}, not {SCHEMA_VERSION}; run the cell again with --force"
             ) from None
         where = ".".join(map(str, first["loc"]))
-        raise NoDataError(f"{path}: {where + ': ' if where else ''}{first['msg']}") from None
+        raise NoDataError(
+            f"{path}: {where + ': ' if where else ''}{first['msg']}; run the cell again with --force"
+        ) from None
 
 
 def survey(root: Path = RUNS) -> tuple[list[tuple[Path, RunRecord]], list[Path]]:

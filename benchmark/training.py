@@ -223,7 +223,10 @@ def train(
     data = opened(store, "train", config)
     validation = opened(store, "val", config)
     if len(data.captions) < config.batch:
-        raise BenchError(f"batch: {config.batch} is more than the {len(data.captions)} captions of the training split")
+        raise BenchError(
+            f"batch: {config.batch} is more than the {len(data.captions)} captions of the training split;"
+            " use a smaller --batch"
+        )
     model = make(data.images.shape[-1], data.captions.shape[-1], config, config.seed).to(config.device)
     method = methods.get(config.method)(**config.settings).to(config.device)
     warmup = methods.get(config.warmup)().to(config.device)

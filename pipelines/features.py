@@ -84,7 +84,8 @@ def make(
     source = sources.read(name)
     manifest = _manifest(name, source)
     how = How(batch, workers, device, precision)
-    return _make(manifest, source, encoder or source.encoder, how, dtype=dtype, force=force, progress=progress)
+    again = force or not intact(store_folder(name, canonical(source, encoder or source.encoder)))
+    return _make(manifest, source, encoder or source.encoder, how, dtype=dtype, force=again, progress=progress)
 
 
 def ensure(name: str, encoder: str | None = None, progress: Progress = silent) -> tuple[Manifest, FeatureStore]:
@@ -170,6 +171,15 @@ def _is_current(target: Path, belongs: dict[str, Any], names: dict[str, str]) ->
     return all(info.get(key) == value for key, value in belongs.items()) and all(
         (target / file).exists() for file in info["files"]
     )
+
+
+def intact(target: Path) -> bool:
+    """Whether the files of a store are those that were made. A training asks that of each file it opens."""
+    try:
+        files = read_info(target)["files"]
+        return all(file_digest(target / file) == digest for file, digest in files.items())
+    except (DataError, OSError):
+        return False
 
 
 def _dtype(target: Path) -> str:

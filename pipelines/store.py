@@ -107,11 +107,23 @@ class FeatureStore:
             if name in self.info["files"]
         }
 
-    def _rows(self, name: str, count: int) -> Rows:
+    def check(self, split: str) -> None:
+        """``DataError`` where a file of the split is missing or not the one that was made."""
+        for name in self.info["files"]:
+            if name.startswith(f"{split}_"):
+                self._check(name)
+
+    def _check(self, name: str) -> None:
         path = self.folder / name
-        rows = Rows(load_array(path))
+        if not path.exists():
+            raise DataError(f"{path} is missing; make it again with: {self._command} --force")
         if file_digest(path) != self.info["files"].get(name):
             raise DataError(f"{path} changed after it was made; make it again with: {self._command} --force")
+
+    def _rows(self, name: str, count: int) -> Rows:
+        self._check(name)
+        path = self.folder / name
+        rows = Rows(load_array(path))
         if len(rows) != count:
             raise DataError(f"{path}: {len(rows)} rows, expected {count}")
         check_finite(path, rows)

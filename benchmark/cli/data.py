@@ -298,6 +298,8 @@ def _flat(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     for key, value in facts.items():
         if isinstance(value, dict):
             rows += _flat(value, f"{prefix}{key}: ")
+        elif isinstance(value, bool):
+            rows.append((prefix + key, "yes" if value else "no"))
         elif isinstance(value, float):
             rows.append((prefix + key, f"{value:,.3f}"))
         else:

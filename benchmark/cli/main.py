@@ -32,6 +32,8 @@ from pipelines.errors import DataError, RequestError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """No space, no quota, no larger file: nothing was wrong with what was asked for."""
+REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+"""A place that may not be written or read."""
 
 
 class Bench(TyperGroup):
@@ -62,7 +64,7 @@ def one_line(error: Exception) -> str:
 def exit_code(error: Exception) -> int:
     if isinstance(error, BenchError):
         return error.exit_code
-    if isinstance(error, OSError) and error.errno in FULL:
+    if isinstance(error, OSError) and error.errno in (*FULL, *REFUSED):
         return 1
     return 3 if isinstance(error, DataError) and not isinstance(error, RequestError) else 2
 
