@@ -128,9 +128,9 @@ def check_outcome(folder: Path, store: FeatureStore) -> None:
     """What would else be found after the training: ``DataError`` for broken test features, ``OSError`` for a folder
     that takes no record."""
     store.check("test")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    if not os.access(folder.parent, os.W_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder.parent))
+    there = next(place for place in folder.absolute().parents if place.exists())
+    if not os.access(there, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
 
 
 class Tested(NamedTuple):

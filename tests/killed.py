@@ -79,7 +79,7 @@ def state() -> dict[str, object]:
         for path in Path("features").glob("*/[!.]*/features.json"):
             store = FeatureStore(path.parent, read_info(path.parent)["manifest"])
             good[str(path)] = [store.hash, *(len(store.split(split).captions) for split in ("train", "val", "test"))]
-        for folder, record in records.find():
+        for folder, record in records.survey()[0]:
             good[str(folder)] = record.metrics
         os.write(writing, json.dumps(good).encode())
         os._exit(0)
