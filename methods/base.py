@@ -180,16 +180,16 @@ class Sampler(Method):
     @torch.no_grad()
     def pick(self, view: View) -> Tensor:
         """``choose`` for all anchors, -1 where the choice is no negative; remembered in ``chosen``."""
+        similarity, own = view.anchors @ view.candidates.T, view.positive_similarity
+        view.check_finite(similarity)
         picked = []
-        for block in view.blocks():
-            similarity, own = block.similarity.detach(), block.positive_similarity
-            for rows in block.rows():
-                positive = block.positive[rows]
-                index = self.choose(
-                    Candidates.masked(similarity[rows], own[rows], positive, view.generator, view.direction)
-                )
-                none = positive.gather(1, index.view(len(index), -1)).view(index.shape)
-                picked.append(torch.where(none, -1, index))
+        for rows in view.rows():
+            positive = view.positive[rows]
+            index = self.choose(
+                Candidates.masked(similarity[rows], own[rows], positive, view.generator, view.direction)
+            )
+            none = positive.gather(1, index.view(len(index), -1)).view(index.shape)
+            picked.append(torch.where(none, -1, index))
         self.chosen[view.direction] = torch.cat(picked)
         return self.chosen[view.direction]
 

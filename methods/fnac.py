@@ -40,5 +40,6 @@ class FNAC(InfoNCE):
 
     def suspicion(self, view: View) -> Tensor:
         """What the anchor's softmax should follow, that of its partner; with gradient: a row sums to 1."""
-        adjacency = (view.partners @ view.candidates.T).to(view.similarity.dtype) * self.scale
-        return adjacency.softmax(dim=1)
+        learns = view.candidates.requires_grad  # not those of a memory
+        adjacency = view.partners @ view.candidates.T if learns else view.partner_similarity
+        return (adjacency.to(view.similarity.dtype) * self.scale).softmax(dim=1)
