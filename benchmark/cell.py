@@ -27,7 +27,7 @@ from benchmark.evaluation.positives import positives_of
 from benchmark.evaluation.protocols import measure, protocols_for
 from benchmark.evaluation.relation import Judged
 from benchmark.evaluation.similarities import write_similarities
-from benchmark.evaluation.stored_ranks import write_ranks
+from benchmark.evaluation.stored_ranks import read_ranks, write_ranks
 from benchmark.extras import texts_for
 from benchmark.peak import peak_mb
 from benchmark.records import RUNS, Cost, Measured, Protocol, RunRecord
@@ -61,7 +61,13 @@ def recorded(folder: Path, config: RunConfig, manifest: Manifest, store: Feature
         raise BenchError(f"{folder} holds a run with other settings; use --force to replace it or --out for elsewhere")
     made_from = (record.manifest_hash, record.features_hash, record.code_hash)
     same = made_from == (manifest.hash, store.hash, code_hash(config))
-    return record if same and record.status != "failed" else None
+    if not same or record.status == "failed":
+        return None
+    try:
+        read_ranks(folder / "ranks.npz", record.ranks_sha256)
+    except NoDataError:  # cut off or edited: the cell is run again
+        return None
+    return record
 
 
 def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore, watcher: Watcher) -> RunRecord:

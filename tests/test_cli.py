@@ -349,6 +349,18 @@ def test_a_sweep_runs_all_cells_and_ends_with_4_when_some_failed(small: Path) ->
     assert "epoch 0 failed: " in ran.stderr
 
 
+def test_a_record_with_damaged_ranks_is_run_again(small: Path) -> None:
+    assert bench("run", "--method", "random", "--dataset", "small", *SMALL)[0] == 0
+    (path,) = small.glob("runs/**/ranks.npz")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-9])
+    code, _, err = bench("run", "--method", "random", "--dataset", "small", *SMALL)
+    assert code == 0
+    assert "already recorded" not in err
+    assert path.read_bytes() == whole
+    assert "already recorded" in bench("run", "--method", "random", "--dataset", "small", *SMALL)[2]
+
+
 def test_an_interrupt_is_130_and_leaves_no_record(small: Path) -> None:
     words = ["run", "--method", "hardest", "--dataset", "small", "--epochs", "100000", "--batch", "32", "--memory", "0"]
     with subprocess.Popen(
