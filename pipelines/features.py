@@ -84,8 +84,8 @@ def make(
     source = sources.read(name)
     manifest = _manifest(name, source)
     how = How(batch, workers, device, precision)
-    again = force or not intact(store_folder(name, canonical(source, encoder or source.encoder)))
-    return _make(manifest, source, encoder or source.encoder, how, dtype=dtype, force=again, progress=progress)
+    encoder = encoder or source.encoder
+    return _make(manifest, source, encoder, how, dtype=dtype, force=force, verify=True, progress=progress)
 
 
 def ensure(name: str, encoder: str | None = None, progress: Progress = silent) -> tuple[Manifest, FeatureStore]:
@@ -115,8 +115,10 @@ def _make(
     *,
     dtype: str | None = None,
     force: bool = False,
+    verify: bool = False,
     progress: Progress = silent,
 ) -> Path:
+    """``verify``: a store is stale, too, where one of its bytes changed."""
     encoder = canonical(source, encoder)
     target = store_folder(manifest.name, encoder)
     dtype = dtype or _dtype(target)
@@ -125,7 +127,7 @@ def _make(
     work = WORK / manifest.name / encoder
     work.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{work}.lock"):  # cells that run side by side need the same store
-        if force or not _is_current(target, belongs, names):
+        if force or not _is_current(target, belongs, names) or (verify and not intact(target)):
             sides = {modality: _side(manifest, source, modality, names[modality], how) for modality in SIDES}
             recipe = {**belongs, "image": sides["images"].recipe, "text": sides["captions"].recipe}
             asked = {"batch": how.batch, "devices": {modality: asdict(side.device) for modality, side in sides.items()}}
