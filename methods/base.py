@@ -96,14 +96,11 @@ class Method(nn.Module, ABC):
                 raise ValueError(f"extras: {type(self).__name__} needs extras.{need}")
         check_extras(extras, len(ids), len(ids) if memory is None else len(memory.ids))
         self.begin(image, text, ids, extras)
-        total = image.new_zeros(())
-        for view in views(image, text, ids, memory, generator, extras):
-            total = total + self.total_loss(view)
-        return total
+        return self.total_loss(*views(image, text, ids, memory, generator, extras))
 
-    def total_loss(self, view: View) -> Tensor:
-        """Scalar loss of all anchors of one direction."""
-        return self.view_loss(view)
+    def total_loss(self, i2t: View, t2i: View) -> Tensor:
+        """Scalar loss of all anchors of both directions."""
+        return self.view_loss(i2t) + self.view_loss(t2i)
 
     @abstractmethod
     def view_loss(self, view: View) -> Tensor:
@@ -197,10 +194,11 @@ class Sampler(Method):
 class Listwise(Method):
     """A loss over all candidates at once, the mean of what each anchor pays. It writes what one direction costs."""
 
-    def total_loss(self, view: View) -> Tensor:
+    def total_loss(self, i2t: View, t2i: View) -> Tensor:
         """By parts of the anchors, so that no graph over ``[B, N]`` is kept."""
+        seen = [i2t.anchors, i2t.candidates, t2i.anchors, t2i.candidates]
         learnt = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        total: Tensor = InParts.apply(self, view, view.anchors, view.candidates, *learnt)  # type: ignore[no-untyped-call]
+        total: Tensor = InParts.apply(self, (i2t, t2i), *seen, *learnt)  # type: ignore[no-untyped-call]
         return total
 
     def view_loss(self, view: View) -> Tensor:
@@ -213,27 +211,32 @@ class Listwise(Method):
 
 
 class InParts(torch.autograd.Function):
-    """The loss of a ``Listwise`` method with its gradient, block by block of the anchors.
+    """The loss of a ``Listwise`` method with its gradient, block by block of the anchors, in both directions.
 
     The gradient takes the place of a block's similarities part by part, so that what lies between the two products
-    stays in the cache. The gradient has no gradient of its own.
+    stays in the cache. What the guide says of the captions is the same in both directions, and a block's guide keeps
+    it from the one to the other. The gradient has no gradient of its own.
     """
 
     @staticmethod
-    def forward(
-        context: Any, method: Listwise, view: View, anchors: Tensor, candidates: Tensor, *learnt: Tensor
-    ) -> Tensor:
-        anchors = anchors.detach().requires_grad_()
-        candidates = candidates.detach().requires_grad_(context.needs_input_grad[3])
-        inputs = (anchors, candidates, *learnt)
-        leaves = [leaf for leaf in inputs if leaf.requires_grad]
-        kept = [torch.zeros_like(leaf) for leaf in leaves]
-        total = torch.zeros((), device=anchors.device)
+    def forward(context: Any, method: Listwise, views: tuple[View, View], *inputs: Tensor) -> Tensor:
+        needed = context.needs_input_grad[2:]
+        seen, learnt = [value.detach() for value in inputs[:4]], inputs[4:]
+        sides = []
+        for number, view in enumerate(views):
+            anchors, candidates = seen[2 * number], seen[2 * number + 1]
+            candidates.requires_grad_(needed[2 * number + 1])
+            leaves = [leaf for leaf in (anchors.requires_grad_(), candidates, *learnt) if leaf.requires_grad]
+            sides.append((replace(view, anchors=anchors, candidates=candidates), leaves))
+        kept = {leaf: torch.zeros_like(leaf) for _, leaves in sides for leaf in leaves}
+        total, count = torch.zeros((), device=seen[0].device), len(seen[0])
         with torch.enable_grad():  # off in here, and then the rows of a block would be cut from the leaves
-            for block in replace(view, anchors=anchors, candidates=candidates).blocks():
-                total = total + add_gradient(method, block, len(block.anchors) / len(anchors), leaves, kept)
-        remaining = iter(kept)
-        context.kept = [next(remaining) if leaf.requires_grad else None for leaf in inputs]
+            for rows in views[0].blocks():
+                extras = views[0].extras.part(rows)
+                for view, leaves in sides:
+                    block = replace(view.part(rows), extras=extras)
+                    total = total + add_gradient(method, block, len(block.anchors) / count, leaves, kept)
+        context.kept = [kept.get(leaf) for leaf in (*seen, *learnt)]
         return total
 
     @staticmethod
@@ -242,8 +245,10 @@ class InParts(torch.autograd.Function):
         return None, None, *(None if kept is None else upstream * kept for kept in context.kept)
 
 
-def add_gradient(method: Listwise, block: View, weight: float, leaves: list[Tensor], kept: list[Tensor]) -> Tensor:
-    """The weighted loss of a block; its gradient by the leaves, the anchors first, is added to ``kept``."""
+def add_gradient(
+    method: Listwise, block: View, weight: float, leaves: list[Tensor], kept: dict[Tensor, Tensor]
+) -> Tensor:
+    """The weighted loss of a block; its gradient by the leaves, the view's own, is added to ``kept``."""
     similarity, total = block.similarity.detach(), torch.zeros((), device=block.anchors.device)
     for part in block.parts(similarity):
         with torch.enable_grad():
@@ -251,10 +256,10 @@ def add_gradient(method: Listwise, block: View, weight: float, leaves: list[Tens
         slope, *others = torch.autograd.grad(cost, [part.similarity, *leaves], materialize_grads=True)
         total = total + cost.detach()
         part.similarity.detach().copy_(slope)
-        for gradient, more in zip(kept, others, strict=True):
-            gradient += more
+        for leaf, more in zip(leaves, others, strict=True):
+            kept[leaf] += more
     slopes = similarity.to(block.anchors.dtype)
-    kept[0][block.own] += slopes @ block.candidates.detach()
+    kept[leaves[0]][block.own] += slopes @ block.candidates.detach()
     if block.candidates.requires_grad:
-        kept[1] += slopes.T @ block.anchors.detach()
+        kept[leaves[1]] += slopes.T @ block.anchors.detach()
     return total

@@ -36,10 +36,10 @@ class DistanceWeighted(Sampler):
     def weights(self, similarity: Tensor) -> Tensor:
         """Weights ``[B, N]``, the largest of a row 1; 0 for positives (``-inf``)."""
         n = self.settings.dimension
-        squared = similarity.mul(-2).add_(2).clamp_min_(self.settings.nearest**2)  # d^2
+        squared = torch.rsub(similarity, 2, alpha=2).clamp_min_(self.settings.nearest**2)  # d^2
         far = squared >= self.settings.cutoff**2
         log_weight = squared.log().mul_((2 - n) / 2)
-        log_weight -= squared.mul_(-0.25).add_(1).clamp_min_(1e-6).log_().mul_((n - 3) / 2)
+        log_weight.sub_(torch.rsub(squared, 1, alpha=0.25).clamp_min_(1e-6).log_(), alpha=(n - 3) / 2)
         torch.where(far, log_weight.new_full((), -torch.inf), log_weight, out=log_weight)
         top = log_weight.amax(dim=1, keepdim=True)
         return log_weight.sub_(torch.where(top > -torch.inf, top, 0)).exp_()

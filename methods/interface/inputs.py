@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import torch
@@ -11,6 +12,9 @@ WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 
 Direction = Literal["i2t", "t2i"]
 """``i2t``: the anchor is an image, the candidates are texts; ``t2i`` the reverse."""
+
+PRODUCT = 2**20
+"""Numbers of a product that is read once: few enough to stay in a processor's cache."""
 
 
 class Memory(NamedTuple):
@@ -37,6 +41,22 @@ class Guide:
     """``[N, H]``"""
     support: Tensor
     """``[B, K, H]``: the captions of each anchor's image, its own first; where there are fewer, some repeat."""
+
+    @cached_property
+    def text_likeness(self) -> Tensor:
+        """``[B, N]`` of each anchor's own caption and each candidate's: the same in both directions."""
+        return self.support[:, 0] @ self.text.T
+
+    @cached_property
+    def support_likeness(self) -> Tensor:
+        """``[B, N]``: the largest of each candidate's caption and a caption of the anchor's image; likewise."""
+        captions = self.support.flatten(0, 1)
+        likeness = self.text.new_empty(len(self.support), len(self.text))
+        step = max(1, PRODUCT // len(captions))
+        for columns in (slice(start, start + step) for start in range(0, len(self.text), step)):
+            product = captions @ self.text[columns].T
+            torch.amax(product.unflatten(0, self.support.shape[:2]), dim=1, out=likeness[:, columns])
+        return likeness
 
 
 class Words(NamedTuple):

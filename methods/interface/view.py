@@ -121,16 +121,12 @@ class View:
     @by_block
     def text_likeness(self) -> Tensor:
         """``[B, N]``: what the guide makes of each anchor's own caption and each candidate's."""
-        return self.checked_guide(self.guide.support[:, 0] @ self.guide.text.T)
+        return self.checked_guide(self.guide.text_likeness)
 
     @by_block
     def support_likeness(self) -> Tensor:
         """``[B, N]``: the largest similarity of each candidate's caption and a caption of the anchor's image."""
-        support, text = self.guide.support, self.guide.text
-        likeness = support[:, 0] @ text.T
-        for number in range(1, support.shape[1]):
-            torch.maximum(likeness, support[:, number] @ text.T, out=likeness)
-        return self.checked_guide(likeness)
+        return self.checked_guide(self.guide.support_likeness)
 
     def checked_guide(self, likeness: Tensor) -> Tensor:
         """``ValueError`` on a CPU where a candidate's features are not finite: then the first row is not either."""
@@ -159,10 +155,10 @@ class View:
         chunk = chunk if self.anchors.device.type == "cpu" else DEVICE_CHUNK
         return every(max(1, chunk // len(self.candidates)), len(self.anchors))
 
-    def blocks(self) -> Iterator["View"]:
+    def blocks(self) -> Iterator[slice]:
         """Parts of the anchors, large enough for fast products."""
         step = max(BLOCK, DEVICE_CHUNK // len(self.candidates) if self.anchors.device.type != "cpu" else 0)
-        return (self.part(rows) for rows in every(step, len(self.anchors)))
+        return every(step, len(self.anchors))
 
     def parts(self, similarity: Tensor) -> Iterator["View"]:
         """Parts of a block with rows of its similarities ``[B, N]``, each the leaf of a graph."""
