@@ -55,7 +55,7 @@ class Guide:
         step = max(1, PRODUCT // len(captions))
         for columns in (slice(start, start + step) for start in range(0, len(self.text), step)):
             product = captions @ self.text[columns].T
-            torch.amax(product.unflatten(0, self.support.shape[:2]), dim=1, out=likeness[:, columns])
+            torch.amax(product.view(*self.support.shape[:2], -1), dim=1, out=likeness[:, columns])
         return likeness
 
 
