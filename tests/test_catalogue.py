@@ -4,6 +4,7 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 
 import pytest
 import torch
@@ -11,10 +12,12 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 import methods
+from benchmark.speed import extras, pairs
 from methods.base import Candidates, Extras, Guide, Listwise, Sampler, View, Words
 from methods.dcmc import DCMC
 from methods.distance_weighted import DistanceWeighted
 from methods.glofnd import GloFND
+from methods.interface.view import BLOCK
 from methods.momentum_distilled import MomentumDistilled
 from methods.tags import swapped
 
@@ -237,6 +240,22 @@ def test_the_guide_changes_something_in_these_scenes() -> None:
     flags = [fnc_flags(i, scene(seed)) for seed in range(5) for i in range(5)]
     positive = [scene(seed).positive[i].tolist() for seed in range(5) for i in range(5)]
     assert any(flag != own for flag, own in zip(flags, positive, strict=True))
+
+
+@pytest.mark.parametrize(("name", "product"), [("fnc-elimination", "support_likeness"), ("gist", "text_likeness")])
+def test_both_directions_share_what_the_guide_says_of_captions(
+    name: str, product: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Block by block, so that it is never kept for the whole batch."""
+    rows: list[int] = []
+    compute = getattr(Guide, product).func
+    counted = cached_property(lambda guide: (rows.append(len(guide.support)), compute(guide))[1])
+    counted.__set_name__(Guide, product)
+    monkeypatch.setattr(Guide, product, counted)
+    generator = torch.Generator().manual_seed(0)
+    image, text, ids, memory = pairs(BLOCK + 6, 20, 8, generator)
+    methods.get(name)().loss(image, text, ids, memory, generator, extras(image, text, memory, generator))
+    assert rows == [BLOCK, 6]
 
 
 def test_dcmc_begins_with_plain_targets() -> None:
