@@ -40,5 +40,5 @@ class SACL(InfoNCE):
         """The candidates left out, as a mask ``[B, N]``; some are known positives."""
         likeness = view.likeness
         kept = max(1, int(self.settings.ratio * likeness.shape[1]))
-        least = likeness.topk(kept, dim=1, largest=False, sorted=False).values  # kthvalue is not deterministic
-        return likeness > least.amax(dim=1, keepdim=True)
+        most = likeness.topk(likeness.shape[1] - kept + 1, dim=1, sorted=False).values  # kthvalue is not deterministic
+        return likeness > most.amin(dim=1, keepdim=True)
