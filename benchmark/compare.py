@@ -20,7 +20,7 @@ from benchmark.leaderboard import (
     build,
     describe,
     differences,
-    of_other_schema,
+    refused,
     row_of,
     stat,
     table_of,
@@ -118,10 +118,10 @@ def compare(
 
     Raises:
         BenchError: a method or memory that has no row, or a choice that is not clear.
-        NoDataError: no records, broken records, or rows that may not be compared.
+        NoDataError: no records that can be read, broken ranks, or rows that may not be compared.
     """
-    cells, outdated = survey(root)
-    left_out = of_other_schema(outdated)
+    cells, broken = survey(root)
+    left_out = refused(broken)
     cells = _of_dataset(cells, dataset, root, left_out)
     _known(a, b, cells)
     rows = {side: _row(choice, cells) for side, choice in (("a", a), ("b", b))}

@@ -217,11 +217,11 @@ def load(
         with_published: add what the literature reports.
 
     Raises:
-        NoDataError: no record, or a broken one.
+        NoDataError: no record that can be read, or broken ranks.
         BenchError: a baseline that no table has, or that is not clear.
     """
-    found, outdated = survey(root)
-    left_out = of_other_schema(outdated)
+    found, broken = survey(root)
+    left_out = refused(broken)
     cells = [cell for cell in found if dataset in (None, cell[1].config.dataset)]
     if not cells:
         others = ", ".join(sorted({record.config.dataset for _, record in found}))
@@ -246,13 +246,11 @@ def load(
     return Board(groups, left_out)
 
 
-def of_other_schema(folders: Iterable[Path]) -> list[LeftOut]:
-    """A line for each row's folder with records of another schema version."""
+def refused(broken: Iterable[tuple[Path, str]]) -> list[LeftOut]:
+    """A line for the records of a row's folder that cannot be read for the same reason."""
     return [
-        LeftOut(
-            str(row / ", ".join(folder.name for folder in some)), "another schema version; run it again with --force"
-        )
-        for row, some in groupby(folders, key=lambda folder: folder.parent)
+        LeftOut(str(row / ", ".join(folder.name for folder, _ in some)), reason)
+        for (row, reason), some in groupby(broken, key=lambda each: (each[0].parent, each[1]))
     ]
 
 
