@@ -1,0 +1,72 @@
+"""What a command says when it cannot go on: one line in our own words, and the exit code."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from benchmark.cli.main import app
+
+BENCH = [sys.executable, "-m", "benchmark.cli"]
+
+
+def bench(*words: str) -> tuple[int, str, str]:
+    """Exit code, stdout and the stderr of a command."""
+    done = CliRunner().invoke(app, words, prog_name="bench")
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.exit_code, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--wrong", "no such option: --wrong (see bench --help)"),
+        ("runn", "no such command 'runn'; did you mean 'run'? (see bench --help)"),
+        ("run --seed", "option '--seed' requires an argument"),
+        ("run --epochs x", "--epochs: expected a whole number, got 'x' (see bench run --help)"),
+        ("data add my --noise-ratio 3", "--noise-ratio: '3' must be at most 1.0 (see bench data add --help)"),
+        ("data addd", "no such command 'addd'; did you mean 'add'? (see bench data --help)"),
+        ("inspect x --top 0", "--top: '0' must be at least 1 (see bench inspect --help)"),
+        ("inspect x --direction up", "--direction: 'up' is not one of 'i2t', 't2i', 'both' (see bench inspect --help)"),
+        ("compare fne", "missing argument 'b' (see bench compare --help)"),
+        ("leaderboard x", "got unexpected extra argument(s) (x) (see bench leaderboard --help)"),
+    ],
+)
+def test_wrong_words_are_one_line_and_2(words: str, said: str) -> None:
+    assert bench(*words.split()) == (2, "", f"error: {said}\n")
+
+
+@pytest.mark.parametrize("words", [[], ["data"]])
+def test_without_a_command_the_help_is_shown(words: list[str]) -> None:
+    code, out, err = bench(*words)
+    assert (code, err) == (2, "")
+    assert "Usage: bench" in out
+
+
+@pytest.mark.parametrize("module", ["typer", "rich", "pydantic"])
+def test_an_interrupt_while_it_loads_is_one_line_and_130(tmp_path: Path, module: str) -> None:
+    (tmp_path / f"{module}.py").write_text("raise KeyboardInterrupt")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([*BENCH, "methods"], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
+def test_an_interrupt_while_a_command_loads_is_one_line_and_130(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("raise KeyboardInterrupt")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    words = [*BENCH, "speed", "--method", "fne"]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
+def test_a_reader_that_had_enough_ends_the_command_quietly() -> None:
+    with subprocess.Popen([*BENCH, "methods"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        said = process.stderr.read()
+    assert (process.returncode, said) == (1, "")
