@@ -30,7 +30,7 @@ from benchmark.seeds import seed_for
 from benchmark.training import SplitTensors, exact
 from methods.base import Direction, Memory, Method, View, views
 from pipelines import sources
-from pipelines.errors import unknown
+from pipelines.errors import damage, unknown
 from pipelines.features import canonical
 from pipelines.manifest import Manifest
 from pipelines.sources import manifest_folder, store_folder
@@ -249,7 +249,7 @@ def load_state(module: torch.nn.Module, path: Path) -> None:
     except FileNotFoundError:
         raise NoDataError(f"{path} is missing; {again}") from None
     except (SafetensorError, OSError) as error:
-        raise NoDataError(f"{path}: cut off or no safetensors file ({error}); {again}") from None
+        raise NoDataError(f"{path}: no safetensors file that can be read: {damage(error)}; {again}") from None
     except RuntimeError:  # torch lists every name that does not fit
         raise NoDataError(f"{path}: its tensors are not those that run.json tells of; {again}") from None
 

@@ -1,5 +1,6 @@
 """The errors of this package, and how an unknown name is reported."""
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
@@ -18,6 +19,8 @@ EXPECTED = {
     "string": "text",
 }
 """What a value should have been, by the first word of pydantic's name for the fault."""
+MEMBERS = ("bool", "float", "int", "str")
+"""What pydantic puts behind a key that may hold one thing or another."""
 BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 LONGEST = 60
 """Characters of a value to show."""
@@ -46,6 +49,8 @@ def invalid(error: "ValidationError", keys: Iterable[str] = ()) -> str:
     """
     first: Any = error.errors()[0]
     kind, loc = first["type"], first["loc"]
+    if loc and loc[-1] in MEMBERS:
+        loc = loc[:-1]
     if kind == "extra_forbidden":
         above = ".".join(map(str, loc[:-1]))
         return (f"{above}: " if above else "") + (
@@ -79,3 +84,15 @@ def _fault(kind: str, first: Any) -> str:
             return f"{value} must be {words} {about[key]}"
     what = EXPECTED.get(kind.partition("_")[0])
     return f"expected {what}, got {value}" if what else f"{value} is not valid"
+
+
+def not_yaml(error: Exception) -> str:
+    """Where a text stops being YAML, to follow its file's name: ``:3: not YAML (column 5)``."""
+    mark = getattr(error, "problem_mark", None)
+    return f":{mark.line + 1}: not YAML (column {mark.column + 1})" if mark else ": not YAML"
+
+
+def damage(error: Exception) -> str:
+    """What is wrong with a file that a library could not read: the system's word for it, or that it is damaged."""
+    number = getattr(error, "errno", None)
+    return os.strerror(number) if number else "cut off or damaged"

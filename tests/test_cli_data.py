@@ -117,7 +117,7 @@ def test_a_name_is_taken_once(project: Path) -> None:
 
 
 def test_params_are_looked_at_first(project: Path) -> None:
-    for text, message in (("a: [", "params.yaml: not YAML"), ("datasets: 3\n", "'datasets' must be a list")):
+    for text, message in (("a: [", "params.yaml:1: not YAML"), ("datasets: 3\n", "'datasets' must be a list")):
         Path("params.yaml").write_text(text)
         done = bench("data", "add", "my", "--from", "raw")
         assert done.exit_code == 3

@@ -1,10 +1,13 @@
 """What a command says when it cannot go on: one line in our own words, and the exit code."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -70,3 +73,39 @@ def test_a_reader_that_had_enough_ends_the_command_quietly() -> None:
         process.stdout.close()
         said = process.stderr.read()
     assert (process.returncode, said) == (1, "")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current directory with a folder ``raw`` of precomputed features."""
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text("datasets: []\nencoders: {}\n")
+    Path("raw").mkdir()
+    for part in ("train", "dev", "test"):
+        np.save(f"raw/{part}_ims.npy", np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32))
+        Path(f"raw/{part}_caps.txt").write_text("".join(f"{part} caption {k}\n" for k in range(24)))
+    return tmp_path
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "gztar", "bztar", "xztar"])
+@pytest.mark.parametrize("part", [0.3, 0.6])
+def test_an_archive_that_is_cut_off_is_said_to_be(project: Path, kind: str, part: float) -> None:
+    path = Path(shutil.make_archive("my", kind, "raw"))
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * part)])
+    code, out, err = bench("data", "add", "my", "--from", str(path))
+    assert (code, out) == (3, "")
+    said = rf"error: {path}: cannot be unpacked: cut off or damaged( after [\d,]+ bytes)?; get (the file|it) again"
+    assert re.fullmatch(said, err.splitlines()[-1])
+    assert not Path("data/my.yaml").exists()
+    assert not list(Path("raw").glob("my*"))
+
+
+@pytest.mark.parametrize("file", ["images.parquet", "captions.parquet", "dataset.json"])
+def test_a_damaged_manifest_names_the_file_and_the_command(project: Path, file: str) -> None:
+    assert bench("data", "add", "my", "--from", "raw")[0] == 0
+    path = Path("data/my", file)
+    path.write_bytes(path.read_bytes()[:-30])
+    code, _, err = bench("data", "check", "my")
+    assert code == 3
+    said = f"error: {path}: cut off or damaged; make it again with: bench data prepare my"
+    assert err.splitlines()[-1] == said
