@@ -455,7 +455,13 @@ def test_a_baseline_is_a_method_and_perhaps_a_memory(text: str, method: str, mem
 
 def test_a_table_without_marks_says_why(tmp_path: Path) -> None:
     save(tmp_path / "a", record("fne", 0, 40), record("sum", 0, 30))
-    assert "No significance marks: there is no row of hardest (in batch); --baseline" in markdown(board(tmp_path / "a"))
+    said = "No significance marks: there is no row of hardest (in batch); choose another with --baseline "
+    assert f"{said}sum." in markdown(board(tmp_path / "a"))
+    save(tmp_path / "a" / "more", record("hardest", 0, 40, memory=2048))
+    assert f"{said}hardest,2048." in markdown(board(tmp_path / "a"))
+    save(tmp_path / "a" / "most", record("hardest", 0, 41, memory=2048, momentum=0.9))
+    assert f"{said}hardest,2048@0.9." in markdown(board(tmp_path / "a"))
+    assert bench(tmp_path / "a", "--baseline", "hardest,2048@0.9").exit_code == 0
     save(tmp_path / "b", record("fne", 0, 40), record("hardest", 0, 30))
     few = markdown(board(tmp_path / "b"))
     assert "No significance marks: no row has 3 seeds in common with hardest (in batch)." in few

@@ -12,6 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmark.cli.main import app
+from benchmark.config import RunConfig
+from benchmark.records import Protocol, RunRecord
 
 BENCH = [sys.executable, "-m", "benchmark.cli"]
 
@@ -109,3 +111,50 @@ def test_a_damaged_manifest_names_the_file_and_the_command(project: Path, file: 
     assert code == 3
     said = f"error: {path}: cut off or damaged; make it again with: bench data prepare my"
     assert err.splitlines()[-1] == said
+
+
+@pytest.mark.parametrize("words", [["leaderboard", "--baseline", "random"], ["compare", "fne", "random"]])
+def test_a_method_without_records_is_told_apart_from_one_that_does_not_exist(
+    tmp_path: Path, tiny: object, words: list[str]
+) -> None:
+    config = RunConfig(method="fne", dataset="tiny", encoder="made+up", settings={"prior": 7.0})
+    protocol = Protocol(name="tiny", images=10, captions=30)
+    hashes = dict.fromkeys(("config_hash", "recipe_hash", "manifest_hash", "features_hash"), "0")
+    for method in ("fne", "fne[prior=7.0]"):
+        record = RunRecord(status="done", method_id=method, config=config, protocol=protocol, **hashes)
+        folder = Path("runs", method)
+        folder.mkdir(parents=True)
+        (folder / "run.json").write_text(record.model_dump_json())
+    where = "--baseline: " if words[0] == "leaderboard" else ""
+
+    def said() -> str:
+        code, out, err = bench(*words)
+        assert (code, out) == (2, "")
+        return err.removeprefix(f"error: {where}")
+
+    assert said() == "no records of random on tiny; make some with: bench run --method random --dataset tiny\n"
+    words[-1] = "fne[prior=8.0]"
+    command = "bench run --method fne --set prior=8.0 --dataset tiny"
+    assert said() == (
+        f"no records of fne[prior=8.0] on tiny (it has: fne, fne[prior=7.0]); make some with: {command}\n"
+    )
+    Path("data/tiny.yaml").unlink()
+    assert "make some with" not in said()
+    words[-1] = "fen"
+    assert said() == "unknown method 'fen'; did you mean 'fne'?\n"
+
+
+@pytest.mark.parametrize("words", [["leaderboard"], ["compare", "fne", "random"]])
+def test_without_records_the_command_named_is_for_a_dataset_that_is_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("data").mkdir()
+    for there, dataset in (((), "NAME (bench data list)"), (("my", "other"), "my"), (("scenes",), "scenes")):
+        for name in there:
+            Path("data", f"{name}.yaml").touch()
+        code, _, err = bench(*words)
+        make = f"make some with: bench run --method hardest --dataset {dataset}"
+        assert (code, err) == (3, f"error: no records in runs; {make}\n")
+    code, _, err = bench(*words, "--dataset", "coco")
+    assert (code, "--dataset coco" in err) == (3, False)
