@@ -33,6 +33,10 @@ class Entry(BaseModel):
 E = TypeVar("E", bound=Entry)
 
 
+SKIP = "; bench data add --skip-bad leaves out what is bad"
+"""What else one can do about a bad row."""
+
+
 class Faults:
     """What is wrong with a source's rows. Without ``skip`` the first fault is raised, with it all are kept."""
 
@@ -43,7 +47,7 @@ class Faults:
     def add(self, message: str) -> None:
         """Note a row that is left out; ``DataError`` where none may be."""
         if not self.skip:
-            raise DataError(message)
+            raise DataError(message + SKIP)
         self.found.append(message)
 
     @contextmanager
@@ -53,6 +57,7 @@ class Faults:
             yield
         except DataError as error:
             if not self.skip:
+                error.args = (str(error).removesuffix(SKIP) + SKIP,)
                 raise
             self.found.append(str(error))
 

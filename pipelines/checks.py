@@ -19,7 +19,7 @@ from pipelines.errors import DataError
 from pipelines.files import Progress, file_digest, leaves, silent
 from pipelines.judgements import verdicts
 from pipelines.known import KNOWN
-from pipelines.manifest import SPLITS, Manifest
+from pipelines.manifest import FEWEST, SPLITS, Manifest
 from pipelines.pictures import Fault, PictureError
 from pipelines.sources import Source, manifest_folder
 from pipelines.truth import Truth
@@ -179,6 +179,9 @@ def _counts(subject: Subject) -> Found:
     ]
     todo = "numbers on these splits compare with nobody else's: give the dataset a name of its own"
     yield from _some("warning", "unusual-counts", "splits of another size than everybody's", wrong, todo)
+    small = [f"{split} has {row['images']:,}" for split, row in rows if split != "train" and 0 < row["images"] < FEWEST]
+    todo = f"bench run refuses them, for R@{FEWEST} needs {FEWEST}; add images: {subject.again}"
+    yield from _some("warning", "small-splits", "splits with too few images to be ranked", small, todo)
     empty = [split for split, row in rows if row["images"] == 0]
     yield from _some("warning", "empty-splits", "splits without images", empty, f"add images to them: {subject.again}")
 

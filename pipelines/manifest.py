@@ -28,6 +28,8 @@ from pipelines.errors import DataError, damage
 from pipelines.files import leaves
 
 SPLITS = ("train", "val", "test")
+FEWEST = 10
+"""Images that val and test need for recalls up to R@10."""
 SCHEMA_VERSION = 1
 COLUMNS = {
     "images": {"image_id": "str", "split": "str", "file": "str", "row": "int64", "content": "str"},

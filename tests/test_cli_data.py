@@ -61,7 +61,8 @@ def test_list_and_check_for_programs(project: Path) -> None:
     checked = json.loads(bench("data", "check", "my", "--json").stdout)
     assert checked["splits"]["val"]["captions"] == 8
     assert checked["errors"] == []
-    (warning,) = checked["warnings"]
+    small, warning = checked["warnings"]
+    assert (small["check"], small["examples"]) == ("small-splits", ["val has 4", "test has 4"])
     assert list(warning) == ["check", "what", "count", "examples", "todo"]
     assert (warning["check"], warning["count"]) == ("pictures-in-two-splits", 4)
     table = bench("data", "list")

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from benchmark.cli.main import app
 from benchmark.config import RunConfig
+from benchmark.evaluation.metrics import CUTOFFS
 from benchmark.records import Protocol, RunRecord
+from pipelines.manifest import FEWEST
 
 BENCH = [sys.executable, "-m", "benchmark.cli"]
 
@@ -158,3 +161,48 @@ def test_without_records_the_command_named_is_for_a_dataset_that_is_here(
         assert (code, err) == (3, f"error: no records in runs; {make}\n")
     code, _, err = bench(*words, "--dataset", "coco")
     assert (code, "--dataset coco" in err) == (3, False)
+
+
+def test_the_fewest_images_are_those_of_the_recalls() -> None:
+    assert max(CUTOFFS) == FEWEST
+
+
+def test_adding_splits_that_cannot_be_ranked_warns(project: Path) -> None:
+    for part in ("dev", "test"):
+        np.save(f"raw/{part}_ims.npy", np.load(f"raw/{part}_ims.npy")[: 9 if part == "dev" else 10])
+        path = Path(f"raw/{part}_caps.txt")
+        path.write_text("".join(f"{part} {k}\n" for k in range(18 if part == "dev" else 20)))
+    code, _, err = bench("data", "add", "my", "--from", "raw")
+    assert code == 0
+    assert [line for line in err.splitlines() if "warning" in line] == ["warning: val has 9 images, bench run needs 10"]
+    assert bench("run", "--dataset", "my", "--method", "random")[0] == 3
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b"\xff\xfe", "captions.csv:3: not UTF-8 (byte 0xff)"),
+        (b"0.jpg,", "captions.csv:3: caption 0.jpg#1 is empty"),
+        (b"../0.jpg,out", "captions.csv:3.image: image '../0.jpg' leads out of the folder"),
+        (b"0.jpg,one,two", "captions.csv:3: 3 fields, expected 2"),
+    ],
+)
+def test_a_bad_row_names_the_flag_that_leaves_it_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: bytes, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("raw").mkdir()
+    names = [f"{number}.jpg" for number in range(30)]
+    for number, name in enumerate(names):
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(Path("raw", name))
+    rows = [b"image,caption", b"0.jpg,good", line, *(f"{name},a".encode() for name in names[1:])]
+    Path("raw/captions.csv").write_bytes(b"\n".join(rows))
+    code, _, err = bench("data", "add", "my", "--from", "raw")
+    assert code == 3
+    (told,) = [each for each in err.splitlines() if each.startswith("error: ")]
+    assert said in told
+    assert told.count("; bench data add --skip-bad leaves out what is bad") == 1
+    code, _, err = bench("data", "add", "my", "--from", "raw", "--skip-bad")
+    assert code == 0
+    assert "left out: 1 bad rows" in err
+    assert "--skip-bad" not in err

@@ -279,11 +279,17 @@ def _show(table: "Table") -> None:
 
 
 def _tell(manifest: "Manifest") -> None:
+    from pipelines.manifest import FEWEST
+
     counts = manifest.counts()
     sizes = ", ".join(
         f"{split} {row['images']:,} images / {row['captions']:,} captions" for split, row in counts.items()
     )
     out().print(f"{manifest.name}: {sizes}", markup=False)
+    for split in ("val", "test"):
+        if counts[split]["images"] < FEWEST:
+            few = f"{split} has {counts[split]['images']:,} images, bench run needs {FEWEST}"
+            log().print(f"warning: {few}", style="yellow", markup=False)
     for what, number in manifest.info.get("skipped", {}).items():
         log().print(f"left out: {number:,} {what}", markup=False)
     if noise := manifest.info.get("noise"):

@@ -25,7 +25,6 @@ from pipelines.errors import DataError, RequestError, damage
 from pipelines.manifest import Manifest
 from pipelines.sources import Source
 
-EXPECTS = "*.npz, *.h5 or *.hdf5 with ids.txt and a table of captions"
 FEATURES = True
 TAKES_OUT = True
 KEY = "features"
