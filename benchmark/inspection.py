@@ -6,6 +6,7 @@ The cell's own method has the state in which its training ended; the others are 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -206,11 +207,19 @@ def inspect(
 # --- The cell ---------------------------------------------------------------------------------------------------
 
 
+def probability(p: float) -> str:
+    """Three decimals; what would round to 0 or 1 and is not is said so."""
+    return "<0.001" if 0 < p < 0.0005 else ">0.999" if 0.9995 <= p < 1 else f"{p:.3f}"
+
+
 def read_record(folder: Path) -> RunRecord:
     """``records.read``, with the nearest folder of a record where there is none."""
     if not (folder / "run.json").exists():
         there = [str(path.parent) for path in sorted(RUNS.glob("**/run.json"))]
-        raise NoDataError(f"{folder}: no run.json; {unknown('run', str(folder), there)} (bench run makes one)")
+        near = get_close_matches(str(folder), there, n=1) or there[:1]
+        hint = f"there is {near[0]}" if near else "bench run makes one"
+        more = f", and {len(there) - 1:,} more in {RUNS}" if len(there) > 1 else ""
+        raise NoDataError(f"{folder}: no run.json; {hint}{more}")
     return records.read(folder)
 
 

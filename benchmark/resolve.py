@@ -99,6 +99,9 @@ def resolve(flags: Mapping[str, Any], changes: Mapping[str, Any] | None = None, 
     """
     project, named = params(), {key: value for key, value in flags.items() if value is not None}
     content = load_yaml(file) if file else {}
+    for key in ("recipe", "tune"):
+        if key in content:
+            raise BenchError(f"{file}: {key}: stands in {PARAMS} alone; here write its keys at the top, as epochs: 5")
     _known(content, RunConfig.model_fields, str(file))
     cell: dict[str, Any] = {**project.recipe, **content, **named}
     for key, needed in (("method", "bench methods"), ("dataset", "bench data list")):
@@ -147,5 +150,8 @@ def _validated(cell: dict[str, Any]) -> RunConfig:
         raise BenchError(invalid(error)) from None
     _method(config.warmup)
     if config.epochs <= config.warmup_epochs:
-        raise BenchError(f"epochs: {config.epochs} leave nothing after {config.warmup_epochs} of warm-up")
+        raise BenchError(
+            f"epochs: {config.epochs} leave nothing after {config.warmup_epochs} of warm-up; use --epochs"
+            f" {config.warmup_epochs + 1} or more, or --set warmup_epochs={config.epochs - 1}"
+        )
     return config

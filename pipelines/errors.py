@@ -22,6 +22,8 @@ EXPECTED = {
 MEMBERS = ("bool", "float", "int", "str")
 """What pydantic puts behind a key that may hold one thing or another."""
 BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+MOST = 30
+"""Valid names to show."""
 LONGEST = 60
 """Characters of a value to show."""
 
@@ -38,7 +40,8 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> str:
     """One line for an unknown name, with the nearest valid one where there is one."""
     options = sorted(valid)
     near = get_close_matches(name, options, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"valid: {', '.join(options) or 'none'}"
+    more = f" and {len(options) - MOST:,} more" if len(options) > MOST else ""
+    hint = f"did you mean '{near[0]}'?" if near else f"valid: {', '.join(options[:MOST]) or 'none'}{more}"
     return f"unknown {kind} '{name}'; {hint}"
 
 

@@ -416,7 +416,7 @@ def test_where_names_files_pages_terms_and_the_command(project: Path) -> None:
             assert item["page"].startswith("https://")
             assert all(value in one for value in item.values())
     wrong = bench("data", "where", "cocoa")
-    assert (wrong.exit_code, wrong.stdout) == (2, "")
+    assert (wrong.exit_code, wrong.stdout) == (3, "")
     assert "did you mean 'coco'?" in wrong.stderr
 
 

@@ -148,6 +148,9 @@ def test_terminal(runs: Path, width: int) -> None:
     plain = re.sub(r"\x1b\[[0-9;]*m", "", styled)
     assert all(len(line) <= width for line in plain.splitlines())
     assert re.search(r"\x1b\[1;32m246.0 ±6.0\x1b\[0m↑", styled)
+    legend = " ".join(plain.split())
+    assert ("Mean ± sample standard deviation over n seeds" in legend) == ("41.0 ±1.0" in plain)
+    assert ("Mean over n seeds, of rSum ± sample standard deviation" in legend) == ("41.0 ±1.0" not in plain)
     assert re.search(r"\x1b\[1;32m12.0 \(1.5×\)", styled)
     assert "192.0 ±12.0" in plain
     assert ("32.0 ±2.0" in plain) == (width == 160)
@@ -323,6 +326,16 @@ def test_a_picture_leaves_a_broken_record_out(runs: Path, tmp_path: Path) -> Non
     assert drawn.exit_code == 0
     assert {path.name for path in (tmp_path / "plots").iterdir()} == {"cost-f8k.png", "cost-f8k.svg"}
     assert re.search(r"broken/seed-0 +not JSON", drawn.stderr)
+
+
+def test_nothing_published_is_said(runs: Path) -> None:
+    save(runs / "more", record("fne", 0, 10, dataset="my"))
+    done = bench(runs, "--with-published", "--format", "md")
+    assert done.exit_code == 0
+    known = {line.split(",")[0] for line in FILE.read_text().splitlines()}
+    names = ", ".join(name for name in ("f8k", "my") if name not in known)
+    assert done.stderr == f"nothing is published that we know of for: {names}\n"
+    assert bench(runs, "--format", "md").stderr == ""
 
 
 def test_wrong_format_is_wrong_usage(runs: Path) -> None:

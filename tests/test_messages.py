@@ -16,6 +16,7 @@ from benchmark.cli.main import app
 from benchmark.config import RunConfig
 from benchmark.evaluation.metrics import CUTOFFS
 from benchmark.records import Protocol, RunRecord
+from pipelines.errors import unknown
 from pipelines.manifest import FEWEST
 
 BENCH = [sys.executable, "-m", "benchmark.cli"]
@@ -206,3 +207,56 @@ def test_a_bad_row_names_the_flag_that_leaves_it_out(
     assert code == 0
     assert "left out: 1 bad rows" in err
     assert "--skip-bad" not in err
+
+
+def test_epochs_without_room_after_the_warm_up_say_what_to_set(tiny: object) -> None:
+    code, _, err = bench("run", "--dataset", "tiny", "--method", "fne", "--epochs", "2", "--set", "warmup_epochs=3")
+    use = "use --epochs 4 or more, or --set warmup_epochs=1"
+    assert (code, err) == (2, f"error: epochs: 2 leave nothing after 3 of warm-up; {use}\n")
+
+
+def test_a_file_laid_out_like_the_projects_is_told_apart(tiny: object) -> None:
+    Path("cell.yaml").write_text("method: fne\nrecipe: {epochs: 5}\n")
+    code, _, err = bench("run", "--dataset", "tiny", "--config", "cell.yaml")
+    said = "cell.yaml: recipe: stands in params.yaml alone; here write its keys at the top, as epochs: 5"
+    assert (code, err) == (2, f"error: {said}\n")
+
+
+def test_a_run_tells_its_configuration_in_short_lines_and_once_where_it_is(tiny: object) -> None:
+    words = ["run", "--dataset", "tiny", "--method", "random", "--epochs", "2", "--batch", "16", "--memory", "0"]
+    for said in ("recorded in runs/tiny", "already recorded in runs/tiny"):
+        code, out, err = bench(*words)
+        assert code == 0
+        assert (out + err).count("recorded in") == 1
+        assert said in err
+        assert max(map(len, err.splitlines())) < 100
+        assert "epochs=2" in err
+
+
+def test_the_list_of_datasets_ends_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, err = bench("data", "list")
+    assert (code, err) == (0, "how to get f8k, f30k, coco: bench data where NAME\n")
+    assert max(map(len, out.splitlines())) > 100
+    monkeypatch.setenv("COLUMNS", "70")
+    assert max(map(len, bench("data", "list")[1].splitlines())) <= 70
+
+
+def test_an_unknown_dataset_is_3_everywhere(tiny: object) -> None:
+    for words in (
+        ["run", "--method", "random", "--dataset"],
+        ["sweep", "--methods", "random", "--datasets"],
+        ["tune", "--method", "fne", "--dataset"],
+        ["features", "--dataset"],
+        ["leaderboard", "--dataset"],
+        ["plot", "curves", "--dataset"],
+        ["data", "check"],
+        ["data", "prepare"],
+        ["data", "diff"],
+        ["data", "where"],
+    ):
+        assert bench(*words, "nothing-like-it")[0] == 3, words
+
+
+def test_a_longer_list_of_valid_names_is_cut() -> None:
+    assert unknown("run", "zzz", map(str, range(100))).endswith(" and 70 more")
