@@ -48,8 +48,8 @@ def leaderboard(
         raise
     refuse(found.left_out)
     groups = found.groups
-    bare = dict.fromkeys(group.dataset for group in groups) if with_published else {}
-    if bare := [name for name in bare if not any(group.published for group in groups if group.dataset == name)]:
+    names = dict.fromkeys(group.dataset for group in groups) if with_published else {}
+    if bare := [name for name in names if not any(group.published for group in groups if group.dataset == name)]:
         log().print(f"nothing is published that we know of for: {', '.join(bare)}", style="yellow", markup=False)
     if folder is not None:
         from benchmark import board
