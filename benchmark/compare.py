@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import BenchError
+from benchmark.hints import how_to_record
 from benchmark.leaderboard import (
     Choice,
     Key,
@@ -20,7 +21,8 @@ from benchmark.leaderboard import (
     build,
     describe,
     differences,
-    of_other_schema,
+    known,
+    refused,
     row_of,
     stat,
     table_of,
@@ -28,7 +30,6 @@ from benchmark.leaderboard import (
 from benchmark.paired import ALPHA, METRICS, Cell, Paired, pair, rows_of
 from benchmark.records import RUNS, Protocol, survey
 from benchmark.statistics import LEVEL, holm, interval, paired_t, paired_wilcoxon, sign_flip, standardised
-from pipelines.errors import unknown
 
 
 @dataclass(frozen=True)
@@ -118,12 +119,13 @@ def compare(
 
     Raises:
         BenchError: a method or memory that has no row, or a choice that is not clear.
-        NoDataError: no records, broken records, or rows that may not be compared.
+        NoDataError: no records that can be read, broken ranks, or rows that may not be compared.
     """
-    cells, outdated = survey(root)
-    left_out = of_other_schema(outdated)
+    cells, broken = survey(root)
+    left_out = refused(broken)
     cells = _of_dataset(cells, dataset, root, left_out)
-    _known(a, b, cells)
+    for choice in (a, b):
+        known(choice, [record for _, record in cells])
     rows = {side: _row(choice, cells) for side, choice in (("a", a), ("b", b))}
     if rows["a"] == rows["b"]:
         raise BenchError(f"{rows['a']} stands on both sides; name two methods, or two sizes as --memory 2048,0")
@@ -155,20 +157,13 @@ def compare(
 def _of_dataset(cells: list[Cell], dataset: str | None, root: Path, left_out: list[LeftOut]) -> list[Cell]:
     datasets = sorted({record.config.dataset for _, record in cells})
     if not cells:
-        raise NothingLeftError(f"no records in {root}; make some with: bench sweep", left_out)
+        raise NothingLeftError(f"no records in {root}; {how_to_record(dataset=dataset)}", left_out)
     if dataset is None and len(datasets) > 1:
         raise BenchError(f"records of several datasets in {root}; name one with --dataset: {', '.join(datasets)}")
     found = [cell for cell in cells if dataset in (None, cell[1].config.dataset)]
     if not found:
         raise NothingLeftError(f"no records of '{dataset}' in {root} (it has: {', '.join(datasets)})", left_out)
     return found
-
-
-def _known(a: Choice, b: Choice, cells: list[Cell]) -> None:
-    methods = sorted({record.method_id for _, record in cells})
-    for choice in (a, b):
-        if choice.method not in methods:
-            raise BenchError(unknown("method", choice.method, methods))
 
 
 def _row(choice: Choice, cells: list[Cell]) -> Key:

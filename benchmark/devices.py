@@ -13,8 +13,8 @@ def check(device: str) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic products on CUDA need it
     try:
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise BenchError(f"device '{device}' cannot be used: {str(error).splitlines()[0]}") from None
+    except (RuntimeError, AssertionError):
+        raise BenchError(f"device '{device}' cannot be used here; cpu always can") from None
 
 
 def name(device: str) -> str:

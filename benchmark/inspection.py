@@ -6,6 +6,7 @@ The cell's own method has the state in which its training ended; the others are 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from benchmark.seeds import seed_for
 from benchmark.training import SplitTensors, exact
 from methods.base import Direction, Memory, Method, View, views
 from pipelines import sources
-from pipelines.errors import unknown
+from pipelines.errors import damage, unknown
 from pipelines.features import canonical
 from pipelines.manifest import Manifest
 from pipelines.sources import manifest_folder, store_folder
@@ -206,11 +207,19 @@ def inspect(
 # --- The cell ---------------------------------------------------------------------------------------------------
 
 
+def probability(p: float) -> str:
+    """Three decimals; what would round to 0 or 1 and is not is said so."""
+    return "<0.001" if 0 < p < 0.0005 else ">0.999" if 0.9995 <= p < 1 else f"{p:.3f}"
+
+
 def read_record(folder: Path) -> RunRecord:
     """``records.read``, with the nearest folder of a record where there is none."""
     if not (folder / "run.json").exists():
         there = [str(path.parent) for path in sorted(RUNS.glob("**/run.json"))]
-        raise NoDataError(f"{folder}: no run.json; {unknown('run', str(folder), there)} (bench run makes one)")
+        near = get_close_matches(str(folder), there, n=1) or there[:1]
+        hint = f"there is {near[0]}" if near else "bench run makes one"
+        more = f", and {len(there) - 1:,} more in {RUNS}" if len(there) > 1 else ""
+        raise NoDataError(f"{folder}: no run.json; {hint}{more}")
     return records.read(folder)
 
 
@@ -249,7 +258,7 @@ def load_state(module: torch.nn.Module, path: Path) -> None:
     except FileNotFoundError:
         raise NoDataError(f"{path} is missing; {again}") from None
     except (SafetensorError, OSError) as error:
-        raise NoDataError(f"{path}: cut off or no safetensors file ({error}); {again}") from None
+        raise NoDataError(f"{path}: no safetensors file that can be read: {damage(error)}; {again}") from None
     except RuntimeError:  # torch lists every name that does not fit
         raise NoDataError(f"{path}: its tensors are not those that run.json tells of; {again}") from None
 

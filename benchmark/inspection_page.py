@@ -5,7 +5,7 @@ import io
 from collections.abc import Callable
 from html import escape
 
-from benchmark.inspection import Inspection, Item, Look, Picks
+from benchmark.inspection import Inspection, Item, Look, Picks, probability
 from pipelines import pictures, sources
 from pipelines.manifest import Manifest
 from pipelines.prepare import PRECOMP
@@ -88,7 +88,7 @@ def card(tag: str, item: Item, lead: str, thumbnail: Thumbnail) -> str:
     kind = "labelled" if item.mark == "labelled" else "true" if item.mark in ("true", "judged true") else "other"
     facts = [f"similarity {item.similarity:.3f}", f"place {item.place:,}"]
     if item.suspicion is not None:
-        facts.append(f"p {item.suspicion:.3f}")
+        facts.append(f"p {probability(item.suspicion)}")
     mark = f" <b>{escape(item.mark)}</b>" if item.mark else ""
     return (
         f'<{tag} class="{kind}">{image(item.image_id, item.text, thumbnail)}{escape(lead)}{mark} {escape(item.text)}'

@@ -40,8 +40,8 @@ def load(journal: Path, name: str, pruner: optuna.pruners.BasePruner) -> optuna.
         if name not in optuna.get_all_study_names(storage):
             optuna.create_study(storage=storage, study_name=name, direction="maximize")
         return optuna.load_study(storage=storage, study_name=name, pruner=pruner)
-    except (ValueError, KeyError, TypeError, AssertionError) as error:
-        raise BenchError(f"{journal}: no journal of Optuna ({error}); move it away to begin anew") from None
+    except (ValueError, KeyError, TypeError, AssertionError):
+        raise BenchError(f"{journal}: no journal of Optuna that can be read; move it away to begin anew") from None
 
 
 def mend(journal: Path) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmark.config import RunConfig
 from benchmark.errors import BenchError, NoDataError
+from benchmark.hints import how_to_record, is_method
 from benchmark.published import Published, published
 from benchmark.records import RUNS, Protocol, RunRecord, survey
 from pipelines.errors import unknown
@@ -217,24 +218,20 @@ def load(
         with_published: add what the literature reports.
 
     Raises:
-        NoDataError: no record, or a broken one.
+        NoDataError: no record that can be read, or broken ranks.
         BenchError: a baseline that no table has, or that is not clear.
     """
-    found, outdated = survey(root)
-    left_out = of_other_schema(outdated)
+    found, broken = survey(root)
+    left_out = refused(broken)
     cells = [cell for cell in found if dataset in (None, cell[1].config.dataset)]
     if not cells:
         others = ", ".join(sorted({record.config.dataset for _, record in found}))
         what = f" of '{dataset}'" if dataset else ""
         where = f"{root} (it has: {others})" if others else f"{root}"
-        raise NothingLeftError(
-            f"no records{what} in {where}; make some with: bench run --method hardest --dataset {dataset or 'scenes'}",
-            left_out,
-        )
+        raise NothingLeftError(f"no records{what} in {where}; {how_to_record(dataset=dataset)}", left_out)
     choice = Choice.parse(baseline) if baseline else None
-    methods = sorted({record.method_id for _, record in cells})
-    if choice is not None and choice.method not in methods:
-        raise BenchError(f"--baseline: {unknown('method', choice.method, methods)}")
+    if choice is not None:
+        known(choice, [record for _, record in cells], "--baseline: ")
     groups = [
         marked(group, [cell for cell in cells if table_of(cell[1]) == key], choice) for key, group in _tables(cells)
     ]
@@ -246,13 +243,26 @@ def load(
     return Board(groups, left_out)
 
 
-def of_other_schema(folders: Iterable[Path]) -> list[LeftOut]:
-    """A line for each row's folder with records of another schema version."""
-    return [
-        LeftOut(
-            str(row / ", ".join(folder.name for folder in some)), "another schema version; run it again with --force"
+def known(choice: Choice, records: Sequence[RunRecord], where: str = "") -> None:
+    """``BenchError`` where no record has the method: there is no such method, or it was not run yet."""
+    there = sorted({record.method_id for record in records})
+    if choice.method in there:
+        return
+    if is_method(choice.method):
+        datasets = " or ".join(sorted({record.config.dataset for record in records}))
+        kin = ", ".join(other for other in there if other.partition("[")[0] == choice.method.partition("[")[0])
+        hint = how_to_record(choice.method, records[0].config.dataset)
+        raise BenchError(
+            f"{where}no records of {choice.method} on {datasets}" + (f" (it has: {kin})" if kin else "") + f"; {hint}"
         )
-        for row, some in groupby(folders, key=lambda folder: folder.parent)
+    raise BenchError(where + unknown("method", choice.method, there))
+
+
+def refused(broken: Iterable[tuple[Path, str]]) -> list[LeftOut]:
+    """A line for the records of a row's folder that cannot be read for the same reason."""
+    return [
+        LeftOut(str(row / ", ".join(folder.name for folder, _ in some)), reason)
+        for (row, reason), some in groupby(broken, key=lambda each: (each[0].parent, each[1]))
     ]
 
 
@@ -296,7 +306,7 @@ def marked(group: Group, cells: Cells, choice: Choice | None) -> Group:
     baseline = _baseline(group, choice)
     if baseline is None:
         what = f"{BASELINE} (in batch)" if choice is None else choice.method
-        return replace(group, unmarked=f"there is no row of {what}; --baseline chooses another")
+        return replace(group, unmarked=f"there is no row of {what}; choose another with --baseline {_other(group)}")
     if "rsum" not in baseline.stats:
         return replace(group, unmarked=f"{baseline.key} has a failed seed")
     able = [
@@ -324,6 +334,15 @@ def _baseline(group: Group, choice: Choice | None) -> Row | None:
             f"--baseline: {wanted.method} has several rows; write it as {wanted.method},MEMORY of: {there}"
         )
     return next(iter(in_batch or fitting), None)
+
+
+def _other(group: Group) -> str:
+    """A baseline that a table has: the method of the usual one, otherwise the row with the lowest rSum."""
+    able = [row for row in group.rows if "rsum" in row.stats] or group.rows
+    row = next((row for row in able if row.method == BASELINE), able[-1])
+    alike = [other for other in group.rows if (other.method, other.memory) == (row.method, row.memory)]
+    momentum = f"@{row.momentum:g}" if len(alike) > 1 else ""
+    return row.method + (f",{row.memory}{momentum}" if row.memory else "")
 
 
 def table_of(record: RunRecord) -> tuple[Any, ...]:

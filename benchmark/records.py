@@ -8,12 +8,13 @@ the last epoch left it: statistics, thresholds, learnt temperatures).
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmark.config import RunConfig
 from benchmark.errors import NoDataError
+from pipelines.errors import invalid
 
 RUNS = Path("runs")
 SCHEMA_VERSION = 1
@@ -107,40 +108,39 @@ class RunRecord(BaseModel):
     """UTC, ISO 8601."""
 
 
-class SchemaError(NoDataError):
-    """A record of another schema version."""
+class RecordError(NoDataError):
+    """A record that cannot be read; ``reason`` says why and what to do."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.reason = f"{reason}; run the cell again with --force"
+        super().__init__(f"{path}: {self.reason}")
 
 
 def read(folder: Path) -> RunRecord:
-    """Read one record; ``NoDataError`` names the file and the key that is wrong."""
+    """Read one record; ``RecordError`` names the file and the key that is wrong."""
     path = folder / "run.json"
     try:
         return RunRecord.model_validate_json(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise NoDataError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise NoDataError(f"{path}: {error}") from None
+        raise RecordError(path, str(error.strerror)) from None
+    except UnicodeDecodeError:
+        raise RecordError(path, "not UTF-8") from None
     except ValidationError as error:
-        first: Any = error.errors()[0]
-        if first["loc"] == ("schema_version",):
-            raise SchemaError(
-                f"{path}: schema version {first['input']!r}, not {SCHEMA_VERSION}; run the cell again with --force"
-            ) from None
-        where = ".".join(map(str, first["loc"]))
-        raise NoDataError(
-            f"{path}: {where + ': ' if where else ''}{first['msg']}; run the cell again with --force"
-        ) from None
+        for fault in error.errors():
+            if fault["loc"] == ("schema_version",):
+                raise RecordError(path, f"schema version {fault['input']!r}, not {SCHEMA_VERSION}") from None
+        raise RecordError(path, invalid(error)) from None
 
 
-def survey(root: Path = RUNS) -> tuple[list[tuple[Path, RunRecord]], list[Path]]:
-    """All records below ``root``, in the order of their paths, and the folders of those of another schema version."""
-    found, other = [], []
+def survey(root: Path = RUNS) -> tuple[list[tuple[Path, RunRecord]], list[tuple[Path, str]]]:
+    """All records below ``root``, in the order of their paths, and the folders of those that cannot be read: why."""
+    found, refused = [], []
     for folder in _folders(root):
         try:
             found.append((folder, read(folder)))
-        except SchemaError:
-            other.append(folder)
-    return found, other
+        except RecordError as error:
+            refused.append((folder, error.reason))
+    return found, refused
 
 
 def _folders(root: Path) -> Iterator[Path]:

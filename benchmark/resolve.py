@@ -17,7 +17,7 @@ from benchmark.errors import BenchError
 from methods.registry import UnknownMethodError, get, names
 from pipelines import sources
 from pipelines.encoders import spelled
-from pipelines.errors import unknown
+from pipelines.errors import invalid, not_yaml, unknown
 
 if TYPE_CHECKING:
     from methods.base import Method
@@ -46,7 +46,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise BenchError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
     except YAMLError as error:
-        raise BenchError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+        raise BenchError(f"{path}{not_yaml(error)}") from None
     if not isinstance(content, dict):
         raise BenchError(f"{path}: expected keys and values, found {type(content).__name__}")
     return content
@@ -61,8 +61,7 @@ def params() -> Params:
     try:
         project = Params.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise BenchError(f"{PARAMS}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise BenchError(f"{PARAMS}: {invalid(error)}") from None
     _known(project.recipe, Recipe.model_fields, f"{PARAMS}: recipe")
     _known((name.replace("_", "-") for name in project.settings), names(), f"{PARAMS}: settings")
     return project
@@ -100,6 +99,9 @@ def resolve(flags: Mapping[str, Any], changes: Mapping[str, Any] | None = None, 
     """
     project, named = params(), {key: value for key, value in flags.items() if value is not None}
     content = load_yaml(file) if file else {}
+    for key in ("recipe", "tune"):
+        if key in content:
+            raise BenchError(f"{file}: {key}: stands in {PARAMS} alone; here write its keys at the top, as epochs: 5")
     _known(content, RunConfig.model_fields, str(file))
     cell: dict[str, Any] = {**project.recipe, **content, **named}
     for key, needed in (("method", "bench methods"), ("dataset", "bench data list")):
@@ -145,9 +147,11 @@ def _validated(cell: dict[str, Any]) -> RunConfig:
     try:
         config = RunConfig.model_validate(cell)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise BenchError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}, got {first['input']!r}") from None
+        raise BenchError(invalid(error)) from None
     _method(config.warmup)
     if config.epochs <= config.warmup_epochs:
-        raise BenchError(f"epochs: {config.epochs} leave nothing after {config.warmup_epochs} of warm-up")
+        raise BenchError(
+            f"epochs: {config.epochs} leave nothing after {config.warmup_epochs} of warm-up; use --epochs"
+            f" {config.warmup_epochs + 1} or more, or --set warmup_epochs={config.epochs - 1}"
+        )
     return config

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipelines.errors import DataError
+from pipelines.errors import DataError, invalid
 from pipelines.files import read_bytes
 
 MOST_LINES = 100
@@ -33,6 +33,10 @@ class Entry(BaseModel):
 E = TypeVar("E", bound=Entry)
 
 
+SKIP = "; bench data add --skip-bad leaves out what is bad"
+"""What else one can do about a bad row."""
+
+
 class Faults:
     """What is wrong with a source's rows. Without ``skip`` the first fault is raised, with it all are kept."""
 
@@ -43,7 +47,7 @@ class Faults:
     def add(self, message: str) -> None:
         """Note a row that is left out; ``DataError`` where none may be."""
         if not self.skip:
-            raise DataError(message)
+            raise DataError(message + SKIP)
         self.found.append(message)
 
     @contextmanager
@@ -53,6 +57,7 @@ class Faults:
             yield
         except DataError as error:
             if not self.skip:
+                error.args = (str(error).removesuffix(SKIP) + SKIP,)
                 raise
             self.found.append(str(error))
 
@@ -147,7 +152,8 @@ def records(path: Path, faults: Faults, delimiter: str = ",") -> Iterator[tuple[
             fields = next(reader)
             position += reader.line_num
         except csv.Error as error:  # the next line is tried again by itself
-            faults.add(f"{path}:{number}: not CSV: {error}")
+            fault = "a field is too long" if "limit" in str(error) else "a quote is missing or in a wrong place"
+            faults.add(f"{path}:{number}: not CSV: {fault}")
             position += 1
             continue
         if any(field.strip() for field in fields):
@@ -181,10 +187,8 @@ def entry(kind: type[E], value: Any, where: str) -> E:
     try:
         return kind.model_validate(value)
     except ValidationError as error:
-        first = error.errors()[0]
-        keys = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in first["loc"])
-        got = "" if first["type"] == "missing" else f", got {first['input']!r}"[:60]
-        raise DataError(f"{where}{keys}: {first['msg'][0].lower()}{first['msg'][1:]}{got}") from None
+        joint = "" if where.endswith(": ") else "." if error.errors()[0]["loc"] else ": "
+        raise DataError(f"{where}{joint}{invalid(error)}") from None
 
 
 def items(value: Any, where: str) -> list[Any]:

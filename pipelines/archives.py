@@ -4,6 +4,7 @@ Nothing is written outside the folder: names that are absolute or climb (``..``)
 tar files go through ``tarfile``'s ``data`` filter. What unpacks to far more than it should is stopped.
 """
 
+import re
 import stat
 import tarfile
 import zipfile
@@ -22,19 +23,30 @@ RATIO = 100
 HARMLESS = 10**8
 """Bytes up to which the ratio does not matter."""
 PIECE = 2**20
-DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, LZMAError, EOFError, NotImplementedError, RuntimeError)
+NAMED = re.compile(r"\.(zip|tar|tgz|tbz2?|txz|tar\.(gz|bz2|xz))$", re.IGNORECASE)
+UNREADABLE = (NotImplementedError, RuntimeError)
+"""What ``zipfile`` raises on a member that is encrypted, or compressed in another way."""
+DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, LZMAError, EOFError)
 
 Count = Callable[[int], None]
 
 
 def is_archive(path: Path) -> bool:
-    """By content, not by name; NumPy's ``.npz``, a zip too, is data."""
+    """By content, or by name where it is cut off or damaged; NumPy's ``.npz``, a zip too, is data."""
     if not path.is_file() or path.suffix == ".npz":
         return False
-    try:
-        return zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
-    except DAMAGED:  # begins as one
+    if NAMED.search(path.name):
         return True
+    try:
+        return _is_zip(path) or tarfile.is_tarfile(path)
+    except (*DAMAGED, *UNREADABLE):  # begins as one
+        return True
+
+
+def _is_zip(path: Path) -> bool:
+    """Also one that is cut off: its list of files stands at the end."""
+    with path.open("rb") as file:
+        return file.read(4) == b"PK\x03\x04" or zipfile.is_zipfile(path)
 
 
 def unpack(path: Path, folder: Path, most: int | None = None, progress: Progress = silent) -> None:
@@ -56,15 +68,19 @@ def unpack(path: Path, folder: Path, most: int | None = None, progress: Progress
             )
 
     try:
-        if zipfile.is_zipfile(path):
+        if _is_zip(path):
             _zip(path, folder, count, progress)
         else:
             _tar(path, folder, count, progress)
-    except DAMAGED as error:
-        raise DataError(f"{path}: cannot be unpacked: {' '.join(str(error).split())}") from None
+    except UNREADABLE:
+        raise DataError(
+            f"{path}: cannot be unpacked: encrypted, or packed in a way that is not known; pack it again as plain zip"
+        ) from None
+    except DAMAGED:
+        raise DataError(f"{path}: cannot be unpacked: cut off or damaged; get the file again") from None
     except OSError as error:
         if error.errno is None:  # gzip and bz2 say so of damaged data
-            raise DataError(f"{path}: cannot be unpacked: {error}") from None
+            raise DataError(f"{path}: cannot be unpacked: cut off or damaged; get the file again") from None
         raise
 
 
@@ -104,7 +120,9 @@ def _tar(path: Path, folder: Path, count: Count, progress: Progress) -> None:
         assert stream is not None
         stream.seek(archive.offset)
         if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-            raise DataError(f"{path}: cannot be unpacked: it is cut off or damaged after {archive.offset:,} bytes")
+            raise DataError(
+                f"{path}: cannot be unpacked: cut off or damaged after {archive.offset:,} bytes; get it again"
+            )
 
 
 def _safe(path: Path, name: str) -> PurePosixPath:

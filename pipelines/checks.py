@@ -137,9 +137,11 @@ def _splits(manifest: Manifest) -> dict[str, dict[str, Any]]:
 
 def _facts(subject: Subject) -> dict[str, Any]:
     manifest, source = subject.manifest, subject.source
-    facts: dict[str, Any] = {"hash": manifest.hash, "format": source.format, "settings": source.settings}
-    if "noise" in manifest.info:
-        facts["noise"] = manifest.info["noise"]
+    noisy = manifest.info.get("noise", {})
+    settings = {key: value for key, value in source.settings.items() if key not in noisy}
+    facts: dict[str, Any] = {"hash": manifest.hash, "format": source.format, "settings": settings}
+    if noisy:
+        facts["noise"] = noisy
     given = manifest.judgements[manifest.judgements["source"] != noise.SOURCE]
     if len(given):
         facts["judgements"] = judged(given, manifest.captions)

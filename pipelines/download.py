@@ -5,9 +5,11 @@ stands ``NAME.version``: what the server says of the file (size, ETag, time). A 
 """
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path, PurePosixPath
+from socket import gaierror
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -93,12 +95,24 @@ def _said_of(url: str) -> Iterator[None]:
         status = getattr(cause, "status", None)
         if isinstance(cause, FileNotFoundError) or status == 404:
             raise DataError(f"{plain(url)}: not found") from None
-        reason = f"the server says {status} {getattr(cause, 'message', '')}" if status else _words(cause)
+        reason = f"the server says {status} {getattr(cause, 'message', '')}".rstrip() if status else _reason(cause)
         raise DataError(f"{plain(url)}: {reason}; the same command goes on where this stopped") from None
 
 
-def _words(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(": ")
+def _reason(error: BaseException) -> str:
+    """What kept a file from coming, by the names that network libraries give their errors."""
+    name, number = type(error).__name__, getattr(error, "errno", None)
+    if isinstance(error, PermissionError) or "Credential" in name:
+        return "access is denied; see that your credentials are right and found"
+    if isinstance(error, TimeoutError):
+        return f"no answer for {PATIENCE} seconds"
+    if "DNS" in name or isinstance(error, gaierror):
+        return "no host of this name is found"
+    if "Certificate" in name or "SSL" in name:
+        return "its certificate is not valid"
+    if isinstance(error, OSError) and number:
+        return f"no connection ({os.strerror(number)})"
+    return f"the connection broke off ({name})"
 
 
 def _files(system: Any, path: str) -> dict[Path, tuple[str, dict[str, Any]]]:

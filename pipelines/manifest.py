@@ -24,10 +24,12 @@ from typing import Any
 import pandas as pd
 
 from pipelines.atomic import write_text
-from pipelines.errors import DataError
+from pipelines.errors import DataError, damage
 from pipelines.files import leaves
 
 SPLITS = ("train", "val", "test")
+FEWEST = 10
+"""Images that val and test need for recalls up to R@10."""
 SCHEMA_VERSION = 1
 COLUMNS = {
     "images": {"image_id": "str", "split": "str", "file": "str", "row": "int64", "content": "str"},
@@ -121,12 +123,14 @@ class Manifest:
     def read(cls, folder: Path) -> "Manifest":
         """Read a manifest and check its hash."""
         info = read_info(folder)
-        try:
-            frames = {
-                kind: pd.read_parquet(folder / f"{kind}.parquet").astype(columns) for kind, columns in COLUMNS.items()
-            }
-        except (OSError, ValueError, KeyError) as error:
-            raise DataError(f"{folder}: {error}; make it again with: bench data prepare {folder.name}") from None
+        frames = {}
+        for kind, columns in COLUMNS.items():
+            path = folder / f"{kind}.parquet"
+            try:
+                frames[kind] = pd.read_parquet(path).astype(columns)
+            except (OSError, ValueError, KeyError) as error:
+                again = f"make it again with: bench data prepare {folder.name}"
+                raise DataError(f"{path}: {damage(error)}; {again}") from None
         stated = info.pop("hash")
         manifest = cls(info.pop("name"), **frames, info=info)
         if manifest.hash != stated:
@@ -142,7 +146,7 @@ def read_info(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise DataError(f"{path} is missing; make it with: bench data prepare {folder.name}") from None
     except ValueError as error:
-        raise DataError(f"{path}: {error}") from None
+        raise DataError(f"{path}: {damage(error)}; make it again with: bench data prepare {folder.name}") from None
     if not isinstance(info, dict) or info.get("schema_version") != SCHEMA_VERSION:
         raise DataError(f"{path}: no file of schema version {SCHEMA_VERSION}")
     return info

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pipelines.errors import DataError
+from pipelines.errors import DataError, invalid
 from pipelines.files import digest
 from pipelines.manifest import Manifest, table
 from pipelines.truth import Rows, Truth
@@ -38,8 +38,7 @@ def settings(name: str, given: dict[str, Any]) -> tuple[Noise, dict[str, Any]]:
     try:
         noise = Noise.model_validate(given)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise DataError(f"data/{name}.yaml: {first['loc'][0]}: {first['msg']}, got {first['input']!r}") from None
+        raise DataError(f"data/{name}.yaml: {invalid(error)}") from None
     return noise, {key: value for key, value in given.items() if key not in Noise.model_fields}
 
 

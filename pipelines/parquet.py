@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.errors import DataError
+from pipelines.errors import DataError, damage
 
 BATCH = 64  # rows at a time: they may hold pictures
 
@@ -18,7 +18,7 @@ def _named(path: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataError(f"{path}: not Parquet that can be read: {' '.join(str(error).split())[:200]}") from None
+        raise DataError(f"{path}: not Parquet that can be read: {damage(error)}; get the file again") from None
 
 
 def schema(path: Path) -> pa.Schema:

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from pipelines.errors import DataError
+from pipelines.errors import DataError, damage
 from pipelines.files import digest
 from pipelines.store import load_array
 
@@ -73,8 +73,7 @@ def decode(data: bytes, where: str) -> Image.Image:
     except PictureError as error:
         raise PictureError(error.fault, f"{where}: {error}") from None
     except Exception as error:  # what Pillow's readers raise on broken bytes is of any kind
-        said = " ".join(str(error).split()) or type(error).__name__
-        reason = "not a picture" if isinstance(error, UnidentifiedImageError) else said
+        reason = "not a picture" if isinstance(error, UnidentifiedImageError) else damage(error)
         raise PictureError("unreadable", f"{where}: cannot be decoded: {reason}") from None
 
 

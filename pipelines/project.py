@@ -12,7 +12,7 @@ from ruamel.yaml.error import YAMLError
 
 from pipelines import sources
 from pipelines.atomic import write_text
-from pipelines.errors import DataError
+from pipelines.errors import DataError, not_yaml
 
 PARAMS = Path("params.yaml")
 PIPELINE = Path("dvc.yaml")
@@ -42,7 +42,7 @@ def read_params() -> CommentedMap:
     try:
         params = _yaml().load(PARAMS.read_text(encoding="utf-8")) if PARAMS.exists() else None
     except YAMLError as error:
-        raise DataError(f"{PARAMS}: not YAML: {' '.join(str(error).split())}") from None
+        raise DataError(f"{PARAMS}{not_yaml(error)}") from None
     params = CommentedMap() if params is None else params
     if not isinstance(params, CommentedMap):
         raise DataError(f"{PARAMS}: not a mapping")

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipelines.atomic import write_text
-from pipelines.errors import DataError, unknown
+from pipelines.errors import DataError, invalid, not_yaml, unknown
 from pipelines.known import KNOWN
 
 DATA = Path("data")
@@ -87,10 +87,11 @@ def read(name: str) -> Source:
     try:
         return Source.model_validate(YAML(typ="safe").load(path.read_text(encoding="utf-8")))
     except YAMLError as error:
-        raise DataError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+        raise DataError(f"{path}{not_yaml(error)}") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: not UTF-8") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        raise DataError(f"{path}: {'.'.join(map(str, first['loc'])) or 'file'}: {first['msg']}") from None
+        raise DataError(f"{path}: {invalid(error, Source.model_fields)}") from None
 
 
 def registration(name: str) -> Path:

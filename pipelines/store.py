@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipelines.errors import DataError
+from pipelines.errors import DataError, damage
 from pipelines.files import file_digest
 from pipelines.rows import BLOCK, Rows, release
 
@@ -95,7 +95,9 @@ class FeatureStore:
         try:
             return pd.read_parquet(self.folder / name)
         except (OSError, ValueError) as error:
-            raise DataError(f"{self.folder / name}: {error}") from None
+            raise DataError(
+                f"{self.folder / name}: {damage(error)}; make it again with: {self._command} --force"
+            ) from None
 
     def sequences(self, split: str) -> dict[str, Rows]:
         """Regions or tokens ``[n, L, D]`` by modality, ``images`` and ``captions``, as far as the store has them."""
@@ -137,8 +139,8 @@ def load_array(path: Path) -> "np.memmap[Any, Any]":
             warnings.filterwarnings("ignore", message="Reading `.npy`")  # files of Python 2, as SCAN's are
             array: np.memmap[Any, Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # what numpy raises on a broken header is of any kind
-        said = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{path}: not an array that can be read: {said[:200]}") from None
+        said = "it holds Python objects, which are never loaded" if "allow_pickle" in str(error) else damage(error)
+        raise DataError(f"{path}: not an array that can be read: {said}") from None
     if not isinstance(array, np.ndarray):
         raise DataError(f"{path}: not one array but an archive of several")
     return array
@@ -167,7 +169,8 @@ def read_info(folder: Path) -> dict[str, Any]:
             f"{path} is missing; make it with: bench features --dataset {dataset} --encoder {encoder}"
         ) from None
     except ValueError as error:
-        raise DataError(f"{path}: {error}") from None
+        again = f"make it again with: bench features --dataset {dataset} --encoder {encoder} --force"
+        raise DataError(f"{path}: {damage(error)}; {again}") from None
     if not isinstance(info, dict) or info.get("schema_version") != SCHEMA_VERSION:
         raise DataError(f"{path}: no file of schema version {SCHEMA_VERSION}")
     return info

@@ -16,7 +16,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.errors import DataError
+from pipelines.errors import DataError, damage
 from pipelines.manifest import Manifest, read_info
 
 Rows = NDArray[np.int64]
@@ -74,7 +74,7 @@ class Truth:
             bits = np.unpackbits(arrays["image_facts"], axis=1, count=int(arrays["facts"]))
             return cls(bits.astype(bool), arrays["caption_facts"])
         except (OSError, ValueError, KeyError, BadZipFile) as error:
-            raise DataError(f"{path}: {error}; make it again with: bench data prepare {folder.name}") from None
+            raise DataError(f"{path}: {damage(error)}; make it again with: bench data prepare {folder.name}") from None
 
 
 def calibration(manifest: Manifest, truth: Truth, split: str = "test") -> dict[str, float]:

@@ -351,7 +351,7 @@ def test_what_a_server_refuses_is_one_line(site: tuple[type[Site], str], status:
 
 
 def test_a_server_that_is_not_there_is_one_line(project: Path) -> None:
-    assert "Cannot connect to host" in error_of("--from", "http://127.0.0.1:9/my.zip")
+    assert "no connection (Connection refused)" in error_of("--from", "http://127.0.0.1:9/my.zip")
 
 
 def test_two_downloads_of_one_url_do_not_mix(site: tuple[type[Site], str]) -> None:
@@ -416,7 +416,7 @@ def test_where_names_files_pages_terms_and_the_command(project: Path) -> None:
             assert item["page"].startswith("https://")
             assert all(value in one for value in item.values())
     wrong = bench("data", "where", "cocoa")
-    assert (wrong.exit_code, wrong.stdout) == (2, "")
+    assert (wrong.exit_code, wrong.stdout) == (3, "")
     assert "did you mean 'coco'?" in wrong.stderr
 
 

@@ -138,7 +138,7 @@ WRONG = {
     ),
     "unknown recipe key": (["--method", "fne", "--set", "epoch=1"], "unknown key 'epoch'; did you mean 'epochs'?"),
     "wrong type": (["--method", "fne", "--set", "prior=many"], "prior: 'many' is no float"),
-    "out of range": (["--method", "hardest", "--epochs", "0"], "epochs: Input should be greater than or equal to 1"),
+    "out of range": (["--method", "hardest", "--epochs", "0"], "epochs: 0 must be at least 1"),
     "warm-up only": (["--method", "hardest", "--epochs", "1"], "epochs: 1 leave nothing after 1 of warm-up"),
     "batch too large": (
         ["--method", "hardest", "--batch", "512", "--memory", "0"],
@@ -146,10 +146,13 @@ WRONG = {
     ),
     "value is no YAML": (["--method", "hardest", "--set", "epochs=["], "--set epochs=[: the value is not YAML"),
     "infinite": (["--method", "fne", "--set", "tau_false=.inf"], "tau_false: inf must be at least 0"),
-    "seed": (["--method", "fne", "--seed", "99999999999"], "seed: Input should be less than 2147483648"),
+    "seed": (["--method", "fne", "--seed", "99999999999"], "seed: 99999999999 must be below 2147483648"),
     "no pair": (["--method", "hardest", "--set", "epochs"], "--set epochs: write it as key=value"),
-    "memory below zero": (["--method", "fne", "--memory", "-1"], "memory: Input should be greater than or equal to 0"),
-    "memory start": (["--method", "fne", "--set", "memory_start=full"], "memory_start: Input should be 'empty' or"),
+    "memory below zero": (["--method", "fne", "--memory", "-1"], "memory: -1 must be at least 0"),
+    "memory start": (
+        ["--method", "fne", "--set", "memory_start=full"],
+        "memory_start: 'full' must be 'empty' or 'random'",
+    ),
     "warm-up": (["--method", "fne", "--set", "warmup=men"], "unknown method 'men'; did you mean 'mean'?"),
     "no file": (["--method", "fne", "--config", "none.yaml"], "none.yaml: No such file or directory"),
 }
@@ -172,19 +175,19 @@ def test_unknown_keys_in_files_name_the_file(small: Path) -> None:
     assert one_line_error(err) == "error: params.yaml: recipe: unknown key 'epoch'; did you mean 'epochs'?"
     Path("params.yaml").write_text("recipe: [\n")
     assert one_line_error(bench("run", "--dataset", "small", "--method", "fne")[2]).startswith(
-        "error: params.yaml: not YAML"
+        "error: params.yaml:2: not YAML"
     )
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("recipe: 5", "params.yaml: recipe: Input should be a valid dictionary"),
-        ("settings: [1]", "params.yaml: settings: Input should be a valid dictionary"),
+        ("recipe: 5", "params.yaml: recipe: expected keys and values, got 5"),
+        ("settings: [1]", "params.yaml: settings: expected keys and values, got [1]"),
         ("settings: {hardst: {}}", "params.yaml: settings: unknown key 'hardst'; did you mean 'hardest'?"),
-        ("settings: {hardest: 3}", "params.yaml: settings.hardest: Input should be a valid dictionary"),
-        ("encoders: [a]", "params.yaml: encoders: Input should be a valid dictionary"),
-        ("recipe: {epochs: five}", "epochs: Input should be a valid integer"),
+        ("settings: {hardest: 3}", "params.yaml: settings.hardest: expected keys and values, got 3"),
+        ("encoders: [a]", "params.yaml: encoders: expected keys and values, got ['a']"),
+        ("recipe: {epochs: five}", "epochs: expected a whole number, got 'five'"),
     ],
 )
 def test_wrong_types_in_the_project_file(small: Path, content: str, message: str) -> None:

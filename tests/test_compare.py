@@ -317,13 +317,22 @@ def test_what_may_not_be_compared_is_refused_with_the_reason(
     assert "stand together in no table: what they were measured on or trained with differs" in err.splitlines()[-1]
 
 
+def test_a_broken_record_is_left_out_with_the_reason(tmp_path: Path, found: Comparison, save: Save) -> None:
+    folder = save("sum", 0)
+    (folder / "run.json").write_text('{"status": "done", ')
+    code, out, _ = bench(tmp_path, "fne", "hardest")
+    assert code == 0
+    assert re.search(rf"{re.escape(str(folder))} +not JSON from line 1, column 19 on; run the cell again", out)
+
+
 def test_another_schema_version_is_left_out_with_the_reason(tmp_path: Path, found: Comparison, save: Save) -> None:
     folder = save("sum", 0)
     text = (folder / "run.json").read_text().replace('"schema_version":1', '"schema_version":2')
     (folder / "run.json").write_text(text)
     code, out, _ = bench(tmp_path, "fne", "hardest")
     assert code == 0
-    assert re.search(rf"{re.escape(str(folder))} +another schema version; run it again with --force", out)
+    reason = "schema version 2, not 1; run the cell again with --force"
+    assert re.search(rf"{re.escape(str(folder))} +{reason}", out)
     with pytest.raises(NoDataError, match=r"run.json: schema version 2, not 1; run the cell again with --force"):
         records.read(folder)
 

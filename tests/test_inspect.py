@@ -91,6 +91,7 @@ def test_every_method_can_be_inspected(ran: Path) -> None:
         (["run", "--anchor", "train3#1"], 2, "of the train split"),
         (["run", "--methods", "hardst"], 2, "did you mean 'hardest'?"),
         (["nowhere"], 3, "no run.json"),
+        (["run", "--html", "absent/p.html"], 2, "--html absent/p.html: there is no folder absent; make it first"),
         (["run", "--html", "p.html"], 3, "data/tiny"),  # its pictures are no files
     ],
 )

@@ -148,6 +148,9 @@ def test_terminal(runs: Path, width: int) -> None:
     plain = re.sub(r"\x1b\[[0-9;]*m", "", styled)
     assert all(len(line) <= width for line in plain.splitlines())
     assert re.search(r"\x1b\[1;32m246.0 ±6.0\x1b\[0m↑", styled)
+    legend = " ".join(plain.split())
+    assert ("Mean ± sample standard deviation over n seeds" in legend) == ("41.0 ±1.0" in plain)
+    assert ("Mean over n seeds, of rSum ± sample standard deviation" in legend) == ("41.0 ±1.0" not in plain)
     assert re.search(r"\x1b\[1;32m12.0 \(1.5×\)", styled)
     assert "192.0 ±12.0" in plain
     assert ("32.0 ±2.0" in plain) == (width == 160)
@@ -290,15 +293,49 @@ def test_no_records(runs: Path, tmp_path: Path) -> None:
     assert "it has: f8k" in other.stderr.replace("\n", " ")
 
 
-@pytest.mark.parametrize("text, says", [("{", "Invalid JSON"), ('{"status": "done"}', "method_id: Field required")])
-def test_an_unreadable_record_is_one_line(runs: Path, text: str, says: str) -> None:
-    path = next(runs.glob("**/run.json"))
-    path.write_text(text)
-    result = bench(runs)
-    assert result.exit_code == 3
-    assert str(path) in result.stderr
-    assert says in result.stderr
-    assert result.stdout == ""
+@pytest.mark.parametrize(
+    "content, says",
+    [
+        (b"{", "not JSON from line 1, column 1 on"),
+        (b"", "empty"),
+        (b"\xff\xfe", "not UTF-8"),
+        (b"[]", "expected keys and values, got []"),
+        (b'{"status": "done"}', "method_id: is missing"),
+        (b'{"schema_version": 7, "status": 1, "more": 2}', "schema version 7, not 1"),
+        (None, "Is a directory"),
+    ],
+)
+def test_a_record_that_cannot_be_read_is_left_out_with_the_reason(runs: Path, content: bytes | None, says: str) -> None:
+    before = bench(runs, "--format", "md")
+    path = runs / "f8k" / "sum" / "seed-0" / "run.json"
+    path.parent.mkdir(parents=True)
+    path.mkdir() if content is None else path.write_bytes(content)
+    after = bench(runs, "--format", "md")
+    assert (after.exit_code, after.stdout) == (0, before.stdout)
+    lines = [line for line in after.stderr.splitlines() if str(path.parent) in line]
+    assert len(lines) == 1
+    assert lines[0].rstrip().endswith(f"{says}; run the cell again with --force")
+    assert "pydantic" not in after.stderr
+
+
+def test_a_picture_leaves_a_broken_record_out(runs: Path, tmp_path: Path) -> None:
+    (runs / "broken" / "seed-0").mkdir(parents=True)
+    (runs / "broken" / "seed-0" / "run.json").write_text("{")
+    words = ["plot", "cost", "--runs", str(runs), "--out", str(tmp_path / "plots")]
+    drawn = CliRunner().invoke(app, words)
+    assert drawn.exit_code == 0
+    assert {path.name for path in (tmp_path / "plots").iterdir()} == {"cost-f8k.png", "cost-f8k.svg"}
+    assert re.search(r"broken/seed-0 +not JSON", drawn.stderr)
+
+
+def test_nothing_published_is_said(runs: Path) -> None:
+    save(runs / "more", record("fne", 0, 10, dataset="my"))
+    done = bench(runs, "--with-published", "--format", "md")
+    assert done.exit_code == 0
+    known = {line.split(",")[0] for line in FILE.read_text().splitlines()}
+    names = ", ".join(name for name in ("f8k", "my") if name not in known)
+    assert done.stderr == f"nothing is published that we know of for: {names}\n"
+    assert bench(runs, "--format", "md").stderr == ""
 
 
 def test_wrong_format_is_wrong_usage(runs: Path) -> None:
@@ -431,7 +468,13 @@ def test_a_baseline_is_a_method_and_perhaps_a_memory(text: str, method: str, mem
 
 def test_a_table_without_marks_says_why(tmp_path: Path) -> None:
     save(tmp_path / "a", record("fne", 0, 40), record("sum", 0, 30))
-    assert "No significance marks: there is no row of hardest (in batch); --baseline" in markdown(board(tmp_path / "a"))
+    said = "No significance marks: there is no row of hardest (in batch); choose another with --baseline "
+    assert f"{said}sum." in markdown(board(tmp_path / "a"))
+    save(tmp_path / "a" / "more", record("hardest", 0, 40, memory=2048))
+    assert f"{said}hardest,2048." in markdown(board(tmp_path / "a"))
+    save(tmp_path / "a" / "most", record("hardest", 0, 41, memory=2048, momentum=0.9))
+    assert f"{said}hardest,2048@0.9." in markdown(board(tmp_path / "a"))
+    assert bench(tmp_path / "a", "--baseline", "hardest,2048@0.9").exit_code == 0
     save(tmp_path / "b", record("fne", 0, 40), record("hardest", 0, 30))
     few = markdown(board(tmp_path / "b"))
     assert "No significance marks: no row has 3 seeds in common with hardest (in batch)." in few
@@ -513,7 +556,7 @@ def test_records_of_another_schema_version_are_refused_with_the_reason(runs: Pat
     after = bench(runs, "--format", "md")
     assert (after.exit_code, after.stdout) == (0, before.stdout)
     folder = next((runs / "old").glob("**/run.json")).parent
-    reason = "another schema version; run it again with --force"
+    reason = "schema version 7, not 1; run the cell again with --force"
     assert re.search(r"left out +reason", after.stderr)
     assert any(str(folder) in line and reason in line for line in after.stderr.splitlines())
     shutil.copytree(runs / "old", tmp_path / "only")

@@ -171,8 +171,8 @@ def test_the_knobs_are_written_down_and_shown(project: Path, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (("--format", "scenes", "--noise-ratio", "1.5"), 2, "'--noise-ratio'"),
-        (("--format", "scenes", "--ambiguity", "-1"), 2, "'--ambiguity'"),
+        (("--format", "scenes", "--noise-ratio", "1.5"), 2, "--noise-ratio: '1.5' must be at most 1.0"),
+        (("--format", "scenes", "--ambiguity", "-1"), 2, "--ambiguity: '-1' must be at least 0.0"),
         (("--from", ".", "--ambiguity", "0.5"), 2, "--ambiguity is a setting of --format scenes, which takes no files"),
         (("--format", "flickr8k", "--ambiguity", "0.5"), 2, "format 'flickr8k' reads files: give --from DIR"),
         (("--format", "scene"), 2, "unknown format 'scene'; did you mean 'scenes'?"),
@@ -188,10 +188,10 @@ def test_wrong_knobs(project: Path, words: tuple[str, ...], code: int, message: 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"noise_ratio": 2}, "data/my.yaml: noise_ratio: Input should be less than or equal to 1, got 2"),
-        ({"noise_ratio": "half"}, "data/my.yaml: noise_ratio: Input should be a valid number, got 'half'"),
-        ({"noise_ratio": 0.5, "noise_seed": -1}, "data/my.yaml: noise_seed: Input should be greater than or equal"),
-        ({"noise": 0.5}, "data/my.yaml: unknown setting 'noise'"),
+        ({"noise_ratio": 2}, "data/my.yaml: noise_ratio: 2 must be at most 1"),
+        ({"noise_ratio": "half"}, "data/my.yaml: noise_ratio: expected a number, got 'half'"),
+        ({"noise_ratio": 0.5, "noise_seed": -1}, "data/my.yaml: noise_seed: -1 must be at least 0"),
+        ({"noise": 0.5}, "data/my.yaml: unknown key 'noise'"),
     ],
 )
 def test_wrong_settings_are_named(project: Path, given: dict[str, object], message: str) -> None:

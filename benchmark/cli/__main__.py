@@ -1,5 +1,18 @@
-"""``python -m benchmark.cli`` is ``bench``."""
+"""``bench``, and ``python -m benchmark.cli``: interrupted while it still loads, it ends in one line like later."""
 
-from benchmark.cli.main import main
+import sys
 
-main()
+
+def main() -> None:
+    """Entry point of the ``bench`` command."""
+    try:
+        from benchmark.cli.main import main as bench
+
+        bench()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -8,7 +8,7 @@ import typer
 
 from benchmark.errors import BenchError
 from benchmark.records import RUNS
-from benchmark.screen import log, out
+from benchmark.screen import log, out, wide
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -132,15 +132,6 @@ def show_left_out(left_out: "list[LeftOut]", screen: "Console") -> None:
     for each in left_out:
         table.add_row(*map(Text, (each.what, each.reason)), style="yellow")
     screen.print(table, "")
-
-
-def wide(screen: "Console") -> "Console":
-    """Where there is no terminal, as wide as every table needs."""
-    from benchmark.tables.terminal import PIPE
-
-    if not screen.is_terminal:
-        screen.width = PIPE
-    return screen
 
 
 def plain_table(*headers: str, padding: int = 1) -> "Table":

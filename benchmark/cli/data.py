@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from benchmark.errors import NoDataError
-from benchmark.screen import log, out
-from pipelines.errors import RequestError
+from benchmark.screen import log, out, wide
+from pipelines.errors import DataError, RequestError, unknown
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from pipelines.known import Known
     from pipelines.manifest import Manifest
 
-PIPE = 200
-"""Columns to write in where there is no terminal."""
 SHOWN = 5
 """Bad rows that ``add`` tells of."""
 
@@ -147,11 +145,10 @@ def check(name: Name, as_json: Json = False) -> None:
         if report.errors or report.warnings:
             _show(_findings(report))
     if report.errors:
-        first, more = report.errors[0], len(report.errors) - 1
-        others = f" (and {more} more kinds of errors)" if more else ""
-        raise NoDataError(f"{name}: {first.what}: {first.count:,}, e.g. {first.examples[0]}; {first.todo}{others}")
+        where = "JSON" if as_json else "table"
+        raise NoDataError(f"{name}: {_kinds(len(report.errors), 'errors')}, as the {where} says")
     if not as_json:
-        out().print("no errors" + (f", {len(report.warnings)} kinds of warnings" if report.warnings else ""))
+        out().print("no errors" + (f", {_kinds(len(report.warnings), 'warnings')}" if report.warnings else ""))
 
 
 @app.command()
@@ -201,9 +198,12 @@ def list_datasets(as_json: Json = False) -> None:
             ", ".join(filter(None, (entry.title, entry.knobs))),
         )
     _show(table)
-    for entry in entries:
-        if entry.how_to_add:
-            log().print(entry.how_to_add, style="dim", markup=False)
+    if missing := [entry.name for entry in entries if entry.how_to_add]:
+        log().print(f"how to get {', '.join(missing)}: bench data where NAME", style="dim", markup=False)
+
+
+def _kinds(number: int, what: str) -> str:
+    return f"{number} kind{'s' * (number > 1)} of {what}"
 
 
 def _findings(report: "Report") -> "Table":
@@ -230,11 +230,10 @@ def where(
     """Say where a well-known dataset comes from, under which terms, and which files are expected."""
     from rich.table import Table
 
-    from pipelines.errors import unknown
     from pipelines.known import KNOWN
 
     if name is not None and name not in KNOWN:
-        raise RequestError(unknown("well-known dataset", name, KNOWN))
+        raise DataError(unknown("well-known dataset", name, KNOWN))
     if as_json:
         about = {key: asdict(known) for key, known in KNOWN.items()}
         typer.echo(json.dumps(about if name is None else about[name], indent=2, ensure_ascii=False))
@@ -272,18 +271,21 @@ def _show_where(name: str, known: "Known") -> None:
 
 def _show(table: "Table") -> None:
     """A table as wide as it needs to be where no terminal sets its width."""
-    console = out()
-    if not console.is_terminal:
-        console.width = PIPE
-    console.print(table)
+    wide(out()).print(table)
 
 
 def _tell(manifest: "Manifest") -> None:
+    from pipelines.manifest import FEWEST
+
     counts = manifest.counts()
     sizes = ", ".join(
         f"{split} {row['images']:,} images / {row['captions']:,} captions" for split, row in counts.items()
     )
     out().print(f"{manifest.name}: {sizes}", markup=False)
+    for split in ("val", "test"):
+        if counts[split]["images"] < FEWEST:
+            few = f"{split} has {counts[split]['images']:,} images, bench run needs {FEWEST}"
+            log().print(f"warning: {few}", style="yellow", markup=False)
     for what, number in manifest.info.get("skipped", {}).items():
         log().print(f"left out: {number:,} {what}", markup=False)
     if noise := manifest.info.get("noise"):

@@ -6,10 +6,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.screen import log, out
-
-PIPE = 120
-"""Columns to write in where there is no terminal."""
+from benchmark.screen import log, out, wide
 
 
 def encoders(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
@@ -28,10 +25,7 @@ def encoders(as_json: Annotated[bool, typer.Option("--json", help="For programs.
     for entry in found:
         ready = "yes" if entry.installed else f"no: negbench\\[{entry.needs}]"
         table.add_row(entry.name, entry.sides, f"{entry.dim:,}", entry.licence or "–", ready)
-    console = out()
-    if not console.is_terminal:
-        console.width = PIPE
-    console.print(table)
+    wide(out()).print(table)
     log().print(
         "FAMILY:MODEL takes any model of a hub or a folder, as ./NAME; :cls, :mean, :pooler or :projected after it",
         style="dim",

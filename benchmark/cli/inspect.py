@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.cli.compare import wide
 from benchmark.errors import BenchError
-from benchmark.screen import log, out
+from benchmark.screen import log, out, wide
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,6 +44,8 @@ def inspect(
         get(name)
     if html is not None and html.is_dir():
         raise BenchError(f"--html {html}: a folder; name a file")
+    if html is not None and not html.parent.is_dir():
+        raise BenchError(f"--html {html}: there is no folder {html.parent}; make it first")
 
     from benchmark import inspection
 
@@ -117,8 +118,10 @@ def cells(item: "Item") -> "list[Text]":
     """Similarity, mark, suspicion, caption with id."""
     from rich.text import Text
 
+    from benchmark.inspection import probability
+
     style = {"labelled": "green", "true": "bold yellow", "judged true": "bold yellow"}.get(item.mark, "dim")
-    p = "–" if item.suspicion is None else "<.001" if 0 < item.suspicion < 0.001 else f"{item.suspicion:.3f}"
+    p = "–" if item.suspicion is None else probability(item.suspicion)
     name = Text.assemble((item.text, ""), "  " if item.text else "", (item.id, "dim"))
     return [Text(f"{item.similarity:.3f}"), Text(item.mark, style=style), Text(p), name]
 

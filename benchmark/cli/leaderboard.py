@@ -8,7 +8,7 @@ import typer
 
 from benchmark.errors import BenchError
 from benchmark.records import RUNS
-from benchmark.screen import log, out
+from benchmark.screen import log, out, wide
 
 if TYPE_CHECKING:
     from benchmark.leaderboard import Group, LeftOut
@@ -48,6 +48,9 @@ def leaderboard(
         raise
     refuse(found.left_out)
     groups = found.groups
+    names = dict.fromkeys(group.dataset for group in groups) if with_published else {}
+    if bare := [name for name in names if not any(group.published for group in groups if group.dataset == name)]:
+        log().print(f"nothing is published that we know of for: {', '.join(bare)}", style="yellow", markup=False)
     if folder is not None:
         from benchmark import board
 
@@ -58,7 +61,7 @@ def leaderboard(
         except OSError as error:
             raise BenchError(f"{output}: {error.strerror}") from None
     elif layout is Format.rich:
-        show(groups, out())
+        show(groups, wide(out()))
     else:
         typer.echo(_text(groups, layout), nl=False)
 
@@ -66,7 +69,7 @@ def leaderboard(
 def refuse(left_out: "list[LeftOut]") -> None:
     """One table of what is not in any other, on stderr: what is written for programs and papers stays as it is."""
     if left_out:
-        from benchmark.cli.compare import show_left_out, wide
+        from benchmark.cli.compare import show_left_out
 
         show_left_out(left_out, wide(log()))
 

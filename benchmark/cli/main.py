@@ -6,9 +6,12 @@ finished with failed cells; 130 interrupted. No command file imports torch, pand
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
+from pydantic import ValidationError
 from typer.core import TyperGroup
 
 from benchmark.cli import (
@@ -28,7 +31,7 @@ from benchmark.cli import (
 from benchmark.errors import BenchError
 from benchmark.screen import log
 from methods.registry import RegistryError
-from pipelines.errors import DataError, RequestError
+from pipelines.errors import DataError, RequestError, invalid
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """No space, no quota, no larger file: nothing was wrong with what was asked for."""
@@ -36,29 +39,59 @@ REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 """A place that may not be written or read."""
 
 
+WrongUsage: type[Exception] = typer.BadParameter.__mro__[2]
+"""What the parser raises: click's own error, of the copy that Typer carries."""
+
+
 class Bench(TyperGroup):
     """Prints a known error as one line. ``BENCH_DEBUG=1`` shows the traceback."""
 
+    def make_context(self, *words: Any, **more: Any) -> Any:
+        with told():
+            return super().make_context(*words, **more)
+
     def invoke(self, ctx: Any) -> Any:
-        try:
+        with told():
             return super().invoke(ctx)
-        except (BenchError, DataError, RegistryError, OSError, KeyboardInterrupt) as error:
-            if os.environ.get("BENCH_DEBUG"):
-                raise
-            if isinstance(error, KeyboardInterrupt):
-                log().print("interrupted", style="bold red", markup=False)
-                raise typer.Exit(130) from None
-            log().print(f"error: {one_line(error)}", style="bold red", markup=False)
-            raise typer.Exit(exit_code(error)) from None
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """A known error inside is one line on stderr and the exit code."""
+    try:
+        yield
+    except (BenchError, DataError, RegistryError, OSError, KeyboardInterrupt, WrongUsage) as error:
+        if os.environ.get("BENCH_DEBUG") or type(error).__name__ == "NoArgsIsHelpError":
+            raise
+        if isinstance(error, BrokenPipeError):  # whoever reads had enough: Typer ends quietly
+            raise
+        if isinstance(error, KeyboardInterrupt):
+            log().print("interrupted", style="bold red", markup=False)
+            raise typer.Exit(130) from None
+        log().print(f"error: {one_line(error)}", style="bold red", markup=False)
+        raise typer.Exit(exit_code(error)) from None
 
 
 def one_line(error: Exception) -> str:
+    if isinstance(error, WrongUsage):
+        return wrong_usage(error)
     if isinstance(error, OSError) and error.errno in FULL:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{os.strerror(error.errno)}; make room and run the same command again"
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split())
+
+
+def wrong_usage(error: Any) -> str:
+    """What the parser says, or pydantic in its place, and where to read more."""
+    if isinstance(error.__cause__, ValidationError) and getattr(error, "param", None):
+        said = f"{error.param.opts[0]}: {invalid(error.__cause__)}"
+    else:
+        said = " ".join(error.format_message().split())
+        said = f"{said[:1].lower()}{said[1:]}".replace(". Did", "; did")
+    said = said.rstrip(".")
+    return f"{said} (see {error.ctx.command_path} --help)" if getattr(error, "ctx", None) else said
 
 
 def exit_code(error: Exception) -> int:
@@ -96,5 +129,5 @@ app.command("speed")(speed.speed)
 
 
 def main() -> None:
-    """Entry point of the ``bench`` command."""
+    """Run the command that the words of the command line name."""
     app(prog_name="bench")

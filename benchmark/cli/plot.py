@@ -5,10 +5,12 @@ from typing import Annotated
 
 import typer
 
+from benchmark.cli.leaderboard import refuse
 from benchmark.errors import BenchError
+from benchmark.leaderboard import refused
 from benchmark.plots import PICTURES, draw
 from benchmark.plots.selection import Question
-from benchmark.records import RUNS
+from benchmark.records import RUNS, survey
 from benchmark.screen import log
 
 PLOTS = Path("plots")
@@ -28,6 +30,8 @@ def plot(
 ) -> None:
     """Draw a picture of what is recorded, as PNG and SVG: one per table of the leaderboard (docs/plots.md)."""
     question = Question(runs, tuple(dataset or ()), tuple(method or ()), memory, run, tuple(epoch or ()))
+    if run is None:
+        refuse(refused(survey(runs)[1]))
     try:
         files, left_out = draw(name, question, out)
     except FileExistsError as error:

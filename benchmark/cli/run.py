@@ -1,6 +1,7 @@
 """``bench run``: one cell."""
 
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +11,10 @@ from benchmark.screen import log, out
 if TYPE_CHECKING:
     from benchmark.config import RunConfig
     from benchmark.records import RunRecord
+
+
+LINE = 79
+"""Characters in a line of the configuration."""
 
 
 def run(
@@ -50,26 +55,28 @@ def run(
     manifest, store = ensure_with_progress(resolved.dataset, resolved.encoder)
     folder = to or cell.folder_of(resolved)
     record = None if force else cell.recorded(folder, resolved, manifest, store)
-    if record is not None:
-        log().print(f"already recorded in {folder}", markup=False)
-    else:
+    said = "recorded" if record is None else "already recorded"
+    if record is None:
         with ShowTraining(log(), resolved) as watcher:
             record = cell.run(resolved, folder, manifest, store, watcher)
     if as_json:
         typer.echo(record.model_dump_json(indent=2))
     else:
-        show_record(record, folder)
+        show_record(record)
+    log().print(f"{said} in {folder}", markup=False)
 
 
 def show_config(config: "RunConfig") -> None:
     """The resolved configuration, in full, a few keys per line."""
     log().print(f"{config.method_id} on {config.dataset}, seed {config.seed}", style="bold", markup=False)
     content = config.model_dump(exclude={"method", "dataset", "seed", "settings"})
-    log().print("  ".join(f"{key}={value}" for key, value in content.items()), style="dim", markup=False)
+    text = "  ".join(f"{key}={value}" for key, value in content.items())
+    for line in wrap(text, LINE, break_long_words=False, break_on_hyphens=False):
+        log().print(line, style="dim", markup=False)
 
 
-def show_record(record: "RunRecord", folder: Path) -> None:
-    """The test metrics and where the record is."""
+def show_record(record: "RunRecord") -> None:
+    """The test metrics."""
     from rich.table import Table
 
     table = Table("", "R@1", "R@5", "R@10", "median", "mean", title=None)
@@ -95,5 +102,4 @@ def show_record(record: "RunRecord", folder: Path) -> None:
         line += f"  {other.protocol.name} rSum {other.metrics['rsum']:.1f}"
     if record.best_epoch is not None and record.best_epoch < record.config.warmup_epochs:
         line += "  of the WARM-UP: no later epoch was better on validation"
-    out().print(f"recorded in {folder}", markup=False)
     out().print(line, markup=False)

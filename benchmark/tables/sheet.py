@@ -265,12 +265,14 @@ def marks(group: Group) -> Iterator[str]:
         yield f"Not tested, with fewer than {SEEDS_TO_MARK} seeds in common or a failed one: {_some(others)}."
 
 
-def legend(groups: Iterable[Group]) -> str:
-    """What the columns of some tables mean."""
+def legend(groups: Iterable[Group], spread: bool = True) -> str:
+    """What the columns of some tables mean; without ``spread`` rSum alone has its deviation."""
     groups = list(groups)
     shown = {key for group in groups for key in whole(group).keys}
+    deviation = "± sample standard deviation"
+    mean = f"Mean {deviation} over n seeds" if spread else f"Mean over n seeds, of rSum {deviation}"
     parts = [
-        "Mean ± sample standard deviation over n seeds; the best of a column is bold, the second underlined.",
+        f"{mean}; the best of a column is bold, the second underlined.",
         *(column.means for key, column in COLUMNS.items() if key in shown and column.means),
     ]
     if any(group.published for group in groups):

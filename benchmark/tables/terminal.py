@@ -4,6 +4,7 @@ import io
 from typing import TYPE_CHECKING
 
 from benchmark.leaderboard import Group
+from benchmark.screen import PIPE
 from benchmark.tables.sheet import (
     NARROW,
     Sheet,
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-PIPE = 1000
-"""Columns to write in where there is no terminal: enough for every table."""
 FOLDED = ("method", "published", "features", "source")
 """Columns that may break their text."""
 STYLES = ("", "bold green", "underline")
@@ -33,21 +32,22 @@ def show(groups: list[Group], console: "Console") -> None:
     """Print tables that fit the terminal. What has no room: deviations first, then recall and the rest are apart."""
     from rich.text import Text
 
-    if not console.is_terminal:
-        console.width = PIPE
-    for line, tables in by_dataset(groups):
+    spread = True
+    for line, some in by_dataset(groups):
         if line:
             console.print(Text(line + "\n", style="yellow"))
-        for group in tables:
+        for group in some:
             console.print(Text(title(group), style="bold"))
             console.print(Text(setting(group) + "\n", style="dim"))
-            for table in _fitting(group, console):
+            tables, whole_spread = _fitting(group, console)
+            spread = spread and whole_spread
+            for table in tables:
                 console.print(table, "")
             if group.published:
                 console.print(_rich_table(literature(group.published), style="dim italic"), "")
             for note in notes(group):
                 console.print(Text(note + "\n", style="yellow"))
-    console.print(Text(legend(groups), style="dim"))
+    console.print(Text(legend(groups, spread), style="dim"))
 
 
 def plain(groups: list[Group]) -> str:
@@ -55,25 +55,25 @@ def plain(groups: list[Group]) -> str:
     from rich.console import Console
 
     text = io.StringIO()
-    show(groups, Console(file=text, highlight=False))
+    show(groups, Console(file=text, highlight=False, width=PIPE))
     return text.getvalue()
 
 
-def _fitting(group: Group, console: "Console") -> list["Table"]:
-    """The first of several layouts that fits; the last where none does."""
+def _fitting(group: Group, console: "Console") -> tuple[list["Table"], bool]:
+    """The first of several layouts that fits, the last where none does; and whether it has every deviation."""
     layouts = (
-        [whole(group)],
-        [whole(group, ("rsum",))],
-        stacked(group),
-        stacked(group, ("rsum",)),
-        stacked(group, ("rsum",), NARROW),
+        ([whole(group)], True),
+        ([whole(group, ("rsum",))], False),
+        (stacked(group), True),
+        (stacked(group, ("rsum",)), False),
+        (stacked(group, ("rsum",), NARROW), False),
     )
-    for sheets in layouts:
+    for sheets, spread in layouts:
         tables = [_rich_table(sheet) for sheet in sheets]
         options = console.options.update(width=PIPE)
         if all(console.measure(table, options=options).maximum <= console.width for table in tables):
-            break
-    return tables
+            return tables, spread
+    return tables, False
 
 
 def _rich_table(sheet: Sheet, style: str = "") -> "Table":

@@ -1,10 +1,10 @@
 """Readers of source formats. A file of this folder is a format; there is no other list.
 
 A reader's module has a docstring whose first line is its summary and ``build(name, source, folder) -> Manifest``.
-Where it reads files, it has ``EXPECTS``, a line on which files, and ``detect(folder) -> str | None``, the file that
-gives the format away. ``FEATURES = True`` says that there are features in place of pictures, ``TAKES_OUT = True`` that
-images are taken out of the source's files into the dataset's own folder. A format's name is its file's name with
-dashes.
+Where it reads files, it has ``detect(folder) -> str | None``, the file that gives the format away, and perhaps
+``almost(folder) -> str | None``, what a file lacks that looks like one of it. ``FEATURES = True`` says that there are
+features in place of pictures, ``TAKES_OUT = True`` that images are taken out of the source's files into the dataset's
+own folder. A format's name is its file's name with dashes.
 """
 
 import ast
@@ -75,8 +75,12 @@ def detect(folder: Path) -> str:
     if found:
         could = " or ".join(f"{name} ({file})" for name, file in found.items())
         raise RequestError(f"{folder} could be {could}; name one with --format")
-    expected = "; ".join(f"{name}: {getattr(reader, 'EXPECTS', '')}" for name, reader in readers.items())
-    raise DataError(f"{folder} holds no known format: there is {_seen(folder)}. Expected is one of {expected}")
+    near = [said for reader in readers.values() if hasattr(reader, "almost") and (said := reader.almost(folder))]
+    raise DataError(
+        f"{folder} holds no known format: there is {_seen(folder)}; "
+        + "".join(f"{said}; " for said in near)
+        + f"formats, see docs/data.md: {', '.join(readers)}"
+    )
 
 
 def _seen(folder: Path) -> str:

@@ -16,8 +16,6 @@ from pipelines.image_files import ImageFiles
 from pipelines.manifest import Manifest
 from pipelines.sources import Source
 
-EXPECTS = "*train*.json, *val*.json, *test*.json, each a list of rows"
-
 
 class Pair(Entry):
     """A row."""

@@ -21,11 +21,10 @@ from pipelines.annotations import Faults, annotation_files, check_id, lines
 from pipelines.caption_rows import CaptionRows
 from pipelines.datasets import table
 from pipelines.datasets.precomp import load_features, row_places
-from pipelines.errors import DataError, RequestError
+from pipelines.errors import DataError, RequestError, damage
 from pipelines.manifest import Manifest
 from pipelines.sources import Source
 
-EXPECTS = "*.npz, *.h5 or *.hdf5 with ids.txt and a table of captions"
 FEATURES = True
 TAKES_OUT = True
 KEY = "features"
@@ -97,7 +96,7 @@ def _copy_npz(path: Path, copy: Path) -> None:
     except DataError:
         raise
     except Exception as error:  # what zipfile and zlib raise on broken bytes is of any kind
-        raise DataError(f"{path}: not an archive that can be read: {' '.join(str(error).split())}") from None
+        raise DataError(f"{path}: not an .npz archive that can be read: {damage(error)}") from None
 
 
 def _copy_hdf5(path: Path, copy: Path) -> None:
@@ -118,4 +117,4 @@ def _copy_hdf5(path: Path, copy: Path) -> None:
     except DataError:
         raise
     except Exception as error:  # what h5py raises on broken bytes is of any kind
-        raise DataError(f"{path}: not HDF5 that can be read: {' '.join(str(error).split())}") from None
+        raise DataError(f"{path}: not HDF5 that can be read: {damage(error)}") from None

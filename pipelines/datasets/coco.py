@@ -30,7 +30,6 @@ from pipelines.sources import Source
 from pipelines.split_files import read_splits, split_files
 from pipelines.store import load_array
 
-EXPECTS = "captions_{train,val}2014.json with dataset_coco.json or id files"
 PATTERN = "captions_*.json"
 
 

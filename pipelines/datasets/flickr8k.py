@@ -28,7 +28,6 @@ SPLIT_FILES = {
     "test": "Flickr_8k.testImages.txt",
 }
 EXPERT, CROWD = "ExpertAnnotations.txt", "CrowdFlowerAnnotations.txt"
-EXPECTS = "Flickr_8k.{train,dev,test}Images.txt with Flickr8k.token.txt or captions.txt"
 
 
 def detect(folder: Path) -> str | None:

@@ -25,7 +25,6 @@ from pipelines.rows import BLOCK, release
 from pipelines.sources import Source
 from pipelines.store import check_finite, load_array
 
-EXPECTS = "{train,dev,test}_ims.npy with {train,dev,test}_caps.txt"
 FEATURES = True
 SPLIT_NAMES = {"train": ["train"], "val": ["dev", "val"], "test": ["testall", "test"]}
 REPEATS = 5  # of each row in the older releases

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pipelines.errors import DataError, unknown
+from pipelines.errors import DataError, invalid
 from pipelines.manifest import SPLITS, Manifest, table
 from pipelines.scenes import facts
 from pipelines.scenes.grammar import MOST_FACTS, Caption, caption
@@ -44,11 +44,7 @@ def settings(name: str, given: dict[str, Any]) -> Settings:
     try:
         return Settings.model_validate(given)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = str(first["loc"][0])
-        if first["type"] == "extra_forbidden":
-            raise DataError(f"data/{name}.yaml: {unknown('setting', key, Settings.model_fields)}") from None
-        raise DataError(f"data/{name}.yaml: {key}: {first['msg']}, got {first['input']!r}") from None
+        raise DataError(f"data/{name}.yaml: {invalid(error, Settings.model_fields)}") from None
 
 
 def scenes(chosen: Settings) -> dict[str, list[Scene]]:

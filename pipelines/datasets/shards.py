@@ -16,7 +16,7 @@ from typing import Any
 from pipelines import columns
 from pipelines.annotations import annotation_files, parse_json
 from pipelines.caption_rows import CaptionRows, splits_of_files
-from pipelines.errors import DataError
+from pipelines.errors import DataError, damage
 from pipelines.image_files import SUFFIXES, TakenOut
 from pipelines.manifest import Manifest
 from pipelines.sources import Source
@@ -98,7 +98,7 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
             if raw.read(tarfile.BLOCKSIZE).strip(b"\0"):
                 raise DataError(f"{path}: damaged at byte {end:,}; get the file again")
     except (tarfile.TarError, OSError, EOFError, ValueError, OverflowError) as error:
-        raise DataError(f"{path}: not a tar archive that can be read: {error}") from None
+        raise DataError(f"{path}: not a tar archive that can be read: {damage(error)}") from None
 
 
 def _about(sample: Sample, where: str) -> dict[str, Any]:

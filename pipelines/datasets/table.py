@@ -27,11 +27,28 @@ Row = tuple[str, dict[str, Any]]
 """Where it stands, values by column."""
 
 
+class ColumnsError(DataError):
+    """A table without a column for images or for captions."""
+
+
 def detect(folder: Path) -> str | None:
     """A table with both columns; none beside features, which have a reader of their own."""
     if annotation_files(folder, "*.npz", "*.h5", "*.hdf5"):
         return None
     return next((path.name for path in table_files(folder)), None)
+
+
+def almost(folder: Path) -> str | None:
+    """The columns of a table that has others."""
+    for path in annotation_files(folder, *ENDS):
+        try:
+            names = _names(path)
+            _columns(path, dict.fromkeys(names))
+        except ColumnsError as error:
+            return str(error)
+        except DataError:
+            continue
+    return None
 
 
 def build(name: str, source: Source, folder: Path) -> Manifest:
@@ -82,7 +99,7 @@ def table_files(root: Path) -> list[Path]:
 def _columns(path: Path, row: dict[str, Any]) -> tuple[str, list[str], str | None]:
     image, captions = columns.image_column(row), columns.caption_columns(row)
     if image is None or not captions:
-        raise DataError(f"{path}: no columns image and caption, but {', '.join(map(str, row))[:80]}")
+        raise ColumnsError(f"{path} has columns {', '.join(map(str, row))[:80]}, but not image and caption")
     return image, captions, columns.split_column(row)
 
 

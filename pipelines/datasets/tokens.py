@@ -26,7 +26,6 @@ from pipelines.manifest import Manifest
 from pipelines.sources import Source
 from pipelines.split_files import read_splits, split_files
 
-EXPECTS = "*.token, Flickr8k.token.txt, captions.txt or results.csv"
 PATTERNS = ("Flickr8k.token.txt", "*.token", "captions.txt", "results.csv")
 """The first that is there is read."""
 
