@@ -17,7 +17,7 @@ import methods
 from benchmark import records
 from benchmark.errors import BenchError, NoDataError
 from benchmark.evaluation.similarities import read_similarities
-from benchmark.plots.canvas import BLACK, BLUE, GREY, ORANGE, VERMILLION, grid, heading
+from benchmark.plots.canvas import BLACK, BLUE, GREY, ORANGE, VERMILLION, Drawn, grid, heading
 from benchmark.plots.selection import Cell, Question, tables
 from methods.fne import FNE
 
@@ -135,7 +135,7 @@ def limits(histograms: dict[str, Any], epochs: list[int]) -> tuple[float, float]
     return max(min(ends) - 0.03, -1), min(max(ends) + 0.03, 1)
 
 
-def draw(subject: Subject, question: Question) -> Figure:
+def draw(subject: Subject, question: Question) -> Drawn:
     """A column per epoch: densities above, with FNE's fits; below them weight and posterior where there are any."""
     cell = subject.cell
     histograms = read(cell.folder / "similarities.npz")
@@ -173,7 +173,7 @@ def draw(subject: Subject, question: Question) -> Figure:
     for axes in grids.flat:
         entries |= {name: handle for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)}
     figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=4, fontsize=8)
-    return figure
+    return Drawn(figure, [])
 
 
 def read(path: Path) -> dict[str, Any]:
