@@ -1,5 +1,6 @@
 """Pictures of records written by hand: every row is drawn where it stands, or named as one that is not."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 from benchmark.cli.main import app
 from benchmark.config import RunConfig
 from benchmark.plots import ambiguity
+from benchmark.plots.canvas import Drawn
 from benchmark.plots.selection import Question
 from benchmark.records import Cost, Protocol, RunRecord
 
@@ -130,4 +132,52 @@ def test_ambiguity_without_known_truth_is_refused(two: list[RunRecord]) -> None:
     save(*(each.model_copy(update={"audit": {}}) for each in two))
     code, _, err = bench(*AMBIGUITY)
     assert (code, "the truth must be known" in err) == (3, True)
+    assert not Path("plots").exists()
+
+
+def drawn(name: str, root: Path) -> Drawn:
+    picture = import_module(f"benchmark.plots.{name}")
+    question = Question(root)
+    (subject,) = picture.subjects(question)
+    found = picture.draw(subject, question)
+    assert isinstance(found, Drawn)
+    return found
+
+
+@pytest.mark.parametrize("name", ["picks", "cost", "curves"])
+def test_the_number_of_seeds_is_told(name: str) -> None:
+    some = [record(method, "easy", seed) for method in ("hardest", "fne", "sum") for seed in (0, 1)]
+    told = texts(drawn(name, save(*some)).figure)
+    assert "n = 2 ·" in told
+    assert told.count("n = ") == 1  # equal for all: once
+    save(record("fne", "easy", 2), record("sum", "easy", memory=64))
+    told = texts(drawn(name, Path("runs")).figure).splitlines()
+    assert any("n = 2 where no other stands" in line for line in told)
+    assert {"fne (n = 3)", "sum +64 (n = 1)", "hardest", "sum"} <= set(told)
+
+
+@pytest.mark.parametrize("name", ["picks", "cost", "curves"])
+def test_a_row_with_a_failed_seed_is_not_drawn_but_named(name: str) -> None:
+    save(*(record(method, "easy", seed) for method in ("hardest", "fne") for seed in (0, 1)))
+    save(record("fne", "easy", 2, status="failed", error="OSError: no"), record("sct", "easy", status="collapsed"))
+    found = drawn(name, Path("runs"))
+    assert found.missing == ["fne (a seed failed)"]
+    told = texts(found.figure).splitlines()
+    assert "not shown: fne (a seed failed)" in told
+    assert {"hardest", "sct (collapsed, n = 1)"} <= set(told)
+    assert "fne" not in told
+    code, _, err = bench(name)
+    assert (code, "not drawn: easy: fne (a seed failed)" in err) == (0, True)
+
+
+def test_a_row_without_an_audit_is_named() -> None:
+    save(record("hardest", "easy"), record("debiased", "easy", audit={}))
+    assert drawn("picks", Path("runs")).missing == ["debiased (no audit)"]
+
+
+@pytest.mark.parametrize("name", ["picks", "cost", "curves"])
+def test_where_every_row_has_a_failed_seed_nothing_is_drawn(name: str) -> None:
+    save(record("fne", "easy"), record("fne", "easy", 1, status="failed", error="OSError: no"))
+    code, _, err = bench(name)
+    assert (code, "easy: " in err) == (3, True)
     assert not Path("plots").exists()

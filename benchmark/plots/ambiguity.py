@@ -4,7 +4,7 @@ On scenes whose captions grow more ambiguous: what the share does to recall, wit
 """
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -17,7 +17,7 @@ from benchmark.errors import NoDataError
 from benchmark.leaderboard import PUSHED, TRUE, Group, Key, Row, Stat, describe
 from benchmark.plots.canvas import Drawn, form, grid, heading
 from benchmark.plots.scatter import SHARE, Place, mark, place
-from benchmark.plots.selection import Question, Table, tables
+from benchmark.plots.selection import Question, Table, most, tables
 from benchmark.tables.sheet import MISSING, memory, setting, title
 
 OF_A_DATASET = {"dataset", "encoder"}
@@ -115,7 +115,7 @@ def draw(family: Family, question: Question) -> Drawn:
     high = -(-len(methods) // wide)
     figure = Figure(figsize=(max(1.5 * wide + 0.6, 5.2), 1.35 * high + 1.6), layout="constrained")
     panels = figure.subplots(high, wide, squeeze=False, sharex=True, sharey=True)
-    usual = max(Counter(map(n_of, rows.values())).items(), key=lambda item: item[1])[0]
+    usual, seeds = most([n_of(some) for some in rows.values()])
     for axes, method in zip(panels.flat, methods, strict=False):
         for key, some in rows.items():
             if key.method == method:
@@ -143,7 +143,7 @@ def draw(family: Family, question: Question) -> Drawn:
     figure.supxlabel(SHARE, fontsize=9)
     figure.supylabel("rSum, true pairs", fontsize=9)
     hollow = " · hollow: with a memory" if any(key.memory for key in rows) else ""
-    also = f"n = {usual} where no other stands · crosses: deviation over seeds · grey: the other methods{hollow}"
+    also = f"{seeds} · crosses: deviation over seeds · grey: the other methods{hollow}"
     hidden = [label(key) for key in family.rows if key not in rows]
     heading(
         figure,

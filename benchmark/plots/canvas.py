@@ -41,6 +41,8 @@ LOOKS = {
     for colour, kind in zip(COLOURS, KINDS, strict=True)
     for number, name in enumerate(kind.split())
 }
+EVERY = tuple(product(COLOURS, MARKERS, LINES))
+"""What other methods choose from, by their name."""
 STYLE: Any = {
     "font.size": 9,
     "axes.labelsize": 9,
@@ -55,9 +57,6 @@ STYLE: Any = {
     "legend.frameon": False,
     "svg.hashsalt": "negbench",  # or else the names inside change with every file
 }
-
-
-EVERY = tuple(product(COLOURS, MARKERS, LINES))
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def forms(series: Iterable[Series]) -> list[Form]:
 
 
 def form(method: str, memory: int) -> Form:
-    """A method's colour, marker and line, the same in all pictures; those not in ``KINDS`` have theirs by their name.
+    """A method's colour, marker and line, the same in all pictures; those not in ``KINDS`` have one by their name.
 
     Args:
         method: method id.

@@ -6,7 +6,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 from benchmark.errors import NoDataError
 from benchmark.plots.canvas import Drawn, forms, heading
 from benchmark.plots.scatter import name_points, places, scatter
-from benchmark.plots.selection import Question, Table, lacking
+from benchmark.plots.selection import Question, Table, lacking, named
 from benchmark.plots.selection import tables as subjects
 from benchmark.tables.sheet import setting, title
 
@@ -29,6 +29,8 @@ def draw(table: Table, question: Question) -> Drawn:
     axes.set(xlabel=f"training step, ms ({', '.join(devices)})" if devices else "training step, ms", ylabel="rSum")
     hollow = " · hollow: with a memory" if any(one.row.memory for one in spots) else ""
     missing = lacking(table, spots, "no cost")
-    heading(figure, title(table.group), setting(table.group), f"crosses: deviation over seeds{hollow}", missing=missing)
-    name_points(axes, list(spots.values()), [one.label for one in spots], forms(spots))
+    names, seeds = named(spots)
+    notes = f"{seeds} · crosses: deviation over seeds{hollow}"
+    heading(figure, title(table.group), setting(table.group), notes, missing=missing)
+    name_points(axes, list(spots.values()), names, forms(spots))
     return Drawn(figure, missing)

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from benchmark.errors import NoDataError
 from benchmark.plots.canvas import Drawn, forms, grid, heading
 from benchmark.plots.labels import at_the_end, room_for
-from benchmark.plots.selection import Question, Series, Table, lacking
+from benchmark.plots.selection import Question, Series, Table, lacking, named
 from benchmark.plots.selection import tables as subjects
 from benchmark.tables.sheet import setting, title
 
@@ -66,8 +66,9 @@ def draw(table: Table, question: Question) -> Drawn:
             transform=axes.get_xaxis_transform(),
         )
     missing = lacking(table, series, "")
-    heading(figure, title(table.group), f"{setting(table.group)} · band: lowest to highest seed", missing=missing)
-    names = [one.label for one in series]
+    names, seeds = named(series)
+    told = f"{setting(table.group)} · {seeds} · band: lowest to highest seed"
+    heading(figure, title(table.group), told, missing=missing)
     room_for(figure, names)
     ends = [(float(len(one.mean)), one.mean[-1]) for one in drawn]
     at_the_end(axes, ends, names, [form.colour for form in looks])

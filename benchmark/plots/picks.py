@@ -9,7 +9,7 @@ from benchmark.errors import NoDataError
 from benchmark.leaderboard import PUSHED, TRUE
 from benchmark.plots.canvas import Drawn, forms, heading
 from benchmark.plots.scatter import SHARE, name_points, places, scatter
-from benchmark.plots.selection import Question, Series, Table, lacking
+from benchmark.plots.selection import Question, Series, Table, lacking, named
 from benchmark.plots.selection import tables as subjects
 from benchmark.tables.sheet import BASE, setting, title
 
@@ -51,10 +51,13 @@ def draw(table: Table, question: Question) -> Drawn:
                 c="#606060",
                 ha="left",
             )
-    missing = lacking(table, [one for one in table.series if any(one in spots for spots in found.values())], "no audit")
-    hollow = "hollow: with a memory" if any(one.row.memory for one in table.whole) else ""
-    notes = " · ".join(note for note in ("crosses: deviation over seeds", hollow) if note)
+    shown = [one for one in table.series if any(one in spots for spots in found.values())]
+    missing = lacking(table, shown, "no audit")
+    hollow = " · hollow: with a memory" if any(one.row.memory for one in shown) else ""
+    names, seeds = named(shown)
+    notes = f"{seeds} · crosses: deviation over seeds{hollow}"
     heading(figure, title(table.group), setting(table.group), notes, missing=missing)
+    name_of = dict(zip(shown, names, strict=True))
     for axes, spots in zip(all_axes, found.values(), strict=True):
-        name_points(axes, list(spots.values()), [one.label for one in spots], forms(spots))
+        name_points(axes, list(spots.values()), [name_of[one] for one in spots], forms(spots))
     return Drawn(figure, missing)

@@ -67,8 +67,7 @@ class Series:
 
     @property
     def label(self) -> str:
-        row = self.row
-        return row.method + (f" +{row.memory:,}" if row.memory else "") + (" (collapsed)" if row.collapsed else "")
+        return self.row.method + (f" +{self.row.memory:,}" if self.row.memory else "")
 
 
 @dataclass(frozen=True)
@@ -85,6 +84,23 @@ class Table:
     def whole(self) -> list[Series]:
         """Those without a failed seed."""
         return [one for one in self.series if not one.row.failed]
+
+
+def named(series: Collection[Series]) -> tuple[list[str], str]:
+    """What is written beside each, and what the heading says of ``n``: labels say it where it is not most rows'."""
+    usual, told = most([str(len(one.cells)) for one in series])
+    labels = []
+    for one in series:
+        remarks = ["collapsed"] if one.row.collapsed else []
+        remarks += [f"n = {len(one.cells)}"] if str(len(one.cells)) != usual else []
+        labels.append(one.label + (f" ({', '.join(remarks)})" if remarks else ""))
+    return labels, told
+
+
+def most(counts: Collection[str]) -> tuple[str, str]:
+    """The number of seeds that most rows have, and the words that say so once for all."""
+    usual, times = Counter(sorted(counts, reverse=True)).most_common(1)[0]
+    return usual, f"n = {usual}" + (" where no other stands" if times < len(counts) else "")
 
 
 def lacking(table: Table, shown: Collection[Series], otherwise: str) -> list[str]:
