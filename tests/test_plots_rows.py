@@ -1,17 +1,23 @@
 """Pictures of records written by hand: every row is drawn where it stands, or named as one that is not."""
 
 from importlib import import_module
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.path import Path as Line
+from matplotlib.text import Text
 from typer.testing import CliRunner
 
+import methods
 from benchmark.cli.main import app
 from benchmark.config import RunConfig
+from benchmark.leaderboard import Stat
 from benchmark.plots import ambiguity
-from benchmark.plots.canvas import Drawn
+from benchmark.plots.canvas import LOOKS, Drawn, form
+from benchmark.plots.scatter import Place, cross, name_points, scatter
 from benchmark.plots.selection import Question
 from benchmark.records import Cost, Protocol, RunRecord
 
@@ -181,3 +187,42 @@ def test_where_every_row_has_a_failed_seed_nothing_is_drawn(name: str) -> None:
     code, _, err = bench(name)
     assert (code, "easy: " in err) == (3, True)
     assert not Path("plots").exists()
+
+
+@pytest.mark.parametrize("scale", ["linear", "log"])
+def test_names_are_clear_of_crosses_points_and_each_other(scale: str) -> None:
+    spots = [Place(Stat(x, 4.0 if x < 20 else None), Stat(y, 3.0)) for x, y in product((3.0, 15.0, 30.0), (10, 14, 30))]
+    names = [f"method-{number} +2,048" for number in range(len(spots))]
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    axes = figure.subplots()
+    scatter(axes, spots, [form(name, 0) for name in names])
+    axes.set_xscale(scale)
+    name_points(axes, spots, names, [form(name, 0) for name in names])
+    boxes = {text.get_text(): Text.get_window_extent(text) for text in axes.texts}
+    assert set(boxes) == set(names)
+    for name, box in boxes.items():
+        for spot in spots:
+            for bar in cross(axes, spot):
+                assert not Line(axes.transData.transform(bar)).intersects_bbox(box, filled=False), name
+            assert not box.contains(*axes.transData.transform((spot.x.mean, spot.y.mean))), name
+        assert not any(box.overlaps(other) for key, other in boxes.items() if key != name), name
+
+
+def test_a_method_looks_the_same_in_every_picture_and_like_no_other() -> None:
+    looks = {name: form(name, 0) for name in LOOKS}
+    assert len({(look.colour, look.marker) for look in looks.values()}) == len(looks)
+    assert set(LOOKS) <= set(methods.names())  # none that is gone
+    for name in ("hardest", "fne", "somebody-else's", "fne[tau_false=5]"):
+        alone, with_memory = form(name, 0), form(name, 2048)
+        assert (alone.colour, alone.marker, alone.line) == (with_memory.colour, with_memory.marker, with_memory.line)
+        assert alone.face != with_memory.face
+    save(record("hardest", "easy"), record("fne", "easy"), record("fne", "other"), record("sum", "other", rsum=400))
+    for name, dataset in product(("picks", "cost", "curves"), ("easy", "other")):
+        picture = import_module(f"benchmark.plots.{name}")
+        question = Question(Path("runs"), (dataset,))
+        (table,) = picture.subjects(question)
+        (axes, *_) = picture.draw(table, question).figure.axes
+        (colour,) = {text.get_color() for text in axes.texts if text.get_text() == "fne"}
+        drawn = {(line.get_color(), line.get_markeredgecolor(), line.get_marker()) for line in axes.lines}
+        assert colour == looks["fne"].colour
+        assert any(colour in each and looks["fne"].marker in each for each in drawn)

@@ -35,11 +35,11 @@ KINDS = (
     "selhn sct tags",  # the hardest, changed
     "random sum mean",  # every negative alike
 )
-"""Methods of a colour each, in the order of ``COLOURS``; in it they differ by marker and line."""
+"""Kinds of methods, a marker each, in the order of ``MARKERS``; those of a kind differ by colour and line."""
 LOOKS = {
-    name: (colour, MARKERS[number], LINES[number % len(LINES)])
-    for colour, kind in zip(COLOURS, KINDS, strict=True)
-    for number, name in enumerate(kind.split())
+    name: (COLOURS[(kind + number) % len(COLOURS)], MARKERS[kind], LINES[number % len(LINES)])
+    for kind, names in enumerate(KINDS)
+    for number, name in enumerate(names.split())
 }
 EVERY = tuple(product(COLOURS, MARKERS, LINES))
 """What other methods choose from, by their name."""

@@ -5,7 +5,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from benchmark.errors import NoDataError
 from benchmark.plots.canvas import Drawn, forms, heading
-from benchmark.plots.scatter import name_points, places, scatter
+from benchmark.plots.scatter import MANY, name_points, places, scatter
 from benchmark.plots.selection import Question, Table, lacking, named
 from benchmark.plots.selection import tables as subjects
 from benchmark.tables.sheet import setting, title
@@ -18,7 +18,7 @@ def draw(table: Table, question: Question) -> Drawn:
     spots = places(table.series, "step_ms", "rsum")
     if not spots:
         raise NoDataError(f"{table.name}: no record has a cost, as every method has a failed seed")
-    figure = Figure(figsize=(7.2, 4.8), layout="constrained")
+    figure = Figure(figsize=(9, 6.2) if len(spots) > MANY else (7.2, 4.8), layout="constrained")
     axes = figure.subplots()
     scatter(axes, list(spots.values()), forms(spots))
     axes.set_xscale("log")

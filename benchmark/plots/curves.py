@@ -67,8 +67,8 @@ def draw(table: Table, question: Question) -> Drawn:
         )
     missing = lacking(table, series, "")
     names, seeds = named(series)
-    told = f"{setting(table.group)} · {seeds} · band: lowest to highest seed"
-    heading(figure, title(table.group), told, missing=missing)
+    notes = f"{seeds} · band: lowest to highest seed"
+    heading(figure, title(table.group), setting(table.group), notes, missing=missing)
     room_for(figure, names)
     ends = [(float(len(one.mean)), one.mean[-1]) for one in drawn]
     at_the_end(axes, ends, names, [form.colour for form in looks])

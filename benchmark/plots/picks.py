@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from benchmark.errors import NoDataError
 from benchmark.leaderboard import PUSHED, TRUE
 from benchmark.plots.canvas import Drawn, forms, heading
-from benchmark.plots.scatter import SHARE, name_points, places, scatter
+from benchmark.plots.scatter import MANY, SHARE, name_points, places, scatter
 from benchmark.plots.selection import Question, Series, Table, lacking, named
 from benchmark.plots.selection import tables as subjects
 from benchmark.tables.sheet import BASE, setting, title
@@ -33,8 +33,13 @@ def draw(table: Table, question: Question) -> Drawn:
             f"{table.name}: no record has an audit of what is pushed: it needs judged pairs or known truth,"
             " and records that are no older than the audit (run the cells again with --force)"
         )
-    figure = Figure(figsize=(6.2 if len(found) == 1 else 10, 4.8), layout="constrained")
-    all_axes = figure.subplots(1, len(found), squeeze=False)[0]
+    shown = [one for one in table.series if any(one in spots for spots in found.values())]
+    if len(shown) > MANY:
+        figure = Figure(figsize=(9, 6.2 * len(found)), layout="constrained")
+        all_axes = figure.subplots(len(found), squeeze=False)[:, 0]
+    else:
+        figure = Figure(figsize=(6.2 if len(found) == 1 else 10, 4.8), layout="constrained")
+        all_axes = figure.subplots(1, len(found), squeeze=False)[0]
     for axes, (name, spots) in zip(all_axes, found.items(), strict=True):
         scatter(axes, list(spots.values()), forms(spots))
         axes.set(xlabel=SHARE, ylabel=name)
@@ -51,7 +56,6 @@ def draw(table: Table, question: Question) -> Drawn:
                 c="#606060",
                 ha="left",
             )
-    shown = [one for one in table.series if any(one in spots for spots in found.values())]
     missing = lacking(table, shown, "no audit")
     hollow = " · hollow: with a memory" if any(one.row.memory for one in shown) else ""
     names, seeds = named(shown)

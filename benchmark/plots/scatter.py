@@ -7,11 +7,13 @@ from matplotlib.axes import Axes
 
 from benchmark.leaderboard import Row, Stat
 from benchmark.plots.canvas import Form, grid
-from benchmark.plots.labels import beside
+from benchmark.plots.labels import Bar, beside
 from benchmark.plots.selection import Series
 
 SHARE = "push that falls on false negatives, % (test pairs)"
 """``PUSHED`` of the leaderboard, as an axis is labelled."""
+MANY = 16
+"""More names than these need a larger picture, and panels one above the other."""
 
 
 @dataclass(frozen=True)
@@ -51,4 +53,13 @@ def scatter(axes: Axes, spots: Sequence[Place], looks: Sequence[Form]) -> None:
 
 
 def name_points(axes: Axes, spots: Sequence[Place], names: Sequence[str], looks: Sequence[Form]) -> None:
-    beside(axes, [(spot.x.mean, spot.y.mean) for spot in spots], names, [form.colour for form in looks])
+    """Names beside their points, clear of all crosses."""
+    points = [(spot.x.mean, spot.y.mean) for spot in spots]
+    beside(axes, points, names, [form.colour for form in looks], [bar for spot in spots for bar in cross(axes, spot)])
+
+
+def cross(axes: Axes, spot: Place) -> list[Bar]:
+    """The ends of a place's cross, as far as the axes show it: on logarithmic ones nothing lies below zero."""
+    left, right = axes.get_xlim()
+    x, y, x_std, y_std = spot.x.mean, spot.y.mean, spot.x.std or 0, spot.y.std or 0
+    return [((max(x - x_std, left), y), (min(x + x_std, right), y)), ((x, y - y_std), (x, y + y_std))]
