@@ -40,7 +40,7 @@ def histogram(filled: dict[int, int]) -> NDArray[np.int64]:
 
 def cell(folder: Path, method: str = "fne", **changes: Any) -> Cell:
     config = RunConfig(method=method, settings=changes, dataset="easy", encoder="made+up", seed=3, epochs=2)
-    hashes = dict.fromkeys(("config_hash", "recipe_hash", "manifest_hash", "features_hash"), "h")
+    hashes: dict[str, Any] = dict.fromkeys(("config_hash", "recipe_hash", "manifest_hash", "features_hash"), "h")
     protocol = Protocol(name="easy", images=5, captions=25)
     return Cell(
         folder, RunRecord(status="done", method_id=config.method_id, config=config, protocol=protocol, **hashes)
@@ -110,7 +110,7 @@ def picture(tmp_path: Path) -> Figure:
     line = ",".join(str(ROW[name]) for name in columns)
     (tmp_path / "history.csv").write_text(f"{','.join(columns)}\n{line}\n{line}\n")
     counts = np.tile(np.bincount(np.arange(100, 180), minlength=200), (2, 1))
-    kinds = {f"validation_{kind}": counts for kind in ("positive", "negative", "hardest")}
+    kinds: dict[str, Any] = {f"validation_{kind}": counts for kind in ("positive", "negative", "hardest")}
     np.savez(tmp_path / "similarities.npz", edges=EDGES, fitted=np.zeros(0), **kinds)
     return draw(Subject("easy", cell(tmp_path)), Question()).figure
 
