@@ -12,10 +12,11 @@ from typer.testing import CliRunner
 from benchmark import cell
 from benchmark.cli.main import app
 from benchmark.config import RunConfig
+from benchmark.leaderboard import PUSHED
 from benchmark.plots import PICTURES
 from benchmark.plots.curves import curve
 from benchmark.plots.labels import spread
-from benchmark.plots.scatter import metric, place, pushed
+from benchmark.plots.scatter import place
 from benchmark.plots.selection import Question, tables
 from benchmark.training import Watcher
 from pipelines.manifest import Manifest
@@ -63,18 +64,21 @@ def test_a_curve_is_mean_and_extremes_as_far_as_all_seeds_go() -> None:
     assert (found.mean, found.low, found.high) == ([2.0, 4.0], [1.0, 2.0], [3.0, 6.0])
 
 
-def test_a_place_is_the_mean_over_seeds_of_what_is_recorded(recorded: Path) -> None:
+def test_a_place_is_the_row_of_the_leaderboard(recorded: Path) -> None:
     (table,) = tables(Question(recorded))
-    series = {one.key[0]: one for one in table.series}
-    found = place(series["fne"], pushed, metric("rsum"))
+    (row,) = (one.row for one in table.series if one.row.method == "fne")
+    found = place(row, PUSHED, "rsum")
     records = [json.loads((recorded / f"tiny/fne/seed-{seed}/run.json").read_text()) for seed in (0, 1)]
     rsums = [record["metrics"]["rsum"] for record in records]
-    shares = [50 * (record["audit"]["pushed_i2t"] + record["audit"]["pushed_t2i"]) for record in records]
+    shares = []
+    for audit in (record["audit"] for record in records):
+        push = {way: audit[f"pushed_{way}"] * audit[f"pushed_{way}_judged"] for way in ("i2t", "t2i")}
+        shares.append(100 * sum(push.values()) / (audit["pushed_i2t_judged"] + audit["pushed_t2i_judged"]))
     assert found is not None
-    assert found.x == pytest.approx(sum(shares) / 2)
-    assert found.y == pytest.approx(sum(rsums) / 2)
-    assert found.y_std == pytest.approx(abs(rsums[0] - rsums[1]) / 2**0.5)
-    assert place(series["fne"], metric("nothing"), metric("rsum")) is None
+    assert found.x.mean == pytest.approx(sum(shares) / 2)
+    assert found.y.mean == pytest.approx(sum(rsums) / 2)
+    assert found.y.std == pytest.approx(abs(rsums[0] - rsums[1]) / 2**0.5)
+    assert place(row, "nothing", "rsum") is None
 
 
 def test_pictures_are_drawn_and_the_same_every_time(recorded: Path) -> None:

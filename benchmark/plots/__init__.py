@@ -1,6 +1,7 @@
 """Pictures, a file each, drawn from run records alone: ``bench plot NAME`` and the DVC plots.
 
-A picture's file has ``draw(question) -> Drawn``; this one knows their names and writes them.
+A picture's file has ``subjects(question)``, what there is to draw, and ``draw(subject, question) -> Drawn``; this one
+knows their names and writes them.
 """
 
 from importlib import import_module
@@ -15,7 +16,7 @@ PICTURES = {
     "similarities": "positives, negatives and false negatives of one run, epoch by epoch; what FNE makes of them",
     "picks": "recall against the share of the push that falls on false negatives, a point per method",
     "cost": "recall against the time of a training step, a point per method",
-    "ambiguity": "true recall against that share, a line per method over several datasets",
+    "ambiguity": "true recall against that share over several datasets, a panel per method, and a table",
 }
 """What each picture shows; its file in this folder has its name."""
 OF_THE_LEADERBOARD = ("curves", "picks", "similarities")
@@ -37,10 +38,12 @@ def check(name: str, question: Question) -> None:
 def draw(name: str, question: Question, folder: Path) -> tuple[list[Path], list[str]]:
     """Draw a picture of each table that can have it: ``<name>-<table>.png`` and ``.svg`` in ``folder``.
 
-    Returns the files, and why other tables have none. ``NoDataError`` where no table has one.
+    A picture that has a table of figures has it beside it, as ``.md``. Returns the files, and what is not drawn and
+    why. ``NoDataError`` where no table has a picture.
     """
     check(name, question)
     from benchmark.plots.canvas import save, styled
+    from pipelines.atomic import write_text
 
     module = import_module(f"benchmark.plots.{name}")
     files: list[Path] = []
@@ -48,9 +51,15 @@ def draw(name: str, question: Question, folder: Path) -> tuple[list[Path], list[
     for subject in module.subjects(question):
         try:
             with styled():
-                files += save(module.draw(subject, question), folder / f"{name}-{subject.name}")
+                drawn = module.draw(subject, question)
+                files += save(drawn.figure, folder / f"{name}-{subject.name}")
         except NoDataError as error:
             reasons.append(str(error))
+            continue
+        reasons += [f"{subject.name}: {line}" for line in drawn.missing]
+        if drawn.table:
+            files.append(folder / f"{name}-{subject.name}.md")
+            write_text(files[-1], drawn.table)
     if not files:
         raise NoDataError("; ".join(reasons))
     return files, reasons

@@ -1,23 +1,30 @@
-"""True recall against the share of the push on false negatives, a line per series over several datasets.
+"""True recall against the share of the push on false negatives, over several datasets: a panel per method.
 
 On scenes whose captions grow more ambiguous: what the share does to recall, with all else the same.
 """
 
+import math
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from benchmark.errors import NoDataError
-from benchmark.leaderboard import TRUE
-from benchmark.plots.canvas import LINES, MARKERS, forms, grid, heading
-from benchmark.plots.labels import at_the_end, room_for
-from benchmark.plots.scatter import Place, metric, place, pushed
-from benchmark.plots.selection import Question, Series, Table, tables
+from benchmark.leaderboard import PUSHED, TRUE, Group, Key, Row, Stat, describe
+from benchmark.plots.canvas import Drawn, form, grid, heading
+from benchmark.plots.scatter import SHARE, Place, mark, place
+from benchmark.plots.selection import Question, Table, most, tables
+from benchmark.tables.sheet import MISSING, memory, setting, title
 
 OF_A_DATASET = {"dataset", "encoder"}
+COLUMNS = 6
+"""Panels beside each other."""
+SMALLEST, LARGER = 3.0, 2.2
+"""Size of the first dataset's marker in points, and what each further one's has more."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,24 @@ class Family:
 
     name: str
     members: tuple[Table, ...]
+
+    @property
+    def datasets(self) -> list[str]:
+        return [table.group.dataset for table in self.members]
+
+    @property
+    def headings(self) -> list[str]:
+        """What the figures are of, and how the cells were trained."""
+        groups = [table.group for table in self.members]
+        titles = [describe(one.protocol) if one.protocol.name == one.dataset else title(one) for one in groups]
+        return [" → ".join(titles), " | ".join(dict.fromkeys(map(setting, groups)))]
+
+    @property
+    def rows(self) -> dict[Key, list[Row | None]]:
+        """A row of each dataset, None where it was not run; by true recall on the last one that has it."""
+        found = [{one.row.key: one.row for one in table.series} for table in self.members]
+        rows = {key: [some.get(key) for some in found] for some in found for key in some}
+        return dict(sorted(rows.items(), key=lambda item: (recall_from_behind(item[1]), item[0])))
 
 
 def subjects(question: Question) -> list[Family]:
@@ -51,56 +76,144 @@ def subjects(question: Question) -> list[Family]:
     ]
 
 
-def lines(family: Family) -> dict[Series, list[tuple[int, Place]]]:
-    """Places of a series with the number of their dataset, where at least two are known.
-
-    The series are those of the last dataset a line reaches.
-    """
-    places: dict[Any, list[tuple[int, Place]]] = defaultdict(list)
-    last: dict[Any, Series] = {}
-    for number, table in enumerate(family.members):
-        for one in table.whole:
-            if spot := place(one, pushed, metric(TRUE)):
-                places[one.key].append((number, spot))
-                last[one.key] = one
-    return {last[key]: spots for key, spots in places.items() if len(spots) > 1}
+def recall_from_behind(rows: Sequence[Row | None]) -> list[float]:
+    """To sort by: the highest recall on the last dataset first, those without it last."""
+    return [-row.stats[TRUE].mean if row and TRUE in row.stats else math.inf for row in reversed(rows)]
 
 
-def draw(family: Family, question: Question) -> Figure:
-    """A marker per dataset, a colour and a line style per series, its name at the end."""
-    found = lines(family)
-    if not found:
-        raise NoDataError(
-            f"{family.name}: no method has an audit and true recall on two of the datasets: the truth must be known"
+Line = list[Place | None]
+"""A place per dataset; None where the row has none."""
+
+
+def line(rows: Sequence[Row | None]) -> Line:
+    return [place(row, PUSHED, TRUE) if row else None for row in rows]
+
+
+def missing(family: Family) -> list[str]:
+    """The rows that have no place on a dataset, a line for each dataset and reason."""
+    found: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for key, rows in family.rows.items():
+        for dataset, row in zip(family.datasets, rows, strict=True):
+            if row is None or place(row, PUSHED, TRUE) is None:
+                why = "not run" if row is None else "a seed failed" if row.failed else "no audit or no known truth"
+                found[dataset, why].append(label(key))
+    order = sorted(found.items(), key=lambda item: family.datasets.index(item[0][0]))
+    return [f"on {dataset}: {', '.join(names)} ({why})" for (dataset, why), names in order]
+
+
+def label(key: Key) -> str:
+    return key.method + (f" +{key.memory:,}" if key.memory else "")
+
+
+def draw(family: Family, question: Question) -> Drawn:
+    """A panel per method, all others behind it in grey; markers grow from dataset to dataset."""
+    rows = {key: some for key, some in family.rows.items() if any(line(some))}
+    if not rows:
+        raise NoDataError(f"{family.name}: no method has an audit and true recall: the truth must be known")
+    methods = list(dict.fromkeys(key.method for key in rows))
+    wide = min(COLUMNS, len(methods))
+    high = -(-len(methods) // wide)
+    figure = Figure(figsize=(max(1.5 * wide + 0.6, 5.2), 1.35 * high + 1.6), layout="constrained")
+    panels = figure.subplots(high, wide, squeeze=False, sharex=True, sharey=True)
+    usual, seeds = most([n_of(some) for some in rows.values()])
+    for axes, method in zip(panels.flat, methods, strict=False):
+        for key, some in rows.items():
+            if key.method == method:
+                own(axes, line(some), key)
+            else:
+                behind(axes, line(some))
+        told = [note(family, key, some, usual) for key, some in rows.items() if key.method == method]
+        axes.text(
+            0.97,
+            0.96,
+            "\n".join(filter(None, told)),
+            ha="right",
+            va="top",
+            size=6.5,
+            c="#606060",
+            transform=axes.transAxes,
         )
-    looks = forms(list(found))
-    figure = Figure(figsize=(8, max(4.8, 0.9 + 0.19 * len(found))), layout="constrained")
-    axes = figure.subplots()
-    for number, (form, spots) in enumerate(zip(looks, found.values(), strict=True)):
-        style = LINES[number % len(LINES)]
-        axes.plot([spot.x for _, spot in spots], [spot.y for _, spot in spots], c=form.colour, ls=style, lw=1.3)
-        for which, spot in spots:
-            axes.errorbar(
-                spot.x, spot.y, spot.y_std, spot.x_std, fmt="none", ecolor=form.colour, elinewidth=0.8, alpha=0.5
-            )
-            axes.plot(spot.x, spot.y, marker=MARKERS[which % len(MARKERS)], c=form.colour, mfc=form.face, ms=6, mew=1.3)
-    axes.set(xlabel="push that falls on false negatives, % (test pairs)", ylabel="rSum, true pairs")
-    grid(axes)
-    keys = [
-        Line2D([], [], ls="", marker=MARKERS[which % len(MARKERS)], c="#404040", label=table.group.dataset)
-        for which, table in enumerate(family.members)
-    ]
-    axes.legend(handles=keys, loc="best", fontsize=8)
-    recipe = family.members[0].group.recipe
-    left_out = "; ".join(f"{table.group.dataset} {table.left_out}" for table in family.members if table.left_out)
+        axes.set_title(method, fontsize=8, color=form(method, 0).colour, pad=3)
+        grid(axes)
+    for axes in panels.flat[len(methods) :]:
+        axes.set_axis_off()
+    for axes in panels.flat[max(len(methods) - wide, 0) : len(methods)]:
+        axes.tick_params(labelbottom=True)
+    panels[0, 0].margins(0.08)
+    figure.supxlabel(SHARE, fontsize=9)
+    figure.supylabel("rSum, true pairs", fontsize=9)
+    hollow = " · hollow: with a memory" if any(key.memory for key in rows) else ""
+    also = f"{seeds} · crosses: deviation over seeds · grey: the other methods{hollow}"
+    hidden = [label(key) for key in family.rows if key not in rows]
     heading(
         figure,
-        " → ".join(table.group.dataset for table in family.members),
-        f"{recipe['epochs']} epochs · batch {recipe['batch']} · crosses: deviation over seeds",
-        left_out,
+        *family.headings,
+        f"marker, small to large: {', '.join(family.datasets)} · {also}",
+        missing=[", ".join(hidden)] if hidden else [],
     )
-    names = [one.label for one in found]
-    room_for(figure, names)
-    ends = [(spots[-1][1].x, spots[-1][1].y) for spots in found.values()]
-    at_the_end(axes, ends, names, [form.colour for form in looks])
-    return figure
+    return Drawn(figure, missing(family), markdown(family))
+
+
+def own(axes: Axes, places: Line, key: Key) -> None:
+    look = form(key.method, key.memory)
+    spots = [spot for spot in places if spot]
+    axes.plot([s.x.mean for s in spots], [s.y.mean for s in spots], c=look.colour, ls=look.line, lw=1.3)
+    for number, spot in enumerate(places):
+        if spot:
+            mark(axes, spot, look, SMALLEST + LARGER * number)
+
+
+def behind(axes: Axes, places: Line) -> None:
+    spots = [spot for spot in places if spot]
+    axes.plot([s.x.mean for s in spots], [s.y.mean for s in spots], c="#D4D4D4", lw=0.6, zorder=1)
+
+
+def note(family: Family, key: Key, rows: Sequence[Row | None], usual: str) -> str:
+    """What a reader must know of a row: where it is missing, other numbers of seeds."""
+    absent = [name for name, spot in zip(family.datasets, line(rows), strict=True) if not spot]
+    collapsed = [name for name, row in zip(family.datasets, rows, strict=True) if row and row.collapsed]
+    counts = n_of(rows)
+    parts = [
+        *([f"no {', '.join(absent)}"] if absent else []),
+        *([f"collapsed: {', '.join(collapsed)}"] if collapsed else []),
+        *([f"n = {counts}"] if counts != usual else []),
+    ]
+    return "\n".join(f"+{key.memory:,}: {part}" if key.memory else part for part in parts)
+
+
+def n_of(rows: Sequence[Row | None]) -> str:
+    """Seeds without the failed ones; for each dataset where they differ."""
+    counts = [len(row.seeds) - row.failed if row else 0 for row in rows]
+    known = sorted({count for count in counts if count})
+    return str(known[0]) if len(known) == 1 else ", ".join(str(count or MISSING) for count in counts)
+
+
+def markdown(family: Family) -> str:
+    """The figures: a row per method and memory, and for each dataset the pushed share and true rSum."""
+    from tabulate import tabulate
+
+    group: Group = family.members[0].group
+    body = []
+    for key, rows in family.rows.items():
+        figures = [_figure(row, value) for row in rows for value in (PUSHED, TRUE)]
+        body.append([f"`{key.method}`", memory(group, key), n_of(rows), *figures])
+    columns = [f"{name} {what}" for name in family.datasets for what in ("pushed false %", "true rSum")]
+    sides = ["left", "left", *["right"] * (len(columns) + 1)]
+    table = tabulate(body, ["method", "memory", "n", *columns], "pipe", disable_numparse=True, colalign=sides)
+    notes = [
+        "Mean ± sample standard deviation over n seeds.",
+        *(
+            ["† Collapsed in a seed or more."]
+            if any(row and row.collapsed for row in chain(*family.rows.values()))
+            else []
+        ),
+        *(f"Not shown {line}." for line in missing(family)),
+    ]
+    return "\n\n".join(["  \n".join(family.headings), table, *notes]) + "\n"
+
+
+def _figure(row: Row | None, value: str) -> str:
+    if row is None or value not in row.stats:
+        return MISSING
+    stat: Stat = row.stats[value]
+    return f"{stat.mean:.1f}" + (f" ±{stat.std:.1f}" if stat.std is not None else "") + "†" * bool(row.collapsed)

@@ -4,11 +4,14 @@ Colours by Okabe and Ito, told apart by the colour-blind; forms differ too, for 
 """
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
+from zlib import crc32
 
 import matplotlib.style
 from matplotlib import rc_context
@@ -19,10 +22,27 @@ from matplotlib.figure import Figure
 from benchmark.plots.selection import Series
 
 BLUE, ORANGE, GREEN, VERMILLION, GREY, BLACK = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#767676", "#000000"
-COLOURS = (BLUE, VERMILLION, GREEN, "#CC79A7", "#B07800", "#3C8DBC", BLACK)
+COLOURS = (BLUE, VERMILLION, GREEN, "#B85C90", "#A87200", "#3C8DBC", BLACK)
 """Okabe and Ito's, the light ones darker so that text in them can be read."""
 MARKERS = "osD^vPXd"
 LINES = ("-", "--", "-.", ":")
+KINDS = (
+    "hardest semi-hard positive-aware distance-weighted top-k softmax-sampled",  # one hard negative
+    "fne fne-paper fne-info-nce",
+    "info-nce multi-positive siglip momentum-distilled",
+    "fnc-elimination fnc-attraction sacl gist glofnd",  # false negatives left out, or made targets
+    "hcl debiased fnac dcmc",  # false negatives weighted down
+    "selhn sct tags",  # the hardest, changed
+    "random sum mean",  # every negative alike
+)
+"""Kinds of methods, a marker each, in the order of ``MARKERS``; those of a kind differ by colour and line."""
+LOOKS = {
+    name: (COLOURS[(kind + number) % len(COLOURS)], MARKERS[kind], LINES[number % len(LINES)])
+    for kind, names in enumerate(KINDS)
+    for number, name in enumerate(names.split())
+}
+EVERY = tuple(product(COLOURS, MARKERS, LINES))
+"""What other methods choose from, by their name."""
 STYLE: Any = {
     "font.size": 9,
     "axes.labelsize": 9,
@@ -41,7 +61,7 @@ STYLE: Any = {
 
 @dataclass(frozen=True)
 class Form:
-    """How a series is drawn: colour and marker are its method's, the line its memory's."""
+    """How a series is drawn: all but the filling is its method's."""
 
     colour: str
     marker: str
@@ -54,19 +74,30 @@ class Form:
         return self.colour if self.filled else "white"
 
 
-def forms(series: Sequence[Series]) -> list[Form]:
-    """The same method has the same colour in every picture of the same methods."""
-    methods = sorted({one.key[0] for one in series})
-    memories = sorted({one.key[1:] for one in series}, key=lambda key: (key[0], key[1] or 0.0))
-    return [
-        Form(
-            COLOURS[methods.index(one.key[0]) % len(COLOURS)],
-            MARKERS[methods.index(one.key[0]) % len(MARKERS)],
-            LINES[memories.index(one.key[1:]) % len(LINES)],
-            one.key[1] == 0,
-        )
-        for one in series
-    ]
+def forms(series: Iterable[Series]) -> list[Form]:
+    return [form(one.row.method, one.row.memory) for one in series]
+
+
+def form(method: str, memory: int) -> Form:
+    """A method's colour, marker and line, the same in all pictures; those not in ``KINDS`` have one by their name.
+
+    Args:
+        method: method id.
+        memory: its size; 0: in the batch.
+    """
+    colour, marker, line = LOOKS.get(method) or EVERY[crc32(method.encode()) % len(EVERY)]
+    return Form(colour, marker, line, filled=not memory)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A picture, and what is told beside it."""
+
+    figure: Figure
+    missing: list[str]
+    """What it does not show, and why: a line each."""
+    table: str = ""
+    """Its figures in Markdown, where they are too many to read off."""
 
 
 @contextmanager
@@ -76,10 +107,16 @@ def styled() -> Iterator[None]:
         yield
 
 
-def heading(figure: Figure, first: str, *more: str) -> None:
-    """What the numbers are of, small, above the picture."""
-    lines = [line for line in (first, *more) if line]
-    figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=8, color="#404040", linespacing=1.4)
+def heading(figure: Figure, *lines: str, missing: Sequence[str] = ()) -> None:
+    """What the numbers are of and what is not shown, small, above the picture; lines as long as it is wide."""
+    width = int(LETTERS * figure.get_figwidth())
+    told = [*filter(None, lines), *(f"not shown: {line}" for line in missing)]
+    parts = [part for line in told for part in wrap(line, width, subsequent_indent="    ")]
+    figure.suptitle("\n".join(parts), x=0.01, ha="left", fontsize=8, color="#404040", linespacing=1.4)
+
+
+LETTERS = 16
+"""Of a heading in an inch."""
 
 
 def grid(axes: Axes) -> None:

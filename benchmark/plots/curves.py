@@ -7,9 +7,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from benchmark.errors import NoDataError
-from benchmark.plots.canvas import forms, grid, heading
+from benchmark.plots.canvas import Drawn, forms, grid, heading
 from benchmark.plots.labels import at_the_end, room_for
-from benchmark.plots.selection import Question, Series, Table
+from benchmark.plots.selection import Question, Series, Table, lacking, named
 from benchmark.plots.selection import tables as subjects
 from benchmark.tables.sheet import setting, title
 
@@ -35,7 +35,7 @@ def of_series(series: Series) -> Curve:
     return curve([[row["val_rsum"] for row in cell.history] for cell in series.cells])
 
 
-def draw(table: Table, question: Question) -> Figure:
+def draw(table: Table, question: Question) -> Drawn:
     """A line per series, its name at the end."""
     series = table.whole
     if not series:
@@ -65,9 +65,11 @@ def draw(table: Table, question: Question) -> Figure:
             c="#606060",
             transform=axes.get_xaxis_transform(),
         )
-    heading(figure, title(table.group), f"{setting(table.group)} · band: lowest to highest seed", table.left_out)
-    names = [one.label for one in series]
+    missing = lacking(table, series, "")
+    names, seeds = named(series)
+    notes = f"{seeds} · band: lowest to highest seed"
+    heading(figure, title(table.group), setting(table.group), notes, missing=missing)
     room_for(figure, names)
     ends = [(float(len(one.mean)), one.mean[-1]) for one in drawn]
     at_the_end(axes, ends, names, [form.colour for form in looks])
-    return figure
+    return Drawn(figure, missing)

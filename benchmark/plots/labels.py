@@ -7,10 +7,12 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.path import Path
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
 Point = tuple[float, float]
+Bar = tuple[Point, Point]
 
 
 def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
@@ -64,17 +66,26 @@ def at_the_end(axes: Axes, points: Sequence[Point], names: Sequence[str], colour
         )
 
 
-def beside(axes: Axes, points: Sequence[Point], names: Sequence[str], colours: Sequence[str]) -> list[Annotation]:
-    """A name beside each point, at the first of many places where it covers no point and no other name.
+def beside(
+    axes: Axes, points: Sequence[Point], names: Sequence[str], colours: Sequence[str], bars: Sequence[Bar] = ()
+) -> list[Annotation]:
+    """A name beside each point, at the first of many places where it touches no bar, name or other point.
 
-    The most crowded points choose first. A name that stands far off has a line to its point.
+    The most crowded points choose first. A name that stands far off has a line to its point, which crosses no name.
+
+    Args:
+        axes: with the points; its limits stay.
+        points, names, colours: one of each per point.
+        bars: lines of the picture, by their ends, in the units of the axes.
     """
     figure = axes.get_figure(root=True)
     assert figure is not None
     settle(figure)
     pixel = figure.dpi / 72
     pixels = [axes.transData.transform(point) for point in points]
-    taken = [Bbox.from_extents(x - 4 * pixel, y - 4 * pixel, x + 4 * pixel, y + 4 * pixel) for x, y in pixels]
+    near = 4 * pixel
+    taken = [Bbox.from_extents(x - near, y - near, x + near, y + near) for x, y in pixels]
+    drawn = [Path(axes.transData.transform(bar)) for bar in bars]
     frame = axes.get_window_extent()
     crowd = [sum((x - u) ** 2 + (y - v) ** 2 < (60 * pixel) ** 2 for u, v in pixels) for x, y in pixels]
     written = []
@@ -95,20 +106,36 @@ def beside(axes: Axes, points: Sequence[Point], names: Sequence[str], colours: S
                 "shrinkB": 4,
             },
         )
+        others = [box.padded(near) if k < len(points) else box for k, box in enumerate(taken) if k != index]
         found = []
         for number, (far, side) in enumerate(product(DISTANCES, DIRECTIONS)):
             box = _move(text, far, side)
-            covered = sum(_overlap(box, other) for other in taken) + 3 * _outside(box, frame)
-            found.append((covered > 0, covered, number, far, side))
+            covered = sum(_overlap(box, other) for other in (*others, taken[index])) + 3 * _outside(box, frame)
+            crossed = sum(bar.intersects_bbox(box, filled=False) for bar in drawn)
+            if far > DISTANCES[0]:
+                leader = _leader(box, pixels[index])
+                crossed += sum(leader.intersects_bbox(other, filled=False) for other in others)
+            found.append((covered + CROSSING * pixel**2 * crossed, number, far, side))
+            if not found[-1][0]:
+                break
         *_, far, side = min(found)
         taken.append(_move(text, far, side))
-        if far == DISTANCES[0] and text.arrow_patch:
+        if far > DISTANCES[0]:
+            drawn.append(_leader(taken[-1], pixels[index]))
+        elif text.arrow_patch:
             text.arrow_patch.set_visible(False)
         written.append(text)
     return written
 
 
-DISTANCES = (7, 14, 22, 32, 44, 58, 74, 92)
+def _leader(box: Bbox, point: Point) -> Path:
+    """The line from a name to its point, in pixels."""
+    return Path([((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2), point])
+
+
+CROSSING = 25
+"""A line through a name is as bad as covering so much of another, in square points."""
+DISTANCES = (7, 14, 22, 32, 44, 58, 74, 92, 112)
 """Of a name from its point, in points of 1/72 inch."""
 DIRECTIONS = ((1, 0), (1, 0.6), (1, -0.6), (-1, 0), (0, 1), (0, -1), (-1, 0.6), (-1, -0.6), (0.5, 1), (-0.5, 1))
 

@@ -1,47 +1,49 @@
 """Recall against the share of the push that falls on false negatives (docs/audit.md), a point per series."""
 
 import statistics
+from collections.abc import Iterable
 
 from matplotlib.figure import Figure
 
 from benchmark.errors import NoDataError
-from benchmark.leaderboard import TRUE
-from benchmark.plots.canvas import forms, heading
-from benchmark.plots.scatter import metric, name_points, place, pushed, scatter
-from benchmark.plots.selection import Question, Series, Table
+from benchmark.leaderboard import PUSHED, TRUE
+from benchmark.plots.canvas import Drawn, forms, heading
+from benchmark.plots.scatter import MANY, SHARE, name_points, places, scatter
+from benchmark.plots.selection import Question, Series, Table, lacking, named
 from benchmark.plots.selection import tables as subjects
-from benchmark.tables.sheet import setting, title
+from benchmark.tables.sheet import BASE, setting, title
 
 __all__ = ["base", "draw", "subjects"]
 
-
-def base(series: list[Series]) -> float | None:
-    """What a uniform draw would push, in percent: the mean over all records that say so."""
-    keys = ("pushed_i2t_base", "pushed_t2i_base")
-    known = [cell.record.audit[key] for one in series for cell in one.cells for key in keys if key in cell.record.audit]
-    return 100 * statistics.fmean(known) if known else None
+PANELS = {"rSum, labelled pairs": "rsum", "rSum, true pairs": TRUE}
 
 
-def draw(table: Table, question: Question) -> Figure:
+def base(series: Iterable[Series]) -> float | None:
+    """What a uniform draw would push, in percent: the mean over all rows that say so."""
+    known = [one.row.stats[BASE].mean for one in series if BASE in one.row.stats]
+    return statistics.fmean(known) if known else None
+
+
+def draw(table: Table, question: Question) -> Drawn:
     """rSum; where the truth is known, beside it true rSum."""
-    looks = dict(zip(table.series, forms(table.series), strict=True))
-    panels = {"rSum, labelled pairs": metric("rsum"), "rSum, true pairs": metric(TRUE)}
-    found = {
-        name: {one: spot for one in table.whole if (spot := place(one, pushed, value))}
-        for name, value in panels.items()
-    }
-    found = {name: places for name, places in found.items() if places}
+    found = {name: places(table.series, PUSHED, value) for name, value in PANELS.items()}
+    found = {name: spots for name, spots in found.items() if spots}
     if not found:
         raise NoDataError(
             f"{table.name}: no record has an audit of what is pushed: it needs judged pairs or known truth,"
             " and records that are no older than the audit (run the cells again with --force)"
         )
-    figure = Figure(figsize=(6.2 if len(found) == 1 else 10, 4.8), layout="constrained")
-    all_axes = figure.subplots(1, len(found), squeeze=False)[0]
-    for axes, (name, places) in zip(all_axes, found.items(), strict=True):
-        scatter(axes, list(places.values()), [looks[one] for one in places])
-        axes.set(xlabel="push that falls on false negatives, % (test pairs)", ylabel=name)
-        uniform = base(list(places))
+    shown = [one for one in table.series if any(one in spots for spots in found.values())]
+    if len(shown) > MANY:
+        figure = Figure(figsize=(9, 6.2 * len(found)), layout="constrained")
+        all_axes = figure.subplots(len(found), squeeze=False)[:, 0]
+    else:
+        figure = Figure(figsize=(6.2 if len(found) == 1 else 10, 4.8), layout="constrained")
+        all_axes = figure.subplots(1, len(found), squeeze=False)[0]
+    for axes, (name, spots) in zip(all_axes, found.items(), strict=True):
+        scatter(axes, list(spots.values()), forms(spots))
+        axes.set(xlabel=SHARE, ylabel=name)
+        uniform = base(spots)
         if uniform is not None:
             axes.axvline(uniform, color="#606060", ls=":", lw=1, zorder=0)
             axes.annotate(
@@ -54,9 +56,12 @@ def draw(table: Table, question: Question) -> Figure:
                 c="#606060",
                 ha="left",
             )
-    hollow = "hollow: with a memory" if any(one.key[1] for one in table.whole) else ""
-    notes = " · ".join(note for note in ("crosses: deviation over seeds", hollow) if note)
-    heading(figure, title(table.group), setting(table.group), notes, table.left_out)
-    for axes, places in zip(all_axes, found.values(), strict=True):
-        name_points(axes, list(places.values()), [one.label for one in places], [looks[one] for one in places])
-    return figure
+    missing = lacking(table, shown, "no audit")
+    hollow = " · hollow: with a memory" if any(one.row.memory for one in shown) else ""
+    names, seeds = named(shown)
+    notes = f"{seeds} · crosses: deviation over seeds{hollow}"
+    heading(figure, title(table.group), setting(table.group), notes, missing=missing)
+    name_of = dict(zip(shown, names, strict=True))
+    for axes, spots in zip(all_axes, found.values(), strict=True):
+        name_points(axes, list(spots.values()), [name_of[one] for one in spots], forms(spots))
+    return Drawn(figure, missing)

@@ -1,63 +1,65 @@
 """A point per series, at the means over its seeds, with their deviations as a cross: of ``picks`` and ``cost``."""
 
-import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 
+from benchmark.leaderboard import Row, Stat
 from benchmark.plots.canvas import Form, grid
-from benchmark.plots.labels import beside
-from benchmark.plots.selection import Cell, Series
+from benchmark.plots.labels import Bar, beside
+from benchmark.plots.selection import Series
 
-Value = Callable[[Cell], float | None]
-"""A figure of a record; None where it has none."""
+SHARE = "push that falls on false negatives, % (test pairs)"
+"""``PUSHED`` of the leaderboard, as an axis is labelled."""
+MANY = 16
+"""More names than these need a larger picture, and panels one above the other."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Means over seeds, and their sample deviations: 0 for one seed."""
+    """Means over seeds and their sample deviations, as the leaderboard has them."""
 
-    x: float
-    y: float
-    x_std: float
-    y_std: float
+    x: Stat
+    y: Stat
 
 
-def place(series: Series, x: Value, y: Value) -> Place | None:
-    """Where a series stands; None where a seed has no such figure, as a mean of the others would mislead."""
-    xs, ys = ([value(cell) for cell in series.cells] for value in (x, y))
-    known_x, known_y = ([one for one in some if one is not None] for some in (xs, ys))
-    if len(known_x) < len(xs) or len(known_y) < len(ys):
-        return None
-    return Place(statistics.fmean(known_x), statistics.fmean(known_y), deviation(known_x), deviation(known_y))
+def place(row: Row, x: str, y: str) -> Place | None:
+    """Where a row stands; None where a seed lacks a figure or failed, as a mean of the others would mislead."""
+    return Place(row.stats[x], row.stats[y]) if x in row.stats and y in row.stats else None
 
 
-def deviation(values: Sequence[float]) -> float:
-    return statistics.stdev(values) if len(values) > 1 else 0.0
+def places(series: Sequence[Series], x: str, y: str) -> dict[Series, Place]:
+    """Those that stand somewhere."""
+    return {one: spot for one in series if (spot := place(one.row, x, y))}
 
 
-def metric(name: str) -> Value:
-    """A test metric."""
-    return lambda cell: cell.record.metrics.get(name)
+def mark(axes: Axes, spot: Place, form: Form, size: float = 6.5) -> None:
+    """A point and its cross."""
+    axes.errorbar(
+        spot.x.mean, spot.y.mean, spot.y.std, spot.x.std, fmt="none", ecolor=form.colour, elinewidth=0.8, alpha=0.5
+    )
+    axes.plot(
+        spot.x.mean, spot.y.mean, ls="", marker=form.marker, mec=form.colour, mfc=form.face, ms=size, mew=size / 5
+    )
 
 
-def pushed(cell: Cell) -> float | None:
-    """Share of the push on judged pairs that falls on matches, in percent, mean of both directions."""
-    audit = cell.record.audit
-    if "pushed_i2t" not in audit or "pushed_t2i" not in audit:
-        return None
-    return 50 * (audit["pushed_i2t"] + audit["pushed_t2i"])
-
-
-def scatter(axes: Axes, places: Sequence[Place], looks: Sequence[Form]) -> None:
+def scatter(axes: Axes, spots: Sequence[Place], looks: Sequence[Form]) -> None:
     """Points and crosses; the names come last, once the axes are set."""
-    for one, form in zip(places, looks, strict=True):
-        axes.errorbar(one.x, one.y, one.y_std, one.x_std, fmt="none", ecolor=form.colour, elinewidth=0.8, alpha=0.5)
-        axes.plot(one.x, one.y, ls="", marker=form.marker, mec=form.colour, mfc=form.face, ms=6.5, mew=1.3)
+    for spot, form in zip(spots, looks, strict=True):
+        mark(axes, spot, form)
     axes.margins(0.12)
     grid(axes)
 
 
-def name_points(axes: Axes, places: Sequence[Place], names: Sequence[str], looks: Sequence[Form]) -> None:
-    beside(axes, [(one.x, one.y) for one in places], names, [form.colour for form in looks])
+def name_points(axes: Axes, spots: Sequence[Place], names: Sequence[str], looks: Sequence[Form]) -> None:
+    """Names beside their points, clear of all crosses."""
+    points = [(spot.x.mean, spot.y.mean) for spot in spots]
+    beside(axes, points, names, [form.colour for form in looks], [bar for spot in spots for bar in cross(axes, spot)])
+
+
+def cross(axes: Axes, spot: Place) -> list[Bar]:
+    """The ends of a place's cross, as far as the axes show it: on logarithmic ones nothing lies below zero."""
+    left, right = axes.get_xlim()
+    x, y, x_std, y_std = spot.x.mean, spot.y.mean, spot.x.std or 0, spot.y.std or 0
+    return [((max(x - x_std, left), y), (min(x + x_std, right), y)), ((x, y - y_std), (x, y + y_std))]

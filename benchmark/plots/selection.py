@@ -2,12 +2,13 @@
 
 import csv
 from collections import Counter, defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmark.errors import NoDataError
-from benchmark.leaderboard import Group, build, row_of, table_of
+from benchmark.leaderboard import Group, Key, Row, build, row_of, table_of
 from benchmark.records import RUNS, RunRecord, survey
 
 
@@ -59,21 +60,14 @@ class Cell:
 class Series:
     """A row of the leaderboard: the seeds of a method under one memory."""
 
-    key: tuple[str, int, float | None]
-    """Method id, memory, momentum."""
+    row: Row
+    """Its means and deviations: what a picture shows is what the leaderboard says."""
     cells: tuple[Cell, ...]
     """By seed."""
 
     @property
-    def failed(self) -> bool:
-        """Whether a seed failed: such a series has no mean."""
-        return any(cell.record.status == "failed" for cell in self.cells)
-
-    @property
     def label(self) -> str:
-        method, memory, _ = self.key
-        collapsed = sum(cell.record.status == "collapsed" for cell in self.cells)
-        return method + (f" +{memory:,}" if memory else "") + (" (collapsed)" if collapsed else "")
+        return self.row.method + (f" +{self.row.memory:,}" if self.row.memory else "")
 
 
 @dataclass(frozen=True)
@@ -89,13 +83,34 @@ class Table:
     @property
     def whole(self) -> list[Series]:
         """Those without a failed seed."""
-        return [one for one in self.series if not one.failed]
+        return [one for one in self.series if not one.row.failed]
 
-    @property
-    def left_out(self) -> str:
-        """A line that names the others; empty where there are none."""
-        names = ", ".join(one.label for one in self.series if one.failed)
-        return f"not shown, as a seed failed: {names}" if names else ""
+
+def named(series: Collection[Series]) -> tuple[list[str], str]:
+    """What is written beside each, and what the heading says of ``n``: labels say it where it is not most rows'."""
+    usual, told = most([str(len(one.cells)) for one in series])
+    labels = []
+    for one in series:
+        remarks = ["collapsed"] if one.row.collapsed else []
+        remarks += [f"n = {len(one.cells)}"] if str(len(one.cells)) != usual else []
+        labels.append(one.label + (f" ({', '.join(remarks)})" if remarks else ""))
+    return labels, told
+
+
+def most(counts: Collection[str]) -> tuple[str, str]:
+    """The number of seeds that most rows have, and the words that say so once for all."""
+    usual, times = Counter(sorted(counts, reverse=True)).most_common(1)[0]
+    return usual, f"n = {usual}" + (" where no other stands" if times < len(counts) else "")
+
+
+def lacking(table: Table, shown: Collection[Series], otherwise: str) -> list[str]:
+    """The rows that are not shown, a line for each reason: a failed seed, or ``otherwise``."""
+    hidden = [one for one in table.series if one not in shown]
+    names = {
+        "a seed failed": [one.label for one in hidden if one.row.failed],
+        otherwise: [one.label for one in hidden if not one.row.failed],
+    }
+    return [f"{', '.join(some)} ({why})" for why, some in names.items() if some]
 
 
 def tables(question: Question) -> list[Table]:
@@ -113,17 +128,14 @@ def tables(question: Question) -> list[Table]:
 
 
 def _table(name: str, cells: list[Cell]) -> Table:
-    series: dict[Any, dict[int, Cell]] = defaultdict(dict)
+    series: dict[Key, dict[int, Cell]] = defaultdict(dict)
     for cell in sorted(cells, key=lambda cell: cell.record.created):  # the newest record of a cell counts
         series[row_of(cell.record)][cell.record.config.seed] = cell
     (group,) = build(cell.record for cell in cells)
     return Table(
         name,
         group,
-        tuple(
-            Series(key, tuple(series[key][seed] for seed in sorted(series[key])))
-            for key in ((row.method, row.memory, row.momentum) for row in group.rows)
-        ),
+        tuple(Series(row, tuple(series[row.key][seed] for seed in row.seeds)) for row in group.rows),
     )
 
 

@@ -17,7 +17,7 @@ import methods
 from benchmark import records
 from benchmark.errors import BenchError, NoDataError
 from benchmark.evaluation.similarities import read_similarities
-from benchmark.plots.canvas import BLACK, BLUE, GREY, ORANGE, VERMILLION, grid, heading
+from benchmark.plots.canvas import BLACK, BLUE, GREY, ORANGE, VERMILLION, Drawn, grid, heading
 from benchmark.plots.selection import Cell, Question, tables
 from methods.fne import FNE
 
@@ -87,6 +87,11 @@ def fits(cell: Cell) -> bool:
     return cell.record.config.method in methods.names() and issubclass(methods.get(cell.record.config.method), FNE)
 
 
+def method_of(cell: Cell) -> Any:
+    """The method of a run with its settings, as it was before training."""
+    return methods.get(cell.record.config.method)(**cell.record.config.settings)
+
+
 def density(counts: NDArray[np.int64], edges: Values) -> tuple[Values, Values]:
     """Middles of the coarser bins, and the density there: its integral is 1; zeros where nothing was counted."""
     some = counts.reshape(-1, COARSER).sum(axis=1).astype(float)
@@ -109,7 +114,7 @@ def weighing(cell: Cell, row: dict[str, float], similarity: Values) -> Weighing 
     needed = [f"method_{kind}_{what}" for kind in ("positive", "negative") for what in ("mean", "std")]
     if not fits(cell) or not np.isfinite([row.get(name, np.nan) for name in (*needed, "method_pairs")]).all():
         return None
-    method: Any = methods.get(cell.record.config.method)(**cell.record.config.settings)
+    method = method_of(cell)
     pairs = row["method_pairs"]
     for kind, count in (("positive", pairs), ("negative", 2 * pairs)):
         moments = getattr(method, kind)
@@ -135,7 +140,7 @@ def limits(histograms: dict[str, Any], epochs: list[int]) -> tuple[float, float]
     return max(min(ends) - 0.03, -1), min(max(ends) + 0.03, 1)
 
 
-def draw(subject: Subject, question: Question) -> Figure:
+def draw(subject: Subject, question: Question) -> Drawn:
     """A column per epoch: densities above, with FNE's fits; below them weight and posterior where there are any."""
     cell = subject.cell
     histograms = read(cell.folder / "similarities.npz")
@@ -156,24 +161,34 @@ def draw(subject: Subject, question: Question) -> Figure:
         if weights:
             fitted(top, history[epoch], weights.similarity)
         if len(rows) > 1:
-            below(grids[1, column], weights)
+            below(grids[1, column], weights, history[epoch])
         grids[-1, column].set_xlabel("similarity")
     grids[0, 0].set(ylabel="density, validation pairs", xlim=(low, high))
     grids[0, 0].set_ylim(bottom=0)
     if len(rows) > 1:
-        grids[1, 0].set(ylabel="0 to 1", ylim=(-0.03, 1.08))
-    record = cell.record
+        grids[1, 0].set(ylabel="sampling weight,\nposterior", ylim=(-0.03, 1.08))
+    config = cell.record.config
+    where = f"memory {config.memory:,}" if config.memory else "in batch"
     heading(
         figure,
-        f"{record.config.dataset} · {record.method_id}"
-        + (f", memory {record.config.memory:,}" if record.config.memory else ", in batch")
-        + f", seed {record.config.seed}",
+        f"{config.dataset} · {cell.record.method_id}, {where}, seed {config.seed}",
+        f"encoder {config.encoder} · {config.epochs} epochs · batch {config.batch}",
+        assumed(cell) if any(weighed) else "",
     )
     entries: dict[str, Any] = {}
     for axes in grids.flat:
         entries |= {name: handle for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)}
     figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=4, fontsize=8)
-    return figure
+    return Drawn(figure, [])
+
+
+def assumed(cell: Cell) -> str:
+    """What must be known of FNE's curves: which pairs it fits, and which anchor the weight is of."""
+    mutual = method_of(cell).settings.pairs == "mutual"
+    return (
+        f"normals: fitted to {'training pairs that rank first in both directions' if mutual else 'all training pairs'}"
+        " · sampling weight: of an anchor with s⁺ = μ⁺, the mean of the fitted positives"
+    )
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -198,12 +213,13 @@ def densities(axes: Axes, histograms: dict[str, Any], epoch: int) -> None:
 
 def fitted(axes: Axes, row: dict[str, float], similarity: Values) -> None:
     """FNE's two normal distributions."""
-    for kind, label in (("positive", "normal distributions fitted by FNE"), ("negative", "")):
+    for kind, of, line in (("positive", "positives", "-"), ("negative", "hardest negatives", (0, (6, 3)))):
         y = norm.pdf(similarity, row[f"method_{kind}_mean"], row[f"method_{kind}_std"])
-        axes.plot(similarity, y, c=BLACK, lw=0.9, label=label or None)
+        axes.plot(similarity, y, c=BLACK, lw=1, ls=line, label=f"normal fitted to {of}")
 
 
-def below(axes: Axes, weights: Weighing | None) -> None:
+def below(axes: Axes, weights: Weighing | None, row: dict[str, float]) -> None:
+    """Weight and posterior, and where the anchor's positive is."""
     grid(axes)
     if weights is None:
         axes.text(
@@ -212,6 +228,7 @@ def below(axes: Axes, weights: Weighing | None) -> None:
         return
     axes.fill_between(weights.similarity, weights.weight, color="#009E73", alpha=0.2, lw=0)
     axes.plot(weights.similarity, weights.weight, c="#009E73", lw=1.6, label="sampling weight")
+    axes.axvline(row["method_positive_mean"], c="#606060", lw=0.9, ls=(0, (1, 3)), label="s⁺ = μ⁺ (assumed)")
     axes.plot(
         weights.similarity, weights.posterior, c=VERMILLION, lw=1.2, ls=(0, (1, 1)), label="posterior P(match | s)"
     )
