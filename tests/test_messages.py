@@ -222,11 +222,14 @@ def test_a_file_laid_out_like_the_projects_is_told_apart(tiny: object) -> None:
     assert (code, err) == (2, f"error: {said}\n")
 
 
-def test_a_run_tells_its_configuration_in_short_lines_and_once_where_it_is(tiny: object) -> None:
+def test_a_run_tells_its_configuration_in_short_lines_and_once_where_it_is(
+    tiny: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmark.cli.features.ensure_with_progress", lambda dataset, encoder: tiny)
     words = ["run", "--dataset", "tiny", "--method", "random", "--epochs", "2", "--batch", "16", "--memory", "0"]
     for said in ("recorded in runs/tiny", "already recorded in runs/tiny"):
         code, out, err = bench(*words)
-        assert code == 0
+        assert code == 0, err
         assert (out + err).count("recorded in") == 1
         assert said in err
         assert max(map(len, err.splitlines())) < 100

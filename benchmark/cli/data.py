@@ -146,7 +146,7 @@ def check(name: Name, as_json: Json = False) -> None:
             _show(_findings(report))
     if report.errors:
         where = "JSON" if as_json else "table"
-        raise NoDataError(f"{name}: {_kinds(len(report.errors), 'errors')}, as the {where} says")
+        raise NoDataError(f"{name}: {_kinds(len(report.errors), 'errors')}; the {where} says what to do")
     if not as_json:
         out().print("no errors" + (f", {_kinds(len(report.warnings), 'warnings')}" if report.warnings else ""))
 
