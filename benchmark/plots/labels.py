@@ -82,7 +82,7 @@ def beside(
     assert figure is not None
     settle(figure)
     pixel = figure.dpi / 72
-    pixels = [axes.transData.transform(point) for point in points]
+    pixels = [(float(x), float(y)) for x, y in map(axes.transData.transform, points)]
     near = 4 * pixel
     taken = [Bbox.from_extents(x - near, y - near, x + near, y + near) for x, y in pixels]
     drawn = [Path(axes.transData.transform(bar)) for bar in bars]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import NoDataError
+from benchmark.hints import how_to_record
 from benchmark.leaderboard import Group, Key, Row, build, row_of, table_of
 from benchmark.records import RUNS, RunRecord, survey
 
@@ -153,7 +154,6 @@ def _nothing(question: Question, records: list[RunRecord]) -> str:
     what = " ".join(["no records", *(f"of {asked[0]}" for _ in asked[0][:1]), asked[1]]).strip() + memory
     has = sorted({f"{record.config.dataset}: {record.method_id}" for record in records})
     some = ", ".join(has[:6]) + (" ..." if len(has) > 6 else "")
-    dataset = question.datasets[0] if question.datasets else "scenes"
-    method = question.methods[0] if question.methods else "hardest"
+    method, dataset = question.methods[:1] or ("hardest",), question.datasets[:1] or (None,)
     where = f"{question.root} (it has {some})" if has else f"{question.root}"
-    return f"{what} in {where}; make some with: bench run --method {method} --dataset {dataset}"
+    return f"{what} in {where}; {how_to_record(method[0], dataset[0])}"
