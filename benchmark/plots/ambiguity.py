@@ -132,7 +132,7 @@ def draw(family: Family, question: Question) -> Drawn:
             size=6.5,
             c="#606060",
             transform=axes.transAxes,
-        )
+        ).set_in_layout(False)  # a long one would push the panels apart
         axes.set_title(method, fontsize=8, color=form(method, 0).colour, pad=3)
         grid(axes)
     for axes in panels.flat[len(methods) :]:
@@ -175,7 +175,7 @@ def note(family: Family, key: Key, rows: Sequence[Row | None], usual: str) -> st
     counts = n_of(rows)
     parts = [
         *([f"no {', '.join(absent)}"] if absent else []),
-        *([f"collapsed: {', '.join(collapsed)}"] if collapsed else []),
+        *(["collapsed" if len(collapsed) == len(rows) else f"collapsed: {', '.join(collapsed)}"] if collapsed else []),
         *([f"n = {counts}"] if counts != usual else []),
     ]
     return "\n".join(f"+{key.memory:,}: {part}" if key.memory else part for part in parts)
