@@ -65,10 +65,11 @@ SCALES = {
 def measure(scale: Scale, folder: Path, dtype: str = "float32", repeats: int = 3) -> dict[str, Any]:
     """Write a store below ``folder``, read it in another process, remove it; ``BenchError`` where room is short.
 
-    Keys: ``files``, each with ``name``, ``bytes`` and, in bytes per second, ``cold_in_order``, ``cold_shuffled``,
-    ``warm_in_order``, ``warm_shuffled`` (medians of repeats that take turns; cold is None where the system does not
-    drop its cache) and the ratios ``cold`` and ``warm``; ``open_s`` (opening, all digests checked), ``batch_ms``
-    (a batch of both sides as a training reads it), ``peak_mb`` (resident memory, mapped pages of the files included).
+    Keys: ``files``, each, and in the end both together, with ``name``, ``bytes`` and, in bytes per second,
+    ``cold_in_order``, ``cold_shuffled``, ``warm_in_order``, ``warm_shuffled`` (medians of repeats that take turns; cold
+    is None where the system does not drop its cache) and the ratios ``cold`` and ``warm``; ``open_s`` (opening, all
+    digests checked), ``batch_ms`` (a batch of both sides as a training reads it), ``peak_mb`` (resident memory, mapped
+    pages of the files included).
     """
     folder.mkdir(parents=True, exist_ok=True)
     free, needed = shutil.disk_usage(folder).free, scale.size(dtype)
@@ -132,7 +133,7 @@ def read(folder: Path, repeats: int) -> dict[str, Any]:
     batch_ms = 1e3 * (time.perf_counter() - start) / len(wanted)
     del split, sequences, images  # what is mapped stays in the page cache
     files = [file_speeds(path, repeats, random) for path in paths]
-    return {"files": files, "open_s": open_s, "batch_ms": batch_ms, "peak_mb": peak_mb()}
+    return {"files": [*files, together(files)], "open_s": open_s, "batch_ms": batch_ms, "peak_mb": peak_mb()}
 
 
 def file_speeds(path: Path, repeats: int, random: np.random.Generator) -> dict[str, Any]:
@@ -150,6 +151,17 @@ def file_speeds(path: Path, repeats: int, random: np.random.Generator) -> dict[s
     speeds = {key: size / statistics.median(values) if values else None for key, values in seconds.items()}
     ratios = {heat: ratio(speeds[f"{heat}_shuffled"], speeds[f"{heat}_in_order"]) for heat in ("cold", "warm")}
     return {"name": path.name, "bytes": size, **speeds, **ratios}
+
+
+def together(files: list[dict[str, Any]]) -> dict[str, Any]:
+    """The files one after the other: all bytes over all seconds."""
+    size = sum(file["bytes"] for file in files)
+    speeds: dict[str, float | None] = {}
+    for key in [f"{heat}_{way}" for heat in ("cold", "warm") for way in ("in_order", "shuffled")]:
+        seconds = [file["bytes"] / file[key] for file in files if file[key] is not None]
+        speeds[key] = size / sum(seconds) if len(seconds) == len(files) else None
+    ratios = {heat: ratio(speeds[f"{heat}_shuffled"], speeds[f"{heat}_in_order"]) for heat in ("cold", "warm")}
+    return {"name": "both", "bytes": size, **speeds, **ratios}
 
 
 def ratio(one: float | None, other: float | None) -> float | None:

@@ -308,7 +308,12 @@ def test_what_is_generated_is_a_store(tmp_path: Path) -> None:
 
 def test_speed_data_measures_and_leaves_nothing(tmp_path: Path) -> None:
     found = measure(SMALL, tmp_path, "float32", repeats=1)
-    assert [file["name"] for file in found["files"]] == ["train_images_sequences.npy", "train_captions.npy"]
+    assert [file["name"] for file in found["files"]] == ["train_images_sequences.npy", "train_captions.npy", "both"]
+    images, captions, both = found["files"]
+    assert both["bytes"] == images["bytes"] + captions["bytes"]
+    assert both["bytes"] / both["warm_shuffled"] == pytest.approx(
+        sum(file["bytes"] / file["warm_shuffled"] for file in (images, captions))
+    )
     for file in found["files"]:
         assert file["warm"] == pytest.approx(file["warm_shuffled"] / file["warm_in_order"])
         assert (file["cold"] is None) == (None in (file["cold_in_order"], file["cold_shuffled"]))
