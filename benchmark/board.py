@@ -12,8 +12,17 @@ from benchmark.tables.html import html
 from benchmark.tables.latex import latex
 from benchmark.tables.markdown import markdown
 from benchmark.tables.programs import as_csv, as_json
-from pipelines.atomic import new_folder, write_text
+from pipelines.atomic import Kind, new_folder, write_text
 
+KIND = Kind(
+    "leaderboard",
+    "leaderboard.json",
+    (
+        *(f"leaderboard.{end}" for end in ("md", "tex", "csv", "html")),
+        "metrics.json",
+        *(f"{name}-*.{end}" for name in plots.OF_THE_LEADERBOARD for end in ("png", "svg", "md")),
+    ),
+)
 FIGURES = (*RECALLS, "rsum", PICKED, PUSHED, "step_ratio")
 
 
@@ -21,11 +30,11 @@ def write(folder: Path, groups: list[Group], root: Path = RUNS) -> None:
     """Write ``leaderboard.{md,tex,csv,html,json}``, ``metrics.json`` and the pictures of the tables' datasets.
 
     Args:
-        folder: where to; replaced in one step.
+        folder: where to; replaced in one step, if it is a leaderboard.
         groups: the tables.
         root: folder of their records, for the pictures.
     """
-    with new_folder(folder) as scratch:
+    with new_folder(folder, KIND) as scratch:
         for name, text in (
             ("leaderboard.md", markdown(groups)),
             ("leaderboard.tex", latex(groups)),

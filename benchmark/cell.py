@@ -96,10 +96,10 @@ def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore
     try:
         trained = train(config, store, truth, watcher, texts_for(config.method, manifest, store))
     except RunFailedError as error:
-        with new_folder(folder) as scratch:
+        with new_folder(folder, records.KIND) as scratch:
             write_json(scratch, RunRecord(status="failed", error=str(error), **facts))
         raise
-    with new_folder(folder) as scratch:
+    with new_folder(folder, records.KIND) as scratch:
         tested = test(config, trained, store, manifest, scratch, truth, protocols[1:])
         record = RunRecord(
             status="collapsed" if trained.collapsed else "done",

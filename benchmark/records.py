@@ -14,10 +14,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmark.config import RunConfig
 from benchmark.errors import NoDataError
+from pipelines.atomic import Kind
 from pipelines.errors import invalid
 
 RUNS = Path("runs")
 SCHEMA_VERSION = 1
+KIND = Kind(
+    "run record",
+    "run.json",
+    ("history.csv", "ranks.npz", "similarities.npz", "model.safetensors", "method.safetensors"),
+)
 
 
 class Protocol(BaseModel):

@@ -15,15 +15,15 @@ from urllib.parse import unquote, urlsplit
 
 from pipelines import datasets
 from pipelines.archives import is_archive, unpack
-from pipelines.atomic import new_folder
+from pipelines.atomic import Kind, new_folder
 from pipelines.download import download, plain
 from pipelines.download import place as downloads_of
 from pipelines.errors import DataError, RequestError
 from pipelines.files import Progress, silent
 from pipelines.sources import RAW, Origin
 
-MARK = ".unpacked"
-"""File in ``raw/<name>/`` that says who made the folder: without it the folder is a person's own."""
+KIND = Kind("folder of what was unpacked", ".unpacked", ("*",))
+"""``raw/<name>/``: whatever came out of archives, and a file that says who made the folder."""
 URL = re.compile(r"[a-z][a-z0-9+.-]+://")
 
 
@@ -64,12 +64,14 @@ def arrive(
         yield Arrived(first, first, None)
         return
     home = RAW / name
-    if home.exists() and not (home / MARK).exists():
+    if home.exists() and not (home / KIND.mark).exists():
         raise RequestError(f"{home} is in the way and was not made by bench; move it, or add it with --from {home}")
-    with new_folder(home) as scratch:
+    with new_folder(home, KIND) as scratch:
         digests: Sequence[str | None] = sha256 or [None] * len(local)
         origin = [_bring(place, scratch, digest, most, progress) for place, digest in zip(local, digests, strict=True)]
-        (scratch / MARK).write_text("Unpacked by `bench data add`; adding it again with --replace makes it anew.\n")
+        (scratch / KIND.mark).write_text(
+            "Unpacked by `bench data add`; adding it again with --replace makes it anew.\n"
+        )
         inside = _innermost(scratch)
         try:
             yield Arrived(inside, home / inside.relative_to(scratch), origin)

@@ -34,7 +34,7 @@ from pipelines.files import Progress, digest, file_digest, silent
 from pipelines.manifest import SPLITS, Manifest
 from pipelines.rows import Features, Rows
 from pipelines.sources import Source, manifest_folder, store_folder
-from pipelines.store import SCHEMA_VERSION, FeatureStore, load_array, read_info
+from pipelines.store import KIND, SCHEMA_VERSION, FeatureStore, load_array, read_info
 
 WORK = Path(".bench") / "features"
 PRECOMPUTED_REVISION = "1"
@@ -128,6 +128,7 @@ def _make(
     work.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{work}.lock"):  # cells that run side by side need the same store
         if force or not _is_current(target, belongs, names) or (verify and not intact(target)):
+            KIND.check(target)
             sides = {modality: _side(manifest, source, modality, names[modality], how) for modality in SIDES}
             recipe = {**belongs, "image": sides["images"].recipe, "text": sides["captions"].recipe}
             asked = {"batch": how.batch, "devices": {modality: asdict(side.device) for modality, side in sides.items()}}

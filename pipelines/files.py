@@ -1,14 +1,22 @@
-"""Reading source files: text by line, digests, and how work is reported while it goes on."""
+"""Reading files: small ones whole, digests, and how work is reported while it goes on."""
 
 import hashlib
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from pipelines.errors import DataError
+from pipelines.errors import DataError, not_yaml
+
+if TYPE_CHECKING:
+    from ruamel.yaml import YAML
 
 OUT = re.compile(r"^[/\\]|^[A-Za-z]:[/\\]|(^|[/\\])\.\.([/\\]|$)")
 """What leads a path out of its folder, on any system: a root, or a step up."""
+
+LARGEST = 64 * 2**20
+"""Bytes of a text file that is read as a whole: far more than any the project writes."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many are done, and of how many."""
@@ -43,21 +51,49 @@ def read_bytes(path: Path) -> bytes:
         raise DataError(f"{path}: {error.strerror}") from None
 
 
-def read_lines(path: Path) -> list[str]:
-    """Lines of an UTF-8 file without their ends; ``DataError`` names the line that is not UTF-8.
-
-    Only a newline ends a line: captions may hold other characters that Unicode counts as line ends.
-    """
+def read_text(path: Path) -> str:
+    """A small text file; ``DataError`` where it cannot be read, is too large to be one, or is not UTF-8."""
+    try:
+        if path.exists() and not path.is_file():
+            raise DataError(f"{path}: not a file")
+        if (size := path.stat().st_size) > LARGEST:
+            raise DataError(f"{path}: {size / 1e6:,.0f} MB, too large for what it should be")
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
     data = read_bytes(path)
     try:
-        text = data.decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise DataError(f"{path}:{line}: not UTF-8 (byte {data[error.start]:#04x})") from None
-    lines = [line.removesuffix("\r") for line in text.split("\n")]
-    if lines[-1] == "":
-        lines.pop()
-    return lines
+
+
+def read_json(path: Path) -> Any:
+    """What a small JSON file holds; ``DataError`` names the place where it is not JSON."""
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}:{error.lineno}: not JSON (column {error.colno})") from None
+    except RecursionError:
+        raise DataError(f"{path}: not JSON that can be read: nested too deep") from None
+    except ValueError:  # Python reads no number of thousands of digits
+        raise DataError(f"{path}: not JSON that can be read: a number has too many digits") from None
+
+
+def read_yaml(path: Path, reader: "YAML | None" = None) -> Any:
+    """What a small YAML file holds, comments kept where ``reader`` keeps them; ``DataError`` names the place."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    text = read_text(path)
+    try:
+        return (reader or YAML(typ="safe", pure=True)).load(text)
+    except YAMLError as error:
+        raise DataError(f"{path}{not_yaml(error)}") from None
+    except RecursionError:
+        raise DataError(f"{path}: not YAML that can be read: nested too deep") from None
+    except (ValueError, TypeError, AttributeError, LookupError) as error:  # of dates, digits, strange keys
+        raise DataError(f"{path}: not YAML that can be read: {' '.join(str(error).split())[:100]}") from None
 
 
 def leaves(path: str) -> bool:

@@ -23,7 +23,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipelines.atomic import write_text
+from pipelines.atomic import Kind, whole, write_text
 from pipelines.errors import DataError, damage
 from pipelines.files import leaves
 
@@ -31,6 +31,12 @@ SPLITS = ("train", "val", "test")
 FEWEST = 10
 """Images that val and test need for recalls up to R@10."""
 SCHEMA_VERSION = 1
+KIND = Kind(
+    "manifest",
+    "dataset.json",
+    ("images.parquet", "captions.parquet", "judgements.parquet", "truth.npz", "images", "images.npy", "features.npy"),
+)
+"""Besides the tables: what is taken out of a source's files, and the truth."""
 COLUMNS = {
     "images": {"image_id": "str", "split": "str", "file": "str", "row": "int64", "content": "str"},
     "captions": {"caption_id": "str", "image_id": "str", "text": "str"},
@@ -140,7 +146,7 @@ class Manifest:
 
 def read_info(folder: Path) -> dict[str, Any]:
     """``dataset.json`` of a manifest, without reading its tables."""
-    path = folder / "dataset.json"
+    path = whole(folder) / "dataset.json"
     try:
         info: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

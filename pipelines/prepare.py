@@ -18,7 +18,7 @@ from pipelines.atomic import new_file, new_folder
 from pipelines.errors import DataError, RequestError
 from pipelines.files import Progress, digest, silent
 from pipelines.known import KNOWN, Known
-from pipelines.manifest import SPLITS, Manifest, read_info
+from pipelines.manifest import KIND, SPLITS, Manifest, read_info
 from pipelines.sources import Source
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
@@ -56,7 +56,7 @@ def add(
         datasets.get(file_format)  # a wrong name is told before anything is fetched
     with (  # moved into place in the opposite order: a dataset is registered when all else is there
         new_file(sources.registration(name)) as registration,
-        new_folder(sources.manifest_folder(name)) as folder,
+        new_folder(sources.manifest_folder(name), KIND) as folder,
         arrive(name, places, sha256=sha256, most=most, progress=progress) as arrived,
     ):
         file_format = file_format or datasets.detect(arrived.folder)
@@ -89,7 +89,7 @@ def generate(
         raise RequestError(f"format '{file_format}' reads files: give --from DIR")
     sides = encoders.pair(encoder or DEFAULT_ENCODER[False], precomputed=False)
     source = Source(format=file_format, encoder="+".join(sides), settings=settings)
-    with new_folder(sources.manifest_folder(name)) as folder:
+    with new_folder(sources.manifest_folder(name), KIND) as folder:
         manifest = _build(name, source, folder)
         source = source.model_copy(update={"settings": manifest.info.get("settings", {}) | settings})
         _write(manifest, source, folder)
@@ -105,7 +105,7 @@ def prepare(name: str) -> Manifest:
         raise DataError(
             f"data/{name}.yaml: the folder {source.path} is missing; run: {tracked}{add_again(name, source)}"
         )
-    with new_folder(sources.manifest_folder(name)) as folder:
+    with new_folder(sources.manifest_folder(name), KIND) as folder:
         manifest = _build(name, source, folder)
         if source.fingerprint is not None and fingerprint(manifest) != source.fingerprint:
             raise DataError(f"{source.path}: files changed since '{name}' was added; run: {add_again(name, source)}")

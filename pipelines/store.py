@@ -26,12 +26,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipelines.atomic import Kind, whole
 from pipelines.errors import DataError, damage
 from pipelines.files import file_digest
+from pipelines.manifest import SPLITS
 from pipelines.rows import BLOCK, Rows, release
 
 SCHEMA_VERSION = 1
 MODALITIES = ("images", "captions")
+KIND = Kind(
+    "feature store",
+    "features.json",
+    (
+        *(f"{modality}.parquet" for modality in MODALITIES),
+        *(f"{split}_{modality}{end}.npy" for split in SPLITS for modality in MODALITIES for end in ("", "_sequences")),
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -160,7 +170,7 @@ def check_finite(path: Path, array: Rows | NDArray[Any]) -> None:
 
 def read_info(folder: Path) -> dict[str, Any]:
     """``features.json`` of a store."""
-    path = folder / "features.json"
+    path = whole(folder) / "features.json"
     dataset, encoder = folder.parent.name, folder.name
     try:
         info: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

@@ -91,14 +91,16 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(start: Path, command: str, s
 
 def test_what_a_killed_writer_left_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from pipelines import atomic
+    from pipelines.manifest import KIND
 
-    monkeypatch.setattr(atomic, "YOUNG", -1.0)
     monkeypatch.chdir(tmp_path)
     target = sources.manifest_folder("my")
-    (target.parent / ".my.abcd1234").mkdir(parents=True)
-    (target.parent / ".my.old.abcd1234").mkdir()
-    (target.parent / ".my.notours").mkdir()
-    with atomic.new_folder(target) as held, atomic.new_folder(target):
+    for left in (".my.bench-abcd1234", ".other.bench-abcd1234", ".my.abcd1234", ".my.bench-notours"):
+        (target.parent / left).mkdir(parents=True)
+        (target.parent / left / "file").touch()
+    with atomic.new_folder(target, KIND) as held, atomic.new_folder(target, KIND) as other:
         assert held.exists()  # another writer's, at work
+        (held / KIND.mark).touch()
+        (other / KIND.mark).touch()
     names = {path.name for path in target.parent.iterdir()}
-    assert names == {"my", ".my.notours"}
+    assert names == {"my", ".my.abcd1234", ".my.bench-notours"}

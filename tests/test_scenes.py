@@ -15,7 +15,7 @@ import pytest
 from pipelines.atomic import new_folder
 from pipelines.datasets import scenes
 from pipelines.errors import DataError
-from pipelines.manifest import Manifest
+from pipelines.manifest import KIND, Manifest
 from pipelines.scenes.grammar import MOST_FACTS, caption
 from pipelines.scenes.world import COLOURS, KINDS, Scene, Thing, scene
 from pipelines.sources import Source
@@ -173,7 +173,7 @@ def test_equal_texts_assert_equal_facts() -> None:
 
 def test_the_manifest_follows_its_contract(tmp_path: Path) -> None:
     source = Source(format="scenes", encoder="hog+ngrams", settings=SMALL)
-    with new_folder(tmp_path / "scenes") as folder:
+    with new_folder(tmp_path / "scenes", KIND) as folder:
         scenes.build("scenes", source, folder).write(folder)
     manifest = Manifest.read(tmp_path / "scenes")
     assert manifest.counts() == {split: {"images": n, "captions": 5 * n} for split, n in SMALL.items()}
