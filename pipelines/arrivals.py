@@ -154,7 +154,7 @@ def _link(file: Path, target: Path) -> None:
 def _innermost(folder: Path) -> Path:
     """The folder below which the files lie: archives often hold one folder that holds everything."""
     while True:
-        inside = [path for path in folder.iterdir() if path.name != MARK]
+        inside = [path for path in folder.iterdir() if path.name != KIND.mark]
         if len(inside) != 1 or not inside[0].is_dir() or _has_format(folder):
             return folder
         folder = inside[0]
