@@ -172,7 +172,10 @@ def _sweep(folder: Path) -> None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Hold ``folder`` for the moment of a change of names in it."""
+    """Hold ``folder`` for the moment of a change of names in it; a scratch folder is its maker's alone already."""
+    if SCRATCH.fullmatch(folder.name):
+        yield
+        return
     handle = os.open(folder, os.O_RDONLY)
     try:
         _lock(handle)

@@ -174,3 +174,11 @@ def test_a_folder_is_moved_where_nothing_was(tmp_path: Path) -> None:
     move_into_place(made(tmp_path / "made", "new"), tmp_path / "deep" / "target")
     assert set(content(tmp_path / "deep" / "target").values()) == {"new"}
     assert not (tmp_path / "made").exists()
+
+
+def test_files_are_written_inside_a_scratch_folder(tmp_path: Path) -> None:
+    with new_folder(tmp_path / "target", KIND) as scratch:
+        write_text(scratch / "mark.json", "new")
+        with new_folder(scratch / "a.txt", KIND) as inside:
+            write_text(inside / "mark.json", "newer")
+    assert (tmp_path / "target" / "a.txt" / "mark.json").read_text() == "newer"
