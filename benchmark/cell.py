@@ -113,11 +113,11 @@ def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore
             cost=cost(config, trained, time.perf_counter() - start),
             **facts,
         )
-        write_json(scratch, record)
         write_history(scratch, trained)
         for name, module in (("model", trained.model), ("method", trained.method)):
             state = {key: value.cpu().contiguous() for key, value in module.state_dict().items()}
             (scratch / f"{name}.safetensors").write_bytes(save(state))  # a full disk is an OSError, as everywhere
+        write_json(scratch, record)
     return record
 
 
@@ -185,6 +185,9 @@ def test(
 
 
 def write_json(folder: Path, record: RunRecord) -> None:
+    """Write ``run.json``, the last of a record's files: it holds the digests of all others."""
+    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+    record = record.model_copy(update={"files": files})
     (folder / "run.json").write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmark.believed import survey
 from benchmark.errors import BenchError
 from benchmark.hints import how_to_record
 from benchmark.leaderboard import (
@@ -28,7 +29,7 @@ from benchmark.leaderboard import (
     table_of,
 )
 from benchmark.paired import ALPHA, METRICS, Cell, Paired, pair, rows_of
-from benchmark.records import RUNS, Protocol, survey
+from benchmark.records import RUNS, Protocol
 from benchmark.statistics import LEVEL, holm, interval, paired_t, paired_wilcoxon, sign_flip, standardised
 
 

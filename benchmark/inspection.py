@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor
 
 import methods
-from benchmark import records
+from benchmark import believed
 from benchmark.config import RunConfig
 from benchmark.errors import BenchError, NoDataError
 from benchmark.evaluation.pushes import pushed
@@ -26,7 +26,7 @@ from benchmark.evaluation.ranks import ranks
 from benchmark.evaluation.relation import MATCH, UNKNOWN, Codes, Judged, Relation
 from benchmark.extras import ExtrasOf
 from benchmark.models.heads import make
-from benchmark.records import RUNS, RunRecord
+from benchmark.records import AGAIN, RUNS, RunRecord, content
 from benchmark.seeds import seed_for
 from benchmark.training import SplitTensors, exact
 from methods.base import Direction, Memory, Method, View, views
@@ -124,7 +124,7 @@ class Trained:
         self.split = self.store.split("test")
         self.data = SplitTensors(self.split, "cpu")
         self.model = make(self.data.images.shape[1], self.data.captions.shape[1], self.config, self.config.seed)
-        load_state(self.model, folder / "model.safetensors")
+        load_state(self.model, folder, self.record, "model.safetensors")
         self.images, self.captions = self.data.encode(self.model)
         self.truth = Truth.read(manifest_folder(self.config.dataset))
         self.relation = relation_of(self.config, self.manifest, self.split, self.data, self.truth)
@@ -213,14 +213,14 @@ def probability(p: float) -> str:
 
 
 def read_record(folder: Path) -> RunRecord:
-    """``records.read``, with the nearest folder of a record where there is none."""
+    """``believed.read``, with the nearest folder of a record where there is none."""
     if not (folder / "run.json").exists():
         there = [str(path.parent) for path in sorted(RUNS.glob("**/run.json"))]
         near = get_close_matches(str(folder), there, n=1) or there[:1]
         hint = f"there is {near[0]}" if near else "bench run makes one"
         more = f", and {len(there) - 1:,} more in {RUNS}" if len(there) > 1 else ""
         raise NoDataError(f"{folder}: no run.json; {hint}{more}")
-    return records.read(folder)
+    return believed.read(folder)
 
 
 def data_of(record: RunRecord) -> tuple[Manifest, FeatureStore]:
@@ -250,17 +250,15 @@ def relation_of(
     return exact(data, truth) or Judged.of(manifest.judgements, split.image_ids, split.caption_ids, positive)
 
 
-def load_state(module: torch.nn.Module, path: Path) -> None:
-    """Fill a module from a ``.safetensors`` file; ``NoDataError`` where it is missing, broken or of another module."""
-    again = "run the cell again with --force"
+def load_state(module: torch.nn.Module, folder: Path, record: RunRecord, name: str) -> None:
+    """Fill a module from a record's file; ``NoDataError`` where it is missing, edited, broken or of another module."""
+    state = content(folder, record, name)
     try:
-        module.load_state_dict(load_file(path))
-    except FileNotFoundError:
-        raise NoDataError(f"{path} is missing; {again}") from None
-    except (SafetensorError, OSError) as error:
-        raise NoDataError(f"{path}: no safetensors file that can be read: {damage(error)}; {again}") from None
+        module.load_state_dict(load(state))
+    except SafetensorError as error:
+        raise NoDataError(f"{folder / name}: no safetensors file that can be read: {damage(error)}; {AGAIN}") from None
     except RuntimeError:  # torch lists every name that does not fit
-        raise NoDataError(f"{path}: its tensors are not those that run.json tells of; {again}") from None
+        raise NoDataError(f"{folder / name}: its tensors are not those that run.json tells of; {AGAIN}") from None
 
 
 # --- Methods ----------------------------------------------------------------------------------------------------
@@ -272,7 +270,7 @@ def own_method(run: Trained, seed: int) -> Ready:
     name, path = run.record.method_id, run.folder / "method.safetensors"
     if not path.exists():
         return Ready(name, method, warm(run, method, seed) + " (the record, an older one, keeps no state)")
-    load_state(method, path)
+    load_state(method, run.folder, run.record, path.name)
     return Ready(name, method, "as the training left it")
 
 

@@ -14,11 +14,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from benchmark.believed import survey
 from benchmark.config import RunConfig
 from benchmark.errors import BenchError, NoDataError
 from benchmark.hints import how_to_record, is_method
 from benchmark.published import Published, published
-from benchmark.records import RUNS, Protocol, RunRecord, survey
+from benchmark.records import RUNS, Protocol, RunRecord
 from pipelines.errors import unknown
 
 if TYPE_CHECKING:
@@ -232,9 +233,11 @@ def load(
     choice = Choice.parse(baseline) if baseline else None
     if choice is not None:
         known(choice, [record for _, record in cells], "--baseline: ")
-    groups = [
-        marked(group, [cell for cell in cells if table_of(cell[1]) == key], choice) for key, group in _tables(cells)
-    ]
+    groups = []
+    for key, group in _tables(cells):
+        untested: dict[Key, str] = {}
+        groups.append(marked(group, [cell for cell in cells if table_of(cell[1]) == key], choice, untested))
+        left_out += [LeftOut(f"mark of {row}", reason) for row, reason in untested.items()]
     if choice is not None and not any(choice.fits(row.key) for group in groups for row in group.rows):
         raise BenchError(f"--baseline {baseline}: no table has {choice.method} with memory {choice.memory}")
     groups = sorted([*groups, *_other_protocols(cells)], key=lambda group: (group.dataset, not group.first))
@@ -296,10 +299,10 @@ def _under(protocol: Protocol, record: RunRecord) -> RunRecord:
     return record.model_copy(update=changes)
 
 
-def marked(group: Group, cells: Cells, choice: Choice | None) -> Group:
+def marked(group: Group, cells: Cells, choice: Choice | None, untested: dict[Key, str]) -> Group:
     """The table with its rows tested against the baseline, where there is one and enough seeds.
 
-    Reads ranks, and numpy, only then.
+    Rows that cannot be tested go into ``untested``, with the reason.
     """
     if len(group.rows) < 2:
         return group
@@ -316,9 +319,10 @@ def marked(group: Group, cells: Cells, choice: Choice | None) -> Group:
     ]
     if not able:
         return replace(group, unmarked=f"no row has {SEEDS_TO_MARK} seeds in common with {baseline.key}")
-    from benchmark.paired import marks, rows_of  # here, so that what needs no test does not load numpy
+    from benchmark.paired import marks, rows_of  # here, so that what needs no test does not load scipy
 
-    tested = marks({key: row for key, row in rows_of(cells).items() if key in {*able, baseline.key}}, baseline.key)
+    rows_to_test = {key: row for key, row in rows_of(cells).items() if key in {*able, baseline.key}}
+    tested = marks(rows_to_test, baseline.key, untested)
     rows = [replace(row, mark=tested.get(row.key)) for row in group.rows]
     return replace(group, baseline=baseline.key, rows=rows)
 
@@ -420,13 +424,14 @@ def _pushed(audit: Mapping[str, float]) -> dict[str, float]:
 
     The ends of the interval are averaged like the share, as if both directions erred alike: if anything too wide.
     """
-    names = [name for name in ("pushed_i2t", "pushed_t2i") if f"{name}_judged" in audit]
+    ends = ("", "_low", "_high", "_base")
+    names = [name for name in ("pushed_i2t", "pushed_t2i") if {*(name + end for end in (*ends, "_judged"))} <= {*audit}]
     judged = sum(audit[f"{name}_judged"] for name in names)
     if not judged:
         return {}
     shares = {
         f"{PUSHED}{end}": 100 * sum(audit[name + end] * audit[f"{name}_judged"] for name in names) / judged
-        for end in ("", "_low", "_high", "_base")
+        for end in ends
     }
     return shares | {"pushed_judged": judged}
 

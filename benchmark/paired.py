@@ -154,16 +154,27 @@ def rows_of(cells: Iterable[Cell]) -> dict[Key, dict[int, Cell]]:
     return found
 
 
-def marks(rows: Mapping[Key, Mapping[int, Cell]], baseline: Key) -> dict[Key, Mark]:
+def marks(
+    rows: Mapping[Key, Mapping[int, Cell]], baseline: Key, untested: dict[Key, str] | None = None
+) -> dict[Key, Mark]:
     """Sign-flip test of the rSum of every row against the baseline, Holm-corrected over the rows.
 
-    A row with fewer than ``SEEDS_TO_MARK`` seeds in common with the baseline is not tested, nor part of the correction.
+    A row with fewer than ``SEEDS_TO_MARK`` seeds in common with the baseline is not tested, nor part of the correction;
+    nor is one of other queries, which goes into ``untested`` with its reason.
     """
-    others = [row for row in rows if row != baseline and len(rows[row].keys() & rows[baseline].keys()) >= SEEDS_TO_MARK]
-    if not others:
-        return {}
     ranks = {seed: _ranks(*cell) for seed, cell in rows[baseline].items()}
-    pairs = [pair(rows[row], rows[baseline], ranks) for row in others]
+    found: dict[Key, Paired] = {}
+    for row in rows:
+        if row != baseline and len(rows[row].keys() & rows[baseline].keys()) >= SEEDS_TO_MARK:
+            try:
+                found[row] = pair(rows[row], rows[baseline], ranks)
+            except NoDataError as error:
+                if untested is None:
+                    raise
+                untested[row] = str(error)
+    if not found:
+        return {}
+    others, pairs = list(found), list(found.values())
     parts = np.column_stack([each.parts[:, -1] for each in pairs])
     p = sign_flip(parts)
     return {

@@ -6,7 +6,8 @@ of the test split), ``model.safetensors`` (the best epoch's weights) and ``metho
 the last epoch left it: statistics, thresholds, learnt temperatures).
 """
 
-from collections.abc import Iterator
+import hashlib
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -14,11 +15,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmark.config import RunConfig
 from benchmark.errors import NoDataError
-from pipelines.atomic import Kind
-from pipelines.errors import invalid
+from pipelines.atomic import Kind, whole
+from pipelines.errors import DataError, invalid
+from pipelines.files import read_json
 
 RUNS = Path("runs")
 SCHEMA_VERSION = 1
+AGAIN = "run the cell again with --force"
 KIND = Kind(
     "run record",
     "run.json",
@@ -97,6 +100,8 @@ class RunRecord(BaseModel):
     each figure is. ``pushed_i2t`` is the share of what pushes an image that comes from texts true of it."""
     validation: dict[str, float] = {}
     """The same of the validation split, at the best epoch."""
+    files: dict[str, str] = {}
+    """sha256 of each other file of the folder by its name; empty in records older than this key."""
     ranks_sha256: str = ""
     """Of ``ranks.npz``; empty where the run failed, and in records older than this key."""
     best_epoch: int | None = None
@@ -118,19 +123,17 @@ class RecordError(NoDataError):
     """A record that cannot be read; ``reason`` says why and what to do."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        self.reason = f"{reason}; run the cell again with --force"
+        self.reason = f"{reason}; {AGAIN}"
         super().__init__(f"{path}: {self.reason}")
 
 
 def read(folder: Path) -> RunRecord:
-    """Read one record; ``RecordError`` names the file and the key that is wrong."""
-    path = folder / "run.json"
+    """Read one record, without a look at what it says (``believed`` does that); ``RecordError`` where it is none."""
+    path = whole(folder) / "run.json"
     try:
-        return RunRecord.model_validate_json(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecordError(path, str(error.strerror)) from None
-    except UnicodeDecodeError:
-        raise RecordError(path, "not UTF-8") from None
+        return RunRecord.model_validate(read_json(path))
+    except DataError as error:
+        raise RecordError(path, str(error).removeprefix(f"{path}").lstrip(": ")) from None
     except ValidationError as error:
         for fault in error.errors():
             if fault["loc"] == ("schema_version",):
@@ -138,18 +141,37 @@ def read(folder: Path) -> RunRecord:
         raise RecordError(path, invalid(error)) from None
 
 
-def survey(root: Path = RUNS) -> tuple[list[tuple[Path, RunRecord]], list[tuple[Path, str]]]:
-    """All records below ``root``, in the order of their paths, and the folders of those that cannot be read: why."""
-    found, refused = [], []
-    for folder in _folders(root):
-        try:
-            found.append((folder, read(folder)))
-        except RecordError as error:
-            refused.append((folder, error.reason))
-    return found, refused
+def content(folder: Path, record: RunRecord, name: str) -> bytes:
+    """A file of a record; ``NoDataError`` where it is missing, or not the one that ``run.json`` tells of."""
+    path = folder / name
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise NoDataError(f"{path}: {error.strerror}; {AGAIN}") from None
+    if record.files and hashlib.sha256(data).hexdigest() != record.files.get(name):
+        raise NoDataError(f"{path}: cut off or edited, it is not the file that run.json tells of; {AGAIN}")
+    return data
 
 
-def _folders(root: Path) -> Iterator[Path]:
-    for path in sorted(root.glob("**/run.json")):
-        if not any(part.startswith(".") for part in path.relative_to(root).parts):  # scratch of a writer
-            yield path.parent
+def folders(root: Path = RUNS) -> tuple[list[Path], list[tuple[Path, str]]]:
+    """Folders below ``root`` that hold a record, in the order of their paths, and folders that cannot be read: why.
+
+    Links are followed, and a folder that several of them lead to counts once. Hidden ones are a writer's scratch.
+    """
+    found: list[Path] = []
+    closed: list[tuple[Path, str]] = []
+    seen: set[str] = set()
+
+    def refuse(error: OSError) -> None:
+        if error.filename != str(root):
+            closed.append((Path(error.filename), str(error.strerror)))
+
+    for place, below, names in os.walk(root, followlinks=True, onerror=refuse):
+        if (real := os.path.realpath(place)) in seen:
+            below.clear()
+            continue
+        seen.add(real)
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        if "run.json" in names:
+            found.append(Path(place))
+    return sorted(found), closed

@@ -23,9 +23,8 @@ import pandas as pd
 
 from benchmark.errors import BenchError
 from benchmark.peak import peak_mb
-from pipelines.files import file_digest
 from pipelines.rows import BLOCK, Indices, Rows, ahead, read_through
-from pipelines.store import SCHEMA_VERSION, FeatureStore, load_array
+from pipelines.store import SCHEMA_VERSION, FeatureStore, digest_of, digests, load_array
 
 MANIFEST = "generated"
 BATCH = 128
@@ -106,13 +105,15 @@ def write(scale: Scale, folder: Path, dtype: str) -> None:
     }
     pd.DataFrame({"image_id": images, "split": "train"}).to_parquet(folder / "images.parquet")
     pd.DataFrame({**captions, "split": "train"}).to_parquet(folder / "captions.parquet")
+    files = digests(folder)
     info = {
         "schema_version": SCHEMA_VERSION,
         "dataset": "generated",
         "encoder": "generated",
         "manifest": MANIFEST,
         "dtype": dtype,
-        "files": {name: file_digest(folder / name) for name in shapes},
+        "files": files,
+        "hash": digest_of(files),
     }
     (folder / "features.json").write_text(json.dumps(info))
 

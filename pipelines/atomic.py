@@ -44,6 +44,10 @@ class Kind:
     holds: tuple[str, ...]
     """Patterns of everything else that stands in it."""
 
+    def is_own(self, name: str) -> bool:
+        """Whether the suite writes files of this name into such a folder."""
+        return any(fnmatchcase(name, known) for known in (self.mark, *self.holds))
+
     def check(self, target: Path) -> None:
         """``RequestError`` where ``target`` is there and is no such folder, or holds what the suite did not make."""
         if not target.exists():
@@ -51,7 +55,7 @@ class Kind:
         if not target.is_dir():
             raise RequestError(f"{target} is in the way: a file, not a folder; name another place, or move it")
         names = sorted(path.name for path in target.iterdir() if not SCRATCH.fullmatch(path.name))
-        foreign = [name for name in names if not any(fnmatchcase(name, known) for known in (self.mark, *self.holds))]
+        foreign = [name for name in names if not self.is_own(name)]
         if foreign or (names and self.mark not in names):
             what = f"holds '{foreign[0]}'" if foreign else f"has no {self.mark}"
             raise RequestError(

@@ -179,9 +179,8 @@ def _is_current(target: Path, belongs: dict[str, Any], names: dict[str, str]) ->
 def intact(target: Path) -> bool:
     """Whether the files of a store are those that were made. A training asks that of each file it opens."""
     try:
-        files = read_info(target)["files"]
-        return all(file_digest(target / file) == digest for file, digest in files.items())
-    except (DataError, OSError):
+        return read_info(target)["files"] == digests(target)
+    except (DataError, OSError, ValueError):
         return False
 
 
@@ -353,12 +352,12 @@ def _finish(work: Path, manifest: Manifest, recipe: dict[str, Any]) -> None:
     manifest.images[["image_id", "split"]].to_parquet(work / "images.parquet", index=False)
     index = manifest.captions[["caption_id", "image_id"]].assign(split=manifest.captions["image_id"].map(split_of))
     index.to_parquet(work / "captions.parquet", index=False)
-    files = {path.name: file_digest(path) for path in sorted(work.glob("*.npy"))}
+    files = digests(work)
     info = {
         "schema_version": SCHEMA_VERSION,
         **recipe,
         "files": files,
-        "hash": digest(*(f"{file} {content}\n" for file, content in sorted(files.items()))),
+        "hash": digest_of(files),
     }
     write_text(work / "features.json", json.dumps(info, indent=2) + "\n")
     (work / "state.json").unlink()

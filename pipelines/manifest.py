@@ -25,7 +25,7 @@ import pandas as pd
 
 from pipelines.atomic import Kind, whole, write_text
 from pipelines.errors import DataError, damage
-from pipelines.files import leaves
+from pipelines.files import leaves, read_json
 
 SPLITS = ("train", "val", "test")
 FEWEST = 10
@@ -37,6 +37,19 @@ KIND = Kind(
     ("images.parquet", "captions.parquet", "judgements.parquet", "truth.npz", "images", "images.npy", "features.npy"),
 )
 """Besides the tables: what is taken out of a source's files, and the truth."""
+KEYS: dict[str, type] = {
+    "name": str,
+    "hash": str,
+    "counts": dict,
+    "registration": str,
+    "truth": str,
+    "files": dict,
+    "noise": dict,
+    "skipped": dict,
+    "settings": dict,
+}
+"""Keys of ``dataset.json`` that something reads, and what they hold."""
+NEEDED = ("name", "hash", "counts")
 COLUMNS = {
     "images": {"image_id": "str", "split": "str", "file": "str", "row": "int64", "content": "str"},
     "captions": {"caption_id": "str", "image_id": "str", "text": "str"},
@@ -63,13 +76,15 @@ class Manifest:
 
     @property
     def hash(self) -> str:
-        """Hex digest over the content of all tables, the same on every machine and library version."""
+        """Hex digest over the content of all tables, and the truth: the same on every machine and library version."""
         digest = hashlib.blake2b(digest_size=16)
         for kind in COLUMNS:
             frame: pd.DataFrame = getattr(self, kind)
             digest.update(kind.encode())
             for row in frame.itertuples(index=False):
                 digest.update(json.dumps(list(row), ensure_ascii=False).encode())
+        if self.info.get("truth"):
+            digest.update(f"truth {self.info['truth']}".encode())
         return digest.hexdigest()
 
     def counts(self) -> dict[str, dict[str, int]]:
@@ -134,25 +149,32 @@ class Manifest:
             path = folder / f"{kind}.parquet"
             try:
                 frames[kind] = pd.read_parquet(path).astype(columns)
-            except (OSError, ValueError, KeyError) as error:
+            except Exception as error:  # pyarrow raises whatever the damaged bytes lead it to
                 again = f"make it again with: bench data prepare {folder.name}"
                 raise DataError(f"{path}: {damage(error)}; {again}") from None
         stated = info.pop("hash")
         manifest = cls(info.pop("name"), **frames, info=info)
         if manifest.hash != stated:
-            raise DataError(f"{folder}: tables changed after writing; run: bench data prepare {folder.name}")
+            raise DataError(f"{folder}: changed after it was written; run: bench data prepare {folder.name}")
         return manifest
 
 
 def read_info(folder: Path) -> dict[str, Any]:
-    """``dataset.json`` of a manifest, without reading its tables."""
+    """``dataset.json`` of a manifest, without reading its tables; ``DataError`` names the key that is wrong."""
     path = whole(folder) / "dataset.json"
+    again = f"make it again with: bench data prepare {folder.name}"
+    if not path.exists():
+        raise DataError(f"{path} is missing; make it with: bench data prepare {folder.name}")
     try:
-        info: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing; make it with: bench data prepare {folder.name}") from None
-    except ValueError as error:
-        raise DataError(f"{path}: {damage(error)}; make it again with: bench data prepare {folder.name}") from None
+        info = read_json(path)
+    except DataError as error:
+        raise DataError(f"{error}; {again}") from None
     if not isinstance(info, dict) or info.get("schema_version") != SCHEMA_VERSION:
-        raise DataError(f"{path}: no file of schema version {SCHEMA_VERSION}")
+        raise DataError(f"{path}: no file of schema version {SCHEMA_VERSION}; {again}")
+    for key, kind in KEYS.items():
+        if not isinstance(info.get(key, kind()), kind) or (key in NEEDED and key not in info):
+            raise DataError(f"{path}: {key}: missing or of a wrong type; {again}")
+    for split, counts in info["counts"].items():
+        if not isinstance(counts, dict) or not all(isinstance(counts.get(key), int) for key in ("images", "captions")):
+            raise DataError(f"{path}: counts.{split}: not a number of images and captions; {again}")
     return info

@@ -60,15 +60,14 @@ def add(manifest: Manifest, noise: Noise, folder: Path) -> Manifest:
     order[chosen] = givers
     moved = captions.iloc[givers]
     before = table("judgements", [(image, caption, 1.0, SOURCE) for caption, image, _ in moved.itertuples(index=False)])
-    truth = Truth.read(folder) if (folder / "truth.npz").exists() else None
-    if truth is not None:
-        truth.reordered(order).write(folder)
+    truth = Truth.load(folder / "truth.npz") if (folder / "truth.npz").exists() else None
+    known = {} if truth is None else {"truth": truth.reordered(order).write(folder)}
     return Manifest(
         manifest.name,
         manifest.images,
         captions.iloc[order].assign(image_id=captions["image_id"].to_numpy()).reset_index(drop=True),
         pd.concat([manifest.judgements, before.sort_values("caption_id")], ignore_index=True),
-        manifest.info | {"noise": {**noise.model_dump(), "captions": len(rows), "exchanged": len(chosen)}},
+        manifest.info | {"noise": {**noise.model_dump(), "captions": len(rows), "exchanged": len(chosen)}, **known},
     )
 
 

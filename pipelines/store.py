@@ -8,7 +8,7 @@ A store is a folder ``features/<dataset>/<encoder>/``:
 ``<split>_images_sequences.npy``  ``[images of the split, L, D_image]``, of regions; likewise for captions, of tokens
 ``images.parquet``                ``image_id, split``, in the order of the rows
 ``captions.parquet``              ``caption_id, image_id, split``, in the order of the rows
-``features.json``                 encoder and revisions, dims, dtype, the manifest's hash, a hash per file
+``features.json``                 encoder and revisions, dims, dtype, the manifest's hash, a digest per file
 ================================  =======================================================
 
 Rows follow the manifest's order within each split. Sequences are there where the encoder, or the source's own
@@ -16,7 +16,6 @@ features, give them; the vectors beside them are their means. A step of zeros is
 model looks at it. So a shorter sequence needs no length beside it.
 """
 
-import json
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,17 +27,19 @@ from numpy.typing import NDArray
 
 from pipelines.atomic import Kind, whole
 from pipelines.errors import DataError, damage
-from pipelines.files import file_digest
+from pipelines.files import digest, file_digest, read_json
 from pipelines.manifest import SPLITS
 from pipelines.rows import BLOCK, Rows, release
 
 SCHEMA_VERSION = 1
 MODALITIES = ("images", "captions")
+INDEXES = ("images.parquet", "captions.parquet")
+"""Which rows the features are of."""
 KIND = Kind(
     "feature store",
     "features.json",
     (
-        *(f"{modality}.parquet" for modality in MODALITIES),
+        *INDEXES,
         *(f"{split}_{modality}{end}.npy" for split in SPLITS for modality in MODALITIES for end in ("", "_sequences")),
     ),
 )
@@ -74,8 +75,7 @@ class FeatureStore:
                 f"{folder} was made from another manifest ({self.info['manifest'][:8]}, not {manifest_hash[:8]});"
                 f" run: {self._command}"
             )
-        self._image_index = self._index("images.parquet")
-        self._caption_index = self._index("captions.parquet")
+        self._image_index, self._caption_index = (self._index(name) for name in INDEXES)
 
     @property
     def _command(self) -> str:
@@ -83,7 +83,7 @@ class FeatureStore:
 
     @property
     def hash(self) -> str:
-        """Digest over all feature files, as stated in ``features.json``."""
+        """Digest over all files: the features, and which rows they are of."""
         return str(self.info["hash"])
 
     def split(self, split: str) -> Split:
@@ -103,11 +103,15 @@ class FeatureStore:
 
     def _index(self, name: str) -> pd.DataFrame:
         try:
-            return pd.read_parquet(self.folder / name)
-        except (OSError, ValueError) as error:
+            frame = pd.read_parquet(self.folder / name)
+            found = index_digest(frame)
+        except Exception as error:  # pyarrow raises whatever the damaged bytes lead it to
             raise DataError(
                 f"{self.folder / name}: {damage(error)}; make it again with: {self._command} --force"
             ) from None
+        if found != self.info["files"].get(name):
+            raise DataError(f"{self.folder / name} changed after it was made; make it again with: {self._command} --force")
+        return frame
 
     def sequences(self, split: str) -> dict[str, Rows]:
         """Regions or tokens ``[n, L, D]`` by modality, ``images`` and ``captions``, as far as the store has them."""
@@ -142,6 +146,23 @@ class FeatureStore:
         return rows
 
 
+def index_digest(frame: pd.DataFrame) -> str:
+    """Of the rows of a store's table: the same on every machine, however the file is packed."""
+    return digest(*(f"{name}\n" + "\n".join(map(str, frame[name])) + "\n\n" for name in sorted(frame.columns)))
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Of every file of a store that decides a number."""
+    arrays = {path.name: file_digest(path) for path in folder.glob("*.npy")}
+    tables = {name: index_digest(pd.read_parquet(folder / name)) for name in INDEXES}
+    return dict(sorted((arrays | tables).items()))
+
+
+def digest_of(files: dict[str, str]) -> str:
+    """One digest over those of all files."""
+    return digest(*(f"{file} {content}\n" for file, content in sorted(files.items())))
+
+
 def load_array(path: Path) -> "np.memmap[Any, Any]":
     """Memory-map an ``.npy`` file, read-only and without pickle."""
     try:
@@ -169,18 +190,25 @@ def check_finite(path: Path, array: Rows | NDArray[Any]) -> None:
 
 
 def read_info(folder: Path) -> dict[str, Any]:
-    """``features.json`` of a store."""
+    """``features.json`` of a store; ``DataError`` names the key that is wrong."""
     path = whole(folder) / "features.json"
-    dataset, encoder = folder.parent.name, folder.name
+    command = f"bench features --dataset {folder.parent.name} --encoder {folder.name}"
+    if not path.exists():
+        raise DataError(f"{path} is missing; make it with: {command}")
     try:
-        info: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(
-            f"{path} is missing; make it with: bench features --dataset {dataset} --encoder {encoder}"
-        ) from None
-    except ValueError as error:
-        again = f"make it again with: bench features --dataset {dataset} --encoder {encoder} --force"
-        raise DataError(f"{path}: {damage(error)}; {again}") from None
+        info = read_json(path)
+    except DataError as error:
+        raise DataError(f"{error}; make it again with: {command} --force") from None
     if not isinstance(info, dict) or info.get("schema_version") != SCHEMA_VERSION:
-        raise DataError(f"{path}: no file of schema version {SCHEMA_VERSION}")
+        raise DataError(f"{path}: no file of schema version {SCHEMA_VERSION}; make it again with: {command} --force")
+    for key in ("dataset", "encoder", "manifest", "hash"):
+        if not isinstance(info.get(key), str):
+            raise DataError(f"{path}: {key}: missing, or not text; make it again with: {command} --force")
+    files = info.get("files")
+    if not isinstance(files, dict) or not all(KIND.is_own(name) and isinstance(files[name], str) for name in files):
+        raise DataError(f"{path}: files: no digests of a store's files; make it again with: {command} --force")
+    if not {*INDEXES} <= files.keys():
+        raise DataError(f"{path}: of an older version, without digests of its tables; make it again with: {command}")
+    if info["hash"] != digest_of(files):
+        raise DataError(f"{path}: hash: not that of its files; make it again with: {command} --force")
     return info

@@ -6,17 +6,18 @@ true of an image that has all the facts it asserts. ``truth.npz`` in a manifest'
 * ``image_facts`` ``[images, ceil(facts / 8)]`` uint8, bits packed by ``numpy.packbits``;
 * ``caption_facts`` ``[captions, K]`` int32, indices of facts, padded with -1;
 
-rows in the order of the manifest's ``images`` and ``captions`` tables.
+rows in the order of the manifest's ``images`` and ``captions`` tables. ``truth`` in ``dataset.json`` is the digest of
+these facts and part of the manifest's hash: who changes the truth has another dataset.
 """
 
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.errors import DataError, damage
+from pipelines.files import digest
 from pipelines.manifest import Manifest, read_info
 
 Rows = NDArray[np.int64]
@@ -51,30 +52,52 @@ class Truth:
         """The truth of the same images with the captions in another order, given as rows."""
         return Truth(self._image_facts[:, :-1], self._caption_facts[captions])
 
-    def write(self, folder: Path) -> None:
-        """Write ``truth.npz`` into ``folder``."""
+    @property
+    def digest(self) -> str:
+        """Of the facts: the same on every machine, however the file is packed."""
+        shapes = f"{self._image_facts.shape} {self._caption_facts.shape}"
+        packed = np.packbits(self._image_facts[:, :-1], axis=1).tobytes()
+        return digest(shapes, packed, self._caption_facts.astype("<i4").tobytes())
+
+    def write(self, folder: Path) -> str:
+        """Write ``truth.npz`` into ``folder``; its digest, to stand as ``truth`` in the manifest's ``info``."""
         np.savez_compressed(
             folder / "truth.npz",
             image_facts=np.packbits(self._image_facts[:, :-1], axis=1),
             facts=np.int64(self._image_facts.shape[1] - 1),
             caption_facts=self._caption_facts,
         )
+        return self.digest
 
     @classmethod
-    def read(cls, folder: Path) -> "Truth | None":
-        """The truth beside a manifest, or None where it is not known for every pair."""
-        path = folder / "truth.npz"
-        if not path.exists():
-            if read_info(folder).get("truth"):
-                raise DataError(f"{path} is missing; make it again with: bench data prepare {folder.name}")
-            return None
+    def load(cls, path: Path) -> "Truth":
+        """What ``write`` wrote; ``DataError`` where it is no such file."""
         try:
             with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 arrays: dict[str, Any] = dict(file)
             bits = np.unpackbits(arrays["image_facts"], axis=1, count=int(arrays["facts"]))
             return cls(bits.astype(bool), arrays["caption_facts"])
-        except (OSError, ValueError, KeyError, BadZipFile) as error:
-            raise DataError(f"{path}: {damage(error)}; make it again with: bench data prepare {folder.name}") from None
+        except OSError as error:
+            raise DataError(f"{path}: {damage(error)}") from None
+        except Exception:  # zipfile, zlib and numpy raise whatever the damaged bytes lead them to
+            raise DataError(f"{path}: cut off or damaged") from None
+
+    @classmethod
+    def read(cls, folder: Path) -> "Truth | None":
+        """The truth beside a manifest, or None where it is not known; ``DataError`` where it is not the manifest's."""
+        path, stated = folder / "truth.npz", read_info(folder).get("truth")
+        again = f"make it again with: bench data prepare {folder.name}"
+        if not path.exists():
+            if stated:
+                raise DataError(f"{path} is missing; {again}")
+            return None
+        try:
+            truth = cls.load(path)
+        except DataError as error:
+            raise DataError(f"{error}; {again}") from None
+        if truth.digest != stated:
+            raise DataError(f"{path} is not the truth that dataset.json tells of; {again}")
+        return truth
 
 
 def calibration(manifest: Manifest, truth: Truth, split: str = "test") -> dict[str, float]:

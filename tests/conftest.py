@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from pipelines import sources
-from pipelines.files import file_digest
 from pipelines.manifest import Manifest, table
-from pipelines.store import FeatureStore
+from pipelines.store import FeatureStore, digest_of, digests
 from pipelines.truth import Truth
 
 if TYPE_CHECKING:
@@ -52,11 +51,12 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Manifest, Fea
             kinds.append(rng.integers(8))
             images.append((name, split, "", -1, name))
             captions += [(f"{name}#{k}", name, f"caption {k} of {name}") for k in range(CAPTIONS)]
-    manifest = Manifest("tiny", table("images", images), table("captions", captions))
     folder = sources.manifest_folder("tiny")
-    manifest.write(folder)
+    folder.mkdir(parents=True)
     facts = np.eye(8, dtype=bool)[kinds]
-    Truth(facts, np.repeat(np.array(kinds, dtype=np.int32), CAPTIONS)[:, None]).write(folder)
+    truth = Truth(facts, np.repeat(np.array(kinds, dtype=np.int32), CAPTIONS)[:, None]).write(folder)
+    manifest = Manifest("tiny", table("images", images), table("captions", captions), info={"truth": truth})
+    manifest.write(folder)
     sources.write("tiny", sources.Source(format="scenes", encoder="made+up"))
 
     store = sources.store_folder("tiny", "made+up")
@@ -75,14 +75,14 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Manifest, Fea
         .assign(split=manifest.captions["image_id"].map(split_of_image))
         .to_parquet(store / "captions.parquet", index=False)
     )
-    files = {path.name: file_digest(path) for path in store.glob("*.npy")}
+    files = digests(store)
     info = {
         "files": files,
         "schema_version": 1,
         "dataset": "tiny",
         "encoder": "made+up",
         "manifest": manifest.hash,
-        "hash": "00ff",
+        "hash": digest_of(files),
     }
     (store / "features.json").write_text(json.dumps(info))
     return manifest, FeatureStore(store, manifest.hash)

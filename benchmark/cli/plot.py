@@ -6,11 +6,12 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.leaderboard import refuse
+from benchmark.believed import survey
 from benchmark.errors import BenchError
 from benchmark.leaderboard import refused
 from benchmark.plots import PICTURES, draw
 from benchmark.plots.selection import Question
-from benchmark.records import RUNS, survey
+from benchmark.records import RUNS
 from benchmark.screen import log
 
 PLOTS = Path("plots")

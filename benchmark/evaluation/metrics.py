@@ -1,17 +1,26 @@
 """Recalls and ranks of a test, and what chance would score."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import Tensor
+from numpy.typing import NDArray
 
-from benchmark.evaluation.ranks import Ranks
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from benchmark.evaluation.ranks import Ranks
 
 CUTOFFS = (1, 5, 10)
 
 
-def metrics(ranks: Ranks, cutoffs: Sequence[int] = CUTOFFS) -> dict[str, float]:
-    """Recalls in percent, median and mean position, for both directions, ``rsum`` and ``mr``.
+def metrics(ranks: "Ranks", cutoffs: Sequence[int] = CUTOFFS) -> dict[str, float]:
+    """``measures`` of the ranks of a test."""
+    return measures(*(tensor.double().cpu().numpy() for tensor in (ranks.i2t, ranks.t2i)), cutoffs)
+
+
+def measures(i2t: NDArray[Any], t2i: NDArray[Any], cutoffs: Sequence[int] = CUTOFFS) -> dict[str, float]:
+    """Recalls in percent, median and mean position, for both directions, ``rsum`` and ``mr``, of ``[Q]`` positions.
 
     Keys: ``i2t_r1 i2t_r5 i2t_r10 i2t_medr i2t_meanr``, the same for ``t2i``, and, whatever the cutoffs, ``rsum``,
     the sum of the six recalls at 1, 5 and 10 (at most 600), and ``mr``, their mean. Nothing is rounded. The best
@@ -21,8 +30,8 @@ def metrics(ranks: Ranks, cutoffs: Sequence[int] = CUTOFFS) -> dict[str, float]:
     """
     result: dict[str, float] = {}
     total = 0.0
-    for direction, tensor in (("i2t", ranks.i2t), ("t2i", ranks.t2i)):
-        positions = tensor.double().cpu().numpy()
+    for direction, found in (("i2t", i2t), ("t2i", t2i)):
+        positions = found.astype(np.float64)
         recalls = {k: 100 * float((positions <= k).mean()) for k in (*cutoffs, *CUTOFFS)}
         result |= {f"{direction}_r{k}": recalls[k] for k in cutoffs}
         result[f"{direction}_medr"] = float(np.median(positions))
@@ -41,7 +50,7 @@ def check_cutoffs(cutoffs: Sequence[int], images: int, captions: int) -> None:
                 raise ValueError(f"R@{cutoff} needs a gallery of at least {cutoff} {what}; this one has {size}")
 
 
-def chance_rsum(caption_image: Tensor, images: int) -> float:
+def chance_rsum(caption_image: "Tensor", images: int) -> float:
     """Expected ``rsum`` of galleries in random order.
 
     A caption finds its image among the first K of ``images`` with probability K / I. An image with n captions

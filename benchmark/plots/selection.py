@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmark.believed import survey
 from benchmark.errors import NoDataError
 from benchmark.hints import how_to_record
 from benchmark.leaderboard import Group, Key, Row, build, row_of, table_of
-from benchmark.records import RUNS, RunRecord, survey
+from benchmark.records import RUNS, RunRecord, content
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,9 @@ class Cell:
         """A row per epoch, without what was not measured; ``NoDataError`` where the file is missing or broken."""
         path = self.folder / "history.csv"
         try:
-            with path.open(newline="", encoding="utf-8") as file:
-                rows = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
-        except (OSError, ValueError, TypeError, csv.Error):
+            lines = content(self.folder, self.record, path.name).decode().splitlines()
+            rows = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(lines)]
+        except (ValueError, TypeError, csv.Error):
             rows = []
         if not rows or not all("val_rsum" in row for row in rows):
             raise NoDataError(f"{path}: missing or broken; run the cell again with --force")

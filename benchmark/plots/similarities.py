@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 import methods
-from benchmark import records
+from benchmark import believed
 from benchmark.errors import BenchError, NoDataError
 from benchmark.evaluation.similarities import read_similarities
 from benchmark.plots.canvas import BLACK, BLUE, GREY, ORANGE, VERMILLION, Drawn, grid, heading
 from benchmark.plots.selection import Cell, Question, tables
+from benchmark.records import content
 from methods.fne import FNE
 
 PANELS = 4
@@ -64,7 +65,7 @@ class Weighing:
 def subjects(question: Question) -> list[Subject]:
     """The run asked for; else of each table the best run that has FNE's statistics, else the best one."""
     if question.run:
-        record = records.read(question.run)
+        record = believed.read(question.run)
         name = f"{record.config.dataset}-{record.method_id}-seed-{record.config.seed}"
         return [Subject(safe(name), Cell(question.run, record))]
     found = []
@@ -143,7 +144,7 @@ def limits(histograms: dict[str, Any], epochs: list[int]) -> tuple[float, float]
 def draw(subject: Subject, question: Question) -> Drawn:
     """A column per epoch: densities above, with FNE's fits; below them weight and posterior where there are any."""
     cell = subject.cell
-    histograms = read(cell.folder / "similarities.npz")
+    histograms = read(cell)
     history = cell.history
     if len(history) != len(histograms["validation_positive"]):
         raise NoDataError(f"{cell.folder}: history.csv and similarities.npz are not of one run; run the cell again")
@@ -191,10 +192,12 @@ def assumed(cell: Cell) -> str:
     )
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(cell: Cell) -> dict[str, Any]:
     """``read_similarities``; older records have no such file."""
+    path = cell.folder / "similarities.npz"
     if not path.exists():
         raise NoDataError(f"{path}: missing: the record is older than the audit; run the cell again with --force")
+    content(cell.folder, cell.record, path.name)
     found = read_similarities(path)
     if "validation_positive" not in found:
         raise NoDataError(f"{path}: no histograms of epochs; run the cell again with --force")

@@ -82,13 +82,13 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
                 for place, said in enumerate(captions(chosen, number, index, one)):
                     caption_rows.append((f"{image_id}-{place}", image_id, said.text))
                     asserted.append(said.facts)
-    truth_of([one for of_split in world.values() for one in of_split], asserted).write(folder)
+    truth = truth_of([one for of_split in world.values() for one in of_split], asserted)
     info = {
         "format": "scenes",
         "licence": "CC0-1.0",
         "source": "generated",
         "settings": chosen.model_dump(),
-        "truth": True,  # truth.npz belongs to it
+        "truth": truth.write(folder),
     }
     return Manifest(name, table("images", image_rows), table("captions", caption_rows), info=info)
 

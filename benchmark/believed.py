@@ -1,0 +1,132 @@
+"""Which records may be believed: what a record says must follow from what lies beside it.
+
+The recalls follow from the ranks, the hashes from the recipe, the id from the method; names are names and numbers lie
+where such numbers can lie. A record that says something else is left out of every table, with its reason.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from benchmark import records
+from benchmark.errors import NoDataError
+from benchmark.evaluation.stored_ranks import StoredRanks, read_ranks
+from benchmark.records import AGAIN, RUNS, RecordError, RunRecord
+
+TOLERANCE = 1e-6
+"""Relative: the same ranks give the same numbers but for the order of their sums."""
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+"""Of methods and datasets, anybody's."""
+LONGEST = 300
+"""Characters of a method's id with its settings."""
+HIGHEST = {"rsum": 600.0, "r_precision": 100.0, "map_at_r": 100.0, "mr": 100.0}
+"""What the end of a metric's name says of how large it can be; a recall is at most 100."""
+
+
+def read(folder: Path) -> RunRecord:
+    """Read one record; ``RecordError`` names the file and what is wrong with it."""
+    record = records.read(folder)
+    if fault := next(faults(folder, record), ""):
+        raise RecordError(folder / "run.json", fault)
+    return record
+
+
+def survey(root: Path = RUNS) -> tuple[list[tuple[Path, RunRecord]], list[tuple[Path, str]]]:
+    """All records below ``root``, in the order of their paths, and folders that are left out: why."""
+    folders, refused = records.folders(root)
+    found = []
+    for folder in folders:
+        try:
+            found.append((folder, read(folder)))
+        except RecordError as error:
+            refused.append((folder, error.reason))
+    return found, sorted(refused)
+
+
+def faults(folder: Path, record: RunRecord) -> Iterator[str]:
+    """What cannot be so, each in a few words."""
+    yield from _names(record)
+    yield from _recipe(record)
+    yield from _numbers(record)
+    if record.status == "failed":
+        if record.metrics or record.others:
+            yield "status: failed, but it has metrics"
+        return
+    try:
+        stored = read_ranks(folder / "ranks.npz", record.ranks_sha256)
+    except NoDataError as error:
+        yield str(error).removeprefix(f"{folder}/").removesuffix(f"; {AGAIN}")
+        return
+    yield from _ranks(record, stored)
+
+
+def _names(record: RunRecord) -> Iterator[str]:
+    config = record.config
+    for key, name in (("method", config.method), ("dataset", config.dataset), ("warmup", config.warmup)):
+        if not NAME.fullmatch(name):
+            yield f"config.{key}: {name!r:.60} is no name"
+    for key, text in (("encoder", config.encoder), ("method_id", record.method_id), ("protocol", record.protocol.name)):
+        if not text.strip() or not text.isprintable() or len(text) > LONGEST:
+            yield f"{key}: empty, too long, or with characters that cannot be shown"
+
+
+def _recipe(record: RunRecord) -> Iterator[str]:
+    """Digests and id follow from the configuration."""
+    for key in ("method_id", "config_hash", "recipe_hash"):
+        expected = getattr(record.config, key.replace("config_hash", "hash"))
+        if getattr(record, key) != expected:
+            yield f"{key}: {getattr(record, key)!r:.60}, but the configuration gives {expected!r:.60}"
+
+
+def _numbers(record: RunRecord) -> Iterator[str]:
+    """Whether every number is one, and where such a number can be."""
+    for where, metrics in (
+        ("metrics", record.metrics),
+        ("validation", record.validation),
+        *((f"others.{other.protocol.name}", other.metrics) for other in record.others),
+    ):
+        for key, value in metrics.items():
+            if not 0 <= value <= _highest(key):
+                yield f"{where}.{key}: {value} cannot be"
+    for key, value in record.false_negative_rate.items():
+        if not 0 <= value <= 1:
+            yield f"false_negative_rate.{key}: {value} is no share"
+    for key, value in record.audit.items():
+        if not math.isfinite(value):
+            yield f"audit.{key}: {value} is not finite"
+    if record.cost is not None:
+        for key, value in record.cost.model_dump().items():
+            if not (math.isfinite(value) and value >= 0):
+                yield f"cost.{key}: {value} cannot be"
+    if record.best_epoch is not None and not 0 <= record.best_epoch < record.config.epochs:
+        yield f"best_epoch: {record.best_epoch}, of {record.config.epochs} epochs"
+
+
+def _highest(key: str) -> float:
+    """The highest value of a metric, by the end of its name; ranks have none."""
+    if key.endswith(("medr", "meanr")):
+        return math.inf
+    return next((most for end, most in HIGHEST.items() if key.endswith(end)), 100.0)
+
+
+def _ranks(record: RunRecord, stored: StoredRanks) -> Iterator[str]:
+    """Whether the ranks are of the protocol's queries and give the metrics."""
+    from benchmark.evaluation.metrics import measures
+
+    protocol = record.protocol
+    if len(stored.t2i) != protocol.captions or len(stored.i2t) > protocol.images:
+        yield (
+            f"ranks.npz: {len(stored.i2t)} images and {len(stored.t2i)} captions, but protocol says"
+            f" {protocol.images} and {protocol.captions}"
+        )
+        return
+    yield from _differing(record.metrics, measures(stored.i2t, stored.t2i))
+
+
+def _differing(said: Mapping[str, float], found: Mapping[str, float]) -> Iterator[str]:
+    for key, value in found.items():
+        if key not in said:
+            yield f"metrics.{key}: missing"
+        elif not math.isclose(said[key], value, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
+            yield f"metrics.{key}: {said[key]}, but its ranks give {value:.4f}"
