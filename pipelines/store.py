@@ -142,6 +142,15 @@ class FeatureStore:
         return rows
 
 
+def intact(folder: Path) -> bool:
+    """Whether the files of a store are those that were made. A training asks that of each file it opens."""
+    try:
+        files = read_info(folder)["files"]
+        return all(file_digest(folder / file) == digest for file, digest in files.items())
+    except DataError:
+        return False
+
+
 def load_array(path: Path) -> "np.memmap[Any, Any]":
     """Memory-map an ``.npy`` file, read-only and without pickle."""
     try:
