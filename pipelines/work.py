@@ -59,13 +59,17 @@ class Work:
             if _digest(self.store) != digest or not intact(self.store):
                 return False
             self.move()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._remove()
         return True
 
     def move(self) -> None:
         """Let the complete store take its place."""
         KIND.check(self.target)
         move_into_place(self.store, self.target)
+        self._remove()
+
+    def _remove(self) -> None:
+        shutil.rmtree(self.store, ignore_errors=True)  # before the state, by which the rest is known
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _state(self) -> dict[str, Any]:
