@@ -77,7 +77,7 @@ class RunRecord(BaseModel):
     schema_version: Literal[1] = 1
     status: Literal["done", "collapsed", "failed"]
     error: str | None = None
-    """One line, where the run failed."""
+    """One line, where the run failed, or, where ``status`` says otherwise, its audit alone."""
     method_id: str
     config: RunConfig
     config_hash: str
