@@ -8,11 +8,14 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmark import records
 from benchmark.errors import NoDataError
-from benchmark.evaluation.stored_ranks import StoredRanks, read_ranks
 from benchmark.records import AGAIN, RUNS, RecordError, RunRecord
+
+if TYPE_CHECKING:
+    from benchmark.evaluation.stored_ranks import StoredRanks
 
 TOLERANCE = 1e-6
 """Relative: the same ranks give the same numbers but for the order of their sums."""
@@ -20,8 +23,13 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 """Of methods and datasets, anybody's."""
 LONGEST = 300
 """Characters of a method's id with its settings."""
-HIGHEST = {"rsum": 600.0, "r_precision": 100.0, "map_at_r": 100.0, "mr": 100.0}
-"""What the end of a metric's name says of how large it can be; a recall is at most 100."""
+BOUNDS = (
+    (re.compile(r"(.*_)?rsum"), 0.0, 600.0),
+    (re.compile(r"(.*_)?(r\d+|mr|r_precision|map_at_r)"), 0.0, 100.0),
+    (re.compile(r"(.*_)?(medr|meanr)"), 1.0, math.inf),
+    (re.compile(r".*similarity"), -1.001, 1.001),
+)
+"""What the name of a metric says of where it lies."""
 
 
 def read(folder: Path) -> RunRecord:
@@ -53,6 +61,8 @@ def faults(folder: Path, record: RunRecord) -> Iterator[str]:
         if record.metrics or record.others:
             yield "status: failed, but it has metrics"
         return
+    from benchmark.evaluation.stored_ranks import read_ranks  # here: numpy is not loaded where there is no record
+
     try:
         stored = read_ranks(folder / "ranks.npz", record.ranks_sha256)
     except NoDataError as error:
@@ -87,7 +97,7 @@ def _numbers(record: RunRecord) -> Iterator[str]:
         *((f"others.{other.protocol.name}", other.metrics) for other in record.others),
     ):
         for key, value in metrics.items():
-            if not 0 <= value <= _highest(key):
+            if not _is_possible(key, value):
                 yield f"{where}.{key}: {value} cannot be"
     for key, value in record.false_negative_rate.items():
         if not 0 <= value <= 1:
@@ -103,14 +113,13 @@ def _numbers(record: RunRecord) -> Iterator[str]:
         yield f"best_epoch: {record.best_epoch}, of {record.config.epochs} epochs"
 
 
-def _highest(key: str) -> float:
-    """The highest value of a metric, by the end of its name; ranks have none."""
-    if key.endswith(("medr", "meanr")):
-        return math.inf
-    return next((most for end, most in HIGHEST.items() if key.endswith(end)), 100.0)
+def _is_possible(key: str, value: float) -> bool:
+    """Whether a metric can have this value."""
+    low, high = next(((low, high) for name, low, high in BOUNDS if name.fullmatch(key)), (-math.inf, math.inf))
+    return math.isfinite(value) and low <= value <= high
 
 
-def _ranks(record: RunRecord, stored: StoredRanks) -> Iterator[str]:
+def _ranks(record: RunRecord, stored: "StoredRanks") -> Iterator[str]:
     """Whether the ranks are of the protocol's queries and give the metrics."""
     from benchmark.evaluation.metrics import measures
 

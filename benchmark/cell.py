@@ -6,18 +6,19 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+import shutil
 import subprocess
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from inspect import getfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import save
 
 import methods
-from benchmark import devices, records
+from benchmark import believed, devices, kept, records, room
 from benchmark.config import RunConfig
 from benchmark.errors import BenchError, NoDataError, RunFailedError
 from benchmark.evaluation.after_training import audit_test
@@ -27,16 +28,18 @@ from benchmark.evaluation.positives import positives_of
 from benchmark.evaluation.protocols import measure, protocols_for
 from benchmark.evaluation.relation import Judged
 from benchmark.evaluation.similarities import write_similarities
-from benchmark.evaluation.stored_ranks import read_ranks, write_ranks
-from benchmark.extras import texts_for
+from benchmark.evaluation.stored_ranks import write_ranks
+from benchmark.extras import Texts, texts_for
+from benchmark.kept import Kept
 from benchmark.peak import peak_mb
-from benchmark.records import RUNS, Cost, Measured, Protocol, RunRecord
+from benchmark.records import RUNS, Cost, Measured, RunRecord
 from benchmark.resolve import default_encoder
 from benchmark.speed import interleaved
-from benchmark.training import Trained, Watcher, evaluate, exact, failing, opened, train
+from benchmark.training import SplitTensors, Trained, Watcher, evaluate, exact, failing, opened, train
 from methods.registry import files_of
-from pipelines.atomic import new_folder
+from pipelines.atomic import new_folder, whole
 from pipelines.captions import same
+from pipelines.errors import DataError
 from pipelines.judgements import verdicts
 from pipelines.manifest import Manifest
 from pipelines.sources import manifest_folder
@@ -54,7 +57,7 @@ def folder_of(config: RunConfig) -> Path:
 
 def recorded(folder: Path, config: RunConfig, manifest: Manifest, store: FeatureStore) -> RunRecord | None:
     """The record in ``folder`` if it is of this very cell; ``BenchError`` if it is of another one."""
-    if not (folder / "run.json").exists():
+    if not (whole(folder) / "run.json").exists():
         return None
     record = records.read(folder)
     if record.config_hash != config.hash:
@@ -63,23 +66,42 @@ def recorded(folder: Path, config: RunConfig, manifest: Manifest, store: Feature
     same = made_from == (manifest.hash, store.hash, code_hash(config))
     if not same or record.status == "failed":
         return None
-    try:
-        read_ranks(folder / "ranks.npz", record.ranks_sha256)
-    except NoDataError:  # cut off or edited: the cell is run again
+    if kept.facts_of(kept.place(folder)).get("created") == record.created:  # killed before its audit
         return None
-    return record
+    broken = any(believed.faults(folder, record))  # cut off or edited: the cell is run again
+    return None if broken else record
 
 
 def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore, watcher: Watcher) -> RunRecord:
-    """Train, evaluate and record a cell; a failed training is recorded too, and then raised."""
+    """Train, evaluate and record a cell; a failed training is recorded too, and then raised.
+
+    A training whose record did not come to stand is not done again: it is kept until then. The audit comes last; where
+    it fails the record says so, and stands without it.
+    """
     devices.check(config.device)
-    start = time.perf_counter()
     truth = Truth.read(manifest_folder(config.dataset))
     check_galleries(manifest)
     check_outcome(folder, store)
+    texts = texts_for(config.method, manifest, store)
+    facts = facts_for(config, manifest, store)
+    where = kept.place(folder)
+    done = kept.restore(where, facts, config, store, truth, texts)
+    if done is None:
+        room.check(config, manifest, store, folder, where)
+        done = trained(config, folder, store, truth, texts, facts, watcher)
+        with suppress(OSError, DataError):  # no room: the record itself may find some
+            kept.keep(where, done)
+    with kept.named(where):
+        record, tested = commit_record(config, done, folder, store, manifest, truth, {**facts, **done.facts})
+        record = add_audit(config, done.trained, folder, record, tested, truth)
+    kept.forget(where)
+    return record
+
+
+def facts_for(config: RunConfig, manifest: Manifest, store: FeatureStore) -> dict[str, Any]:
+    """What a record says of a cell before it is trained."""
     counts = manifest.counts()["test"]
-    protocols = protocols_for(config.dataset, counts["images"], counts["captions"])
-    facts: dict[str, Any] = {
+    return {
         "method_id": config.method_id,
         "config": config,
         "config_hash": config.hash,
@@ -87,36 +109,81 @@ def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore
         "manifest_hash": manifest.hash,
         "features_hash": store.hash,
         "code_hash": code_hash(config),
-        "protocol": protocols[0],
+        "protocol": protocols_for(config.dataset, counts["images"], counts["captions"])[0],
         "versions": versions(),
         "device": devices.name(config.device),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         **commit(),
     }
+
+
+def trained(
+    config: RunConfig,
+    folder: Path,
+    store: FeatureStore,
+    truth: Truth | None,
+    texts: Texts | None,
+    facts: dict[str, Any],
+    watcher: Watcher,
+) -> Kept:
+    """A training; a failed one is recorded, and raised."""
+    start = time.perf_counter()
     try:
-        trained = train(config, store, truth, watcher, texts_for(config.method, manifest, store))
+        found = train(config, store, truth, watcher, texts)
     except RunFailedError as error:
         with new_folder(folder, records.KIND) as scratch:
             write_json(scratch, RunRecord(status="failed", error=str(error), **facts))
         raise
+    return Kept(found, facts, time.perf_counter() - start, peak(config))
+
+
+def commit_record(
+    config: RunConfig,
+    done: Kept,
+    folder: Path,
+    store: FeatureStore,
+    manifest: Manifest,
+    truth: Truth | None,
+    facts: dict[str, Any],
+) -> tuple[RunRecord, "Tested"]:
+    """Evaluate, and write the record, all but its audit."""
+    found = done.trained
     with new_folder(folder, records.KIND) as scratch:
-        tested = test(config, trained, store, manifest, scratch, truth, protocols[1:])
+        tested = test(config, found, store, manifest, scratch, truth)
         record = RunRecord(
-            status="collapsed" if trained.collapsed else "done",
+            status="collapsed" if found.collapsed else "done",
             metrics=tested.metrics,
             others=tested.others,
-            audit=tested.audit,
             ranks_sha256=tested.ranks_sha256,
-            validation=trained.validation,
-            best_epoch=trained.best_epoch,
-            false_negative_rate=trained.false_negative_rate,
-            cost=cost(config, trained, time.perf_counter() - start),
+            validation=found.validation,
+            best_epoch=found.best_epoch,
+            false_negative_rate=found.false_negative_rate,
+            cost=cost(config, done),
             **facts,
         )
-        write_history(scratch, trained)
-        for name, module in (("model", trained.model), ("method", trained.method)):
-            state = {key: value.cpu().contiguous() for key, value in module.state_dict().items()}
-            (scratch / f"{name}.safetensors").write_bytes(save(state))  # a full disk is an OSError, as everywhere
+        write_history(scratch, found)
+        write_similarities(scratch / "similarities.npz", found.similarities, found.history, {})
+        for name, module in (("model", found.model), ("method", found.method)):
+            (scratch / f"{name}.safetensors").write_bytes(kept.weights(module))
+        write_json(scratch, record)
+    return record, tested
+
+
+def add_audit(
+    config: RunConfig, found: Trained, folder: Path, record: RunRecord, tested: "Tested", truth: Truth | None
+) -> RunRecord:
+    """The record with its audit, or with the line that says why there is none."""
+    arrays: dict[str, Any] = {}
+    try:
+        with failing("the audit"):
+            audited = audit_test(config, found, tested.tensors, exact(tested.tensors, truth) or tested.judged)
+        record, arrays = record.model_copy(update={"audit": audited.figures}), audited.arrays
+    except BenchError as error:
+        record = record.model_copy(update={"error": str(error)})
+    with new_folder(folder, records.KIND) as scratch:
+        for name in ("history.csv", "ranks.npz", "model.safetensors", "method.safetensors"):
+            shutil.copyfile(folder / name, scratch / name)
+        write_similarities(scratch / "similarities.npz", found.similarities, found.history, arrays)
         write_json(scratch, record)
     return record
 
@@ -145,21 +212,18 @@ class Tested(NamedTuple):
     metrics: dict[str, float]
     others: tuple[Measured, ...]
     """Of the other protocols of the dataset."""
-    audit: dict[str, float]
     ranks_sha256: str
     """Of ``ranks.npz``."""
+    tensors: SplitTensors
+    """The split itself, for the audit."""
+    judged: Judged | None
+    """What is judged of its pairs."""
 
 
 def test(
-    config: RunConfig,
-    trained: Trained,
-    store: FeatureStore,
-    manifest: Manifest,
-    folder: Path,
-    truth: Truth | None,
-    others: tuple[Protocol, ...],
+    config: RunConfig, trained: Trained, store: FeatureStore, manifest: Manifest, folder: Path, truth: Truth | None
 ) -> Tested:
-    """Open the test split, this once; writes ``ranks.npz`` and ``similarities.npz``."""
+    """Open the test split, this once; writes ``ranks.npz``."""
     tensors = opened(store, "test", config)
     split = tensors.split
     metrics, ranks = evaluate(trained.model, tensors)
@@ -176,12 +240,10 @@ def test(
         t2i_ids=split.caption_ids,
         t2i_images=[split.image_ids[row] for row in split.caption_image.tolist()],
     )
+    others = protocols_for(config.dataset, len(split.image_ids), len(split.caption_ids))[1:]
     measured = tuple(measure(other, images, captions, tensors.caption_image) for other in others)
     judged = Judged.of(manifest.judgements, split.image_ids, split.caption_ids, matches)
-    with failing("the audit"):
-        audited = audit_test(config, trained, tensors, exact(tensors, truth) or judged)
-    write_similarities(folder / "similarities.npz", trained.similarities, trained.history, audited.arrays)
-    return Tested(metrics, measured, audited.figures, sha256)
+    return Tested(metrics, measured, sha256, tensors, judged)
 
 
 def write_json(folder: Path, record: RunRecord) -> None:
@@ -200,7 +262,7 @@ def write_history(folder: Path, trained: Trained) -> None:
         writer.writerows(trained.history)
 
 
-def cost(config: RunConfig, trained: Trained, wall_s: float) -> Cost:
+def cost(config: RunConfig, done: Kept) -> Cost:
     """Time and memory of a cell, and of the two bare similarity products of one of its steps."""
     anchors = torch.randn(config.batch, config.dim, device=config.device)
     candidates = torch.randn(config.batch + config.memory, config.dim, device=config.device)
@@ -210,8 +272,17 @@ def cost(config: RunConfig, trained: Trained, wall_s: float) -> Cost:
         torch.matmul(anchors, candidates.T)
 
     times = interleaved({"product": products}, config.device)
-    peak = torch.cuda.max_memory_allocated() / 2**20 if config.device.startswith("cuda") else peak_mb()
-    return Cost(wall_s=wall_s, step_ms=trained.step_ms, product_ms=times["product"], peak_mb=peak)
+    return Cost(
+        wall_s=done.seconds,
+        step_ms=done.trained.step_ms,
+        product_ms=times["product"],
+        peak_mb=max(done.peak_mb, peak(config)),
+    )
+
+
+def peak(config: RunConfig) -> float:
+    """Peak memory so far, of the device or of the process, in MiB."""
+    return torch.cuda.max_memory_allocated() / 2**20 if config.device.startswith("cuda") else peak_mb()
 
 
 def versions() -> dict[str, str]:
@@ -241,13 +312,21 @@ def code_hash(config: RunConfig) -> str:
 
 
 def commit() -> dict[str, Any]:
-    """The commit of the code and whether the three packages differ from it; nothing outside a repository."""
+    """The commit of the code and whether the three packages differ from it; nothing outside their own repository.
+
+    Another repository, around an environment, tells nothing of the code; what it would run is not run.
+    """
+    root = Path(__file__).parents[1]
+    surroundings = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
 
     def git(*words: str) -> str:
-        command = ["git", "-C", str(Path(__file__).parents[1]), *words]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        command = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", str(root), *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True, env=surroundings).stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", "--", *(f"{package}/__init__.py" for package in CODE))
+        if Path(git("rev-parse", "--show-toplevel")).resolve() != root.resolve():
+            return {"commit": None, "dirty": None}
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--", *CODE))}
     except (OSError, subprocess.CalledProcessError):
         return {"commit": None, "dirty": None}

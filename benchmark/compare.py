@@ -126,7 +126,12 @@ def compare(
     left_out = refused(broken)
     cells = _of_dataset(cells, dataset, root, left_out)
     for choice in (a, b):
-        known(choice, [record for _, record in cells])
+        try:
+            known(choice, [record for _, record in cells])
+        except BenchError as error:
+            if left_out:  # perhaps these are the ones
+                raise NothingLeftError(str(error), left_out) from None
+            raise
     rows = {side: _row(choice, cells) for side, choice in (("a", a), ("b", b))}
     if rows["a"] == rows["b"]:
         raise BenchError(f"{rows['a']} stands on both sides; name two methods, or two sizes as --memory 2048,0")

@@ -80,7 +80,7 @@ class RunRecord(BaseModel):
     schema_version: Literal[1] = 1
     status: Literal["done", "collapsed", "failed"]
     error: str | None = None
-    """One line, where the run failed."""
+    """One line, where the run failed, or, where ``status`` says otherwise, its audit alone."""
     method_id: str
     config: RunConfig
     config_hash: str
@@ -133,7 +133,8 @@ def read(folder: Path) -> RunRecord:
     try:
         return RunRecord.model_validate(read_json(path))
     except DataError as error:
-        raise RecordError(path, str(error).removeprefix(f"{path}").lstrip(": ")) from None
+        reason = str(error).removeprefix(f"{path}:")
+        raise RecordError(path, f"line {reason}" if reason[:1].isdigit() else reason.strip()) from None
     except ValidationError as error:
         for fault in error.errors():
             if fault["loc"] == ("schema_version",):
@@ -172,6 +173,6 @@ def folders(root: Path = RUNS) -> tuple[list[Path], list[tuple[Path, str]]]:
             continue
         seen.add(real)
         below[:] = sorted(name for name in below if not name.startswith("."))
-        if "run.json" in names:
+        if "run.json" in (*names, *below):
             found.append(Path(place))
     return sorted(found), closed

@@ -104,7 +104,7 @@ def move_into_place(folder: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     _sync_all(folder)
     with _alone(target.parent):
-        _finish(target)
+        _sweep(target.parent)
         if os.path.lexists(target):
             try:
                 _exchange(folder, target)

@@ -1,18 +1,17 @@
 """Manifest and encoder to feature store: in batches, resumable, complete or not at all.
 
-Work goes on in ``.bench/features/<dataset>/<encoder>/``. Each ``.npy`` file there has its final header from the
-start and grows by whole batches, so its size says where to go on: what a kill leaves is continued at the same
-batch, and the result is the same to the byte. ``state.json`` says what the work belongs to, and the size of batch
-that was found to fit; work for another manifest, revision, device or batch size is thrown away. Where a batch does
-not fit, that side begins again with batches of half the size: all its rows come from batches of one size.
+Work goes on in a folder beside the store's place (``work.Work``). Each ``.npy`` file there has its final header from
+the start and grows by whole batches, so its size says where to go on: what a kill leaves is continued at the same
+batch, and the result is the same to the byte. Work for another manifest, revision, device or batch size is thrown
+away. Where a batch does not fit, that side begins again with batches of half the size: all its rows come from batches
+of one size.
 """
 
 import io
 import json
 import math
 import os
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import cache, partial
@@ -22,23 +21,41 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from pipelines import datasets, encoders, pictures, prepare, sources
-from pipelines.atomic import move_into_place, write_text
+from pipelines.atomic import write_text
 from pipelines.encoders import CPU, Device, Encoder, Kind
 from pipelines.encoding import BATCH, How, OutOfMemoryError, Stage, device_for, first_batch, workers_for
 from pipelines.errors import DataError, RequestError
-from pipelines.files import Progress, digest, file_digest, silent
+from pipelines.files import Progress, digest, read_json, silent
+from pipelines.locks import alone
 from pipelines.manifest import SPLITS, Manifest
 from pipelines.rows import Features, Rows
-from pipelines.sources import Source, manifest_folder, store_folder
-from pipelines.store import KIND, SCHEMA_VERSION, FeatureStore, load_array, read_info
+from pipelines.sources import FEATURES, Source, manifest_folder, store_folder
+from pipelines.store import (
+    INDEXES,
+    KIND,
+    SCHEMA_VERSION,
+    FeatureStore,
+    digest_of,
+    digests,
+    index_digest,
+    intact,
+    load_array,
+    read_info,
+)
+from pipelines.work import Work
 
-WORK = Path(".bench") / "features"
 PRECOMPUTED_REVISION = "1"
 SIDES: dict[str, Kind] = {"images": "image", "captions": "text"}
+
+Waiting = Callable[[str], None]
+"""Called with one line, when another process is waited for."""
+
+
+def unsaid(line: str) -> None:
+    """Wait without a word."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +92,7 @@ def make(
     precision: str | None = None,
     force: bool = False,
     progress: Progress = silent,
+    waiting: Waiting = unsaid,
 ) -> Path:
     """The store of a dataset, built where it is missing or stale (``force``: in any case); the manifest too.
 
@@ -82,17 +100,17 @@ def make(
     see ``encoding.How``. ``DataError`` where the dataset is not there or broken.
     """
     source = sources.read(name)
-    manifest = _manifest(name, source)
-    how = How(batch, workers, device, precision)
-    encoder = encoder or source.encoder
-    return _make(manifest, source, encoder, how, dtype=dtype, force=force, verify=True, progress=progress)
+    maker = Maker(_manifest(name, source), source, encoder, How(batch, workers, device, precision), dtype)
+    return maker.make(progress, waiting, force=force, verify=True)
 
 
-def ensure(name: str, encoder: str | None = None, progress: Progress = silent) -> tuple[Manifest, FeatureStore]:
+def ensure(
+    name: str, encoder: str | None = None, progress: Progress = silent, waiting: Waiting = unsaid
+) -> tuple[Manifest, FeatureStore]:
     """Manifest and store of a dataset, built where missing or stale; its own encoder where none is named."""
     source = sources.read(name)
     manifest = _manifest(name, source)
-    folder = _make(manifest, source, encoder or source.encoder, How(), progress=progress)
+    folder = Maker(manifest, source, encoder, How()).make(progress, waiting)
     return manifest, FeatureStore(folder, manifest.hash)
 
 
@@ -107,49 +125,95 @@ def _manifest(name: str, source: Source) -> Manifest:
     return Manifest.read(manifest_folder(name))
 
 
-def _make(
-    manifest: Manifest,
-    source: Source,
-    encoder: str,
-    how: How,
-    *,
-    dtype: str | None = None,
-    force: bool = False,
-    verify: bool = False,
-    progress: Progress = silent,
-) -> Path:
-    """``verify``: a store is stale, too, where one of its bytes changed."""
-    encoder = canonical(source, encoder)
-    target = store_folder(manifest.name, encoder)
-    dtype = dtype or _dtype(target)
-    belongs = {"dataset": manifest.name, "encoder": encoder, "manifest": manifest.hash, "dtype": dtype}
-    names = dict(zip(SIDES, encoders.pair(encoder, datasets.holds_features(source.format)), strict=True))
-    work = WORK / manifest.name / encoder
-    work.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{work}.lock"):  # cells that run side by side need the same store
-        if force or not _is_current(target, belongs, names) or (verify and not intact(target)):
-            KIND.check(target)
-            sides = {modality: _side(manifest, source, modality, names[modality], how) for modality in SIDES}
-            recipe = {**belongs, "image": sides["images"].recipe, "text": sides["captions"].recipe}
-            asked = {"batch": how.batch, "devices": {modality: asdict(side.device) for modality, side in sides.items()}}
-            found = _begin(work, {**recipe, **asked})
-            made = {}
-            for modality, side in sides.items():
-                batch = found.get(modality) or first_batch(how, side.device)
-                stage = _stage(manifest, source, modality, side, how)
-                while True:
-                    try:
-                        _encode(work, manifest, modality, side, stage, dtype, batch, progress)
-                        break
-                    except OutOfMemoryError:
-                        batch = _halve(work, modality, side, how, batch)
-                made[modality] = {**asdict(side.device), "batch": batch}
-            _finish(work, manifest, {**recipe, "made": made})
-            target.parent.mkdir(parents=True, exist_ok=True)
-            move_into_place(work, target)
-        if encoder == source.encoder:
-            _point(target)
-    return target
+class Maker:
+    """Makes one store."""
+
+    def __init__(
+        self, manifest: Manifest, source: Source, encoder: str | None, how: How, dtype: str | None = None
+    ) -> None:
+        self.manifest, self.source, self.how, self.dtype = manifest, source, how, dtype
+        self.encoder = canonical(source, encoder or source.encoder)
+        self.target = store_folder(manifest.name, self.encoder)
+        self.names = dict(zip(SIDES, encoders.pair(self.encoder, datasets.holds_features(source.format)), strict=True))
+        self.work = Work(self.target)
+
+    def make(self, progress: Progress, waiting: Waiting, *, force: bool = False, verify: bool = False) -> Path:
+        """The folder of the store; ``verify``: it is stale, too, where one of its bytes changed.
+
+        Nothing is written and nobody waited for where all is ready: a project may be read-only.
+        """
+        if not force and self._is_current(verify) and self._points():
+            return self.target
+        told = f"features of {self.manifest.name} are being made by"
+        with alone(self.work.lock, lambda holder: waiting(f"{told} {holder}; waiting")):  # many cells need one store
+            if not force:
+                _add_digests(self.target, self.manifest)
+            if force or not self._is_current(verify):
+                KIND.check(self.target)
+                self._build(progress)
+            if not self._points():
+                write_text(self._pointer, self._pointed())
+        return self.target
+
+    @property
+    def _belongs(self) -> dict[str, Any]:
+        """What a store is made for; the numbers are those of the store which is there, so that only who asks for
+        others gets them."""
+        dtype = self.dtype or _dtype(self.target)
+        return {
+            "dataset": self.manifest.name,
+            "encoder": self.encoder,
+            "manifest": self.manifest.hash,
+            "dtype": dtype,
+        }
+
+    def _is_current(self, verify: bool) -> bool:
+        return _is_current(self.target, self._belongs, self.names) and (not verify or intact(self.target))
+
+    def _build(self, progress: Progress) -> None:
+        """Encode what is missing, and put it in place."""
+        sides = {part: _side(self.manifest, self.source, part, self.names[part], self.how) for part in SIDES}
+        recipe = {**self._belongs, "image": sides["images"].recipe, "text": sides["captions"].recipe}
+        asked = {"batch": self.how.batch, "devices": {part: asdict(side.device) for part, side in sides.items()}}
+        if self.work.finished({**recipe, **asked}):
+            return
+        found = self.work.begin({**recipe, **asked})
+        made = {}
+        for modality, side in sides.items():
+            first = found.get(modality) or first_batch(self.how, side.device)
+            batch = self._encode(modality, side, first, recipe["dtype"], progress)
+            made[modality] = {**asdict(side.device), "batch": batch}
+        _complete(self.work.store, self.manifest, {**recipe, "made": made})
+        self.work.finish()
+        self.work.move()
+
+    def _encode(self, modality: str, side: Side, batch: int, dtype: str, progress: Progress) -> int:
+        """One side, with batches of half the size while they do not fit; the size that did."""
+        stage = _stage(self.manifest, self.source, modality, side, self.how)
+        while True:
+            try:
+                _encode(self.work.store, self.manifest, modality, side, stage, dtype, batch, progress)
+                return batch
+            except OutOfMemoryError:
+                batch = _halve(self.work, modality, side, self.how, batch)
+
+    @property
+    def _pointer(self) -> Path:
+        """``features/<dataset>.json``: at the store of the dataset's own encoder; pipeline stages depend on it."""
+        return FEATURES / f"{self.manifest.name}.json"
+
+    def _pointed(self) -> str:
+        info = read_info(self.target)
+        return json.dumps({"encoder": self.encoder, "manifest": info["manifest"], "hash": info["hash"]}) + "\n"
+
+    def _points(self) -> bool:
+        """Whether the pointer needs no change."""
+        if self.encoder != self.source.encoder:
+            return True
+        try:
+            return bool(read_json(self._pointer) == json.loads(self._pointed()))
+        except DataError:
+            return False
 
 
 def _side(manifest: Manifest, source: Source, modality: str, name: str, how: How) -> Side:
@@ -176,14 +240,6 @@ def _is_current(target: Path, belongs: dict[str, Any], names: dict[str, str]) ->
     )
 
 
-def intact(target: Path) -> bool:
-    """Whether the files of a store are those that were made. A training asks that of each file it opens."""
-    try:
-        return read_info(target)["files"] == digests(target)
-    except (DataError, OSError, ValueError):
-        return False
-
-
 def _dtype(target: Path) -> str:
     """That of the store which is there already, so that only who asks for another one gets it."""
     try:
@@ -192,31 +248,16 @@ def _dtype(target: Path) -> str:
         return "float32"
 
 
-def _begin(work: Path, state: dict[str, Any]) -> dict[str, int]:
-    """Keep what an earlier try left, if it was the same work; the sizes of batch it found, per modality."""
-    path = work / "state.json"
-    try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-        found: dict[str, int] = before.pop("found")
-        if before == state:
-            return found
-    except (OSError, ValueError, KeyError, AttributeError):
-        pass
-    shutil.rmtree(work, ignore_errors=True)
-    write_text(path, json.dumps({**state, "found": {}}, indent=2) + "\n")
-    return {}
-
-
 def _encode(
-    work: Path, manifest: Manifest, modality: str, side: Side, stage: Stage, dtype: str, batch: int, progress: Progress
+    store: Path, manifest: Manifest, modality: str, side: Side, stage: Stage, dtype: str, batch: int, progress: Progress
 ) -> None:
     """All splits of a modality, with one size of batch."""
     for split, rows in _parts(manifest, modality):
-        path = work / f"{split}_{modality}{'_sequences' if side.length else ''}.npy"
+        path = store / f"{split}_{modality}{'_sequences' if side.length else ''}.npy"
         for done in _fill(path, rows, side.shape, stage, dtype, batch):
             progress(f"{split} {modality}", done, len(rows))
         if side.length:
-            _pool(path, work / f"{split}_{modality}.npy", dtype)
+            _pool(path, store / f"{split}_{modality}.npy", dtype)
 
 
 def _pool(sequences: Path, path: Path, dtype: str) -> None:
@@ -227,18 +268,15 @@ def _pool(sequences: Path, path: Path, dtype: str) -> None:
         pass
 
 
-def _halve(work: Path, modality: str, side: Side, how: How, batch: int) -> int:
+def _halve(work: Work, modality: str, side: Side, how: How, batch: int) -> int:
     """Begin a modality again with batches of half the size. What was made goes first: a kill must not leave both."""
     if how.batch is not None or batch == 1:
         hint = "leave --batch out, and one that fits is found" if how.batch and batch > 1 else "use --device cpu"
         raise RequestError(f"encoder '{side.name}': a batch of {batch} does not fit on '{side.device.name}'; {hint}")
     for split in SPLITS:
-        for path in work.glob(f"{split}_{modality}*.npy"):
+        for path in work.store.glob(f"{split}_{modality}*.npy"):
             path.unlink()
-    path = work / "state.json"
-    state = json.loads(path.read_text(encoding="utf-8"))
-    state["found"][modality] = batch // 2
-    write_text(path, json.dumps(state, indent=2) + "\n")
+    work.halve(modality, batch // 2)
     return batch // 2
 
 
@@ -346,27 +384,39 @@ def _header(file: BinaryIO, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> i
     return length
 
 
-def _finish(work: Path, manifest: Manifest, recipe: dict[str, Any]) -> None:
-    """Add ids and ``features.json`` to the finished arrays."""
+def _index(manifest: Manifest) -> dict[str, pd.DataFrame]:
+    """The tables of a store: which rows its features are of."""
     split_of = manifest.images.set_index("image_id")["split"]
-    manifest.images[["image_id", "split"]].to_parquet(work / "images.parquet", index=False)
-    index = manifest.captions[["caption_id", "image_id"]].assign(split=manifest.captions["image_id"].map(split_of))
-    index.to_parquet(work / "captions.parquet", index=False)
-    files = digests(work)
+    captions = manifest.captions[["caption_id", "image_id"]].assign(split=manifest.captions["image_id"].map(split_of))
+    return dict(zip(INDEXES, (manifest.images[["image_id", "split"]], captions), strict=True))
+
+
+def _add_digests(target: Path, manifest: Manifest) -> None:
+    """Give a store that an older version made the digests of its tables, where these are the manifest's.
+
+    So nothing is encoded again. Whatever else is wrong with the store is found by who looks whether it is current.
+    """
+    try:
+        info = read_json(target / KIND.mark)
+        files = digests(target)
+        arrays = {name: digest for name, digest in files.items() if name not in INDEXES}
+        tables = {name: index_digest(frame) for name, frame in _index(manifest).items()}
+        if info["manifest"] == manifest.hash and info["files"] == arrays and files == arrays | tables:
+            info |= {"files": files, "hash": digest_of(files)}
+            write_text(target / KIND.mark, json.dumps(info, indent=2) + "\n")
+    except (DataError, OSError, ValueError, TypeError, KeyError):
+        return
+
+
+def _complete(folder: Path, manifest: Manifest, recipe: dict[str, Any]) -> None:
+    """Add ids and ``features.json`` to the finished arrays."""
+    for name, frame in _index(manifest).items():
+        frame.to_parquet(folder / name, index=False)
+    files = digests(folder)
     info = {
         "schema_version": SCHEMA_VERSION,
         **recipe,
         "files": files,
         "hash": digest_of(files),
     }
-    write_text(work / "features.json", json.dumps(info, indent=2) + "\n")
-    (work / "state.json").unlink()
-
-
-def _point(target: Path) -> None:
-    """Keep ``features/<dataset>.json`` at the store of the dataset's own encoder: pipeline stages depend on it."""
-    pointer = target.parent.with_suffix(".json")
-    info = read_info(target)
-    text = json.dumps({"encoder": target.name, "manifest": info["manifest"], "hash": info["hash"]}) + "\n"
-    if not pointer.exists() or pointer.read_text(encoding="utf-8") != text:
-        write_text(pointer, text)
+    write_text(folder / "features.json", json.dumps(info, indent=2) + "\n")

@@ -1,7 +1,9 @@
 """Reading files: small ones whole, digests, and how work is reported while it goes on."""
 
+import errno
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -55,7 +57,7 @@ def read_text(path: Path) -> str:
     """A small text file; ``DataError`` where it cannot be read, is too large to be one, or is not UTF-8."""
     try:
         if path.exists() and not path.is_file():
-            raise DataError(f"{path}: not a file")
+            raise DataError(f"{path}: {os.strerror(errno.EISDIR) if path.is_dir() else 'not a file'}")
         if (size := path.stat().st_size) > LARGEST:
             raise DataError(f"{path}: {size / 1e6:,.0f} MB, too large for what it should be")
     except (OSError, ValueError) as error:
@@ -70,8 +72,11 @@ def read_text(path: Path) -> str:
 
 def read_json(path: Path) -> Any:
     """What a small JSON file holds; ``DataError`` names the place where it is not JSON."""
+    text = read_text(path)
+    if not text.strip():
+        raise DataError(f"{path}: empty")
     try:
-        return json.loads(read_text(path))
+        return json.loads(text)
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno}: not JSON (column {error.colno})") from None
     except RecursionError:

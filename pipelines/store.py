@@ -109,8 +109,7 @@ class FeatureStore:
             raise DataError(
                 f"{self.folder / name}: {damage(error)}; make it again with: {self._command} --force"
             ) from None
-        if found != self.info["files"].get(name):
-            raise DataError(f"{self.folder / name} changed after it was made; make it again with: {self._command} --force")
+        self._compare(name, found)
         return frame
 
     def sequences(self, split: str) -> dict[str, Rows]:
@@ -133,7 +132,11 @@ class FeatureStore:
         path = self.folder / name
         if not path.exists():
             raise DataError(f"{path} is missing; make it again with: {self._command} --force")
-        if file_digest(path) != self.info["files"].get(name):
+        self._compare(name, file_digest(path))
+
+    def _compare(self, name: str, digest: str) -> None:
+        if digest != self.info["files"].get(name):
+            path = self.folder / name
             raise DataError(f"{path} changed after it was made; make it again with: {self._command} --force")
 
     def _rows(self, name: str, count: int) -> Rows:
@@ -161,6 +164,14 @@ def digests(folder: Path) -> dict[str, str]:
 def digest_of(files: dict[str, str]) -> str:
     """One digest over those of all files."""
     return digest(*(f"{file} {content}\n" for file, content in sorted(files.items())))
+
+
+def intact(folder: Path) -> bool:
+    """Whether the files of a store are those that were made. A training asks that of each file it opens."""
+    try:
+        return bool(read_info(folder)["files"] == digests(folder))
+    except (DataError, OSError, ValueError):
+        return False
 
 
 def load_array(path: Path) -> "np.memmap[Any, Any]":
@@ -204,6 +215,9 @@ def read_info(folder: Path) -> dict[str, Any]:
     for key in ("dataset", "encoder", "manifest", "hash"):
         if not isinstance(info.get(key), str):
             raise DataError(f"{path}: {key}: missing, or not text; make it again with: {command} --force")
+    for key in ("image", "text", "made"):
+        if not isinstance(info.get(key, {}), dict):
+            raise DataError(f"{path}: {key}: not keys and values; make it again with: {command} --force")
     files = info.get("files")
     if not isinstance(files, dict) or not all(KIND.is_own(name) and isinstance(files[name], str) for name in files):
         raise DataError(f"{path}: files: no digests of a store's files; make it again with: {command} --force")

@@ -79,7 +79,7 @@ def state() -> dict[str, object]:
         for path in Path("features").glob("*/[!.]*/features.json"):
             store = FeatureStore(path.parent, read_info(path.parent)["manifest"])
             good[str(path)] = [store.hash, *(len(store.split(split).captions) for split in ("train", "val", "test"))]
-        for folder, record in records.survey()[0]:
+        for folder, record in believed.survey()[0]:
             good[str(folder)] = record.metrics
         os.write(writing, json.dumps(good).encode())
         os._exit(0)
@@ -93,7 +93,7 @@ def state() -> dict[str, object]:
 if __name__ == "__main__":
     import benchmark.cell  # noqa: F401
     import pipelines.features  # noqa: F401
-    from benchmark import records
+    from benchmark import believed
     from benchmark.cli.main import app
     from pipelines.manifest import Manifest
     from pipelines.store import FeatureStore, read_info

@@ -16,13 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipelines import encoders, features, prepare
+from pipelines import encoders, features, prepare, work
 from pipelines.encoders.hog import Hog
 from pipelines.encoding import How, ahead, device_for, workers_for
 from pipelines.errors import DataError, RequestError
 
 STORE = Path("features/my/hog+ngrams")
-WORK = Path(".bench/features/my/hog+ngrams")
+WORK = Path("features/my/.hog+ngrams.work")
 NARROW = """
 import torch
 from pipelines.encoders.hog import Hog
@@ -190,11 +190,11 @@ def test_a_kill_while_the_batch_is_halved_leaves_no_mixture(project: Path, monke
     with monkeypatch.context() as patched:
         patched.setattr(Hog, "forward", forward)
         patched.setattr(features, "first_batch", lambda how, device: 5)
-        patched.setattr(features, "write_text", killed)
+        patched.setattr(work, "write_text", killed)
         with pytest.raises(KeyboardInterrupt):
             features.make("my", force=True)
     assert (WORK / "state.json").exists()
-    assert not list(WORK.glob("*_images.npy"))
+    assert not list(WORK.rglob("*_images.npy"))
     monkeypatch.setattr(features, "first_batch", lambda how, device: 4)
     features.make("my", force=True)
     for name, array in arrays().items():

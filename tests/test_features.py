@@ -23,6 +23,7 @@ from pipelines.store import FeatureStore
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 COUNTS = {"train": 11, "dev": 3, "test": 4}
 BUILTIN = "hog+ngrams"
+WORK = Path("features/my/.hog+ngrams.work")
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def test_rows_follow_the_manifest(project: Path) -> None:
     assert split.image_ids == images["image_id"].tolist()
     assert split.caption_image.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     assert split.images.dtype == np.float32
-    assert not (Path(".bench/features/my") / BUILTIN).exists()
+    assert not WORK.exists()
 
 
 def test_a_killed_run_goes_on_at_the_batch_and_ends_the_same(project: Path) -> None:
@@ -90,8 +91,7 @@ def test_a_killed_run_goes_on_at_the_batch_and_ends_the_same(project: Path) -> N
 
     killed_at(3)  # in the training pictures: reports 0, 4, then 8 of 11
     assert not target.exists()
-    work = Path(".bench/features/my") / BUILTIN
-    with (work / "train_images.npy").open("ab") as file:
+    with (WORK / "store" / "train_images.npy").open("ab") as file:
         file.write(b"half a row")
     killed_at(8)  # in the captions
     seen: list[tuple[str, int, int]] = []
@@ -104,7 +104,7 @@ def test_a_killed_run_goes_on_at_the_batch_and_ends_the_same(project: Path) -> N
 @pytest.mark.parametrize("change", [{"manifest": "other"}, {"batch": 5}, {"image": {"revision": "0"}}])
 def test_work_for_something_else_is_thrown_away(project: Path, change: dict[str, object]) -> None:
     killed_at(3)
-    state = Path(".bench/features/my") / BUILTIN / "state.json"
+    state = WORK / "state.json"
     state.write_text(json.dumps({**json.loads(state.read_text()), **change}))
     seen: list[tuple[str, int, int]] = []
     features.make("my", batch=4, progress=lambda *report: seen.append(report))
@@ -178,7 +178,7 @@ def test_a_picture_that_changed_is_refused(project: Path) -> None:
     Image.new("RGB", (32, 24)).save("raw/images/test1.jpg")
     with pytest.raises(DataError, match=r"raw/images/test1.jpg changed since the dataset was added"):
         features.make("my", batch=4)
-    assert not Path("features").exists()
+    assert not (Path("features/my") / BUILTIN).exists()
 
 
 def test_vectors_that_are_not_finite_are_refused(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

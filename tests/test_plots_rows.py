@@ -9,6 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.path import Path as Line
 from matplotlib.text import Text
+from recorded import write_record
 from typer.testing import CliRunner
 
 import methods
@@ -52,8 +53,7 @@ def record(method: str, dataset: str, seed: int = 0, **changes: Any) -> RunRecor
 def save(*records: RunRecord) -> Path:
     for each in records:
         folder = Path("runs", each.config.dataset, f"{each.method_id}+{each.config.memory}", f"seed-{each.config.seed}")
-        folder.mkdir(parents=True)
-        (folder / "run.json").write_text(each.model_dump_json())
+        write_record(folder, each)
         (folder / "history.csv").write_text("epoch,val_rsum\n1,100.0\n2,200.0\n")
     return Path("runs")
 

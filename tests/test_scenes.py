@@ -127,8 +127,7 @@ def built(**settings: Any) -> tuple[Manifest, Truth]:
     source = Source(format="scenes", encoder="hog+ngrams", settings=SMALL | settings)
     with TemporaryDirectory() as folder:
         manifest = scenes.build("scenes", source, Path(folder))
-        truth = Truth.read(Path(folder))
-    assert truth is not None
+        truth = Truth.load(Path(folder) / "truth.npz")
     return manifest, truth
 
 

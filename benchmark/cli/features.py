@@ -1,5 +1,6 @@
 """``bench features``: encode a dataset's pictures and captions."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -39,7 +40,8 @@ def features(
     from benchmark.encoding_progress import progress
     from pipelines.features import make
 
-    with progress(log()) as report:
+    screen = log()
+    with progress(screen) as report:
         folder = make(
             dataset,
             encoder,
@@ -50,6 +52,7 @@ def features(
             precision=precision,
             force=force,
             progress=report,
+            waiting=partial(screen.print, markup=False),
         )
     out().print(str(folder), markup=False)
 
@@ -59,5 +62,6 @@ def ensure_with_progress(dataset: str, encoder: str | None = None) -> "tuple[Man
     from benchmark.encoding_progress import progress
     from pipelines.features import ensure
 
-    with progress(log()) as report:
-        return ensure(dataset, encoder, report)
+    screen = log()
+    with progress(screen) as report:
+        return ensure(dataset, encoder, report, partial(screen.print, markup=False))

@@ -66,10 +66,15 @@ def told() -> Iterator[None]:
         if isinstance(error, BrokenPipeError):  # whoever reads had enough: Typer ends quietly
             raise
         if isinstance(error, KeyboardInterrupt):
-            log().print("interrupted", style="bold red", markup=False)
+            log().print("; ".join(["interrupted", *notes(error)]), style="bold red", markup=False)
             raise typer.Exit(130) from None
-        log().print(f"error: {one_line(error)}", style="bold red", markup=False)
+        log().print(f"error: {'; '.join([one_line(error), *notes(error)])}", style="bold red", markup=False)
         raise typer.Exit(exit_code(error)) from None
+
+
+def notes(error: BaseException) -> list[str]:
+    """What was added to an error on its way."""
+    return [" ".join(note.split()) for note in getattr(error, "__notes__", [])]
 
 
 def one_line(error: Exception) -> str:

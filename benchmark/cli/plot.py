@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.leaderboard import refuse
 from benchmark.believed import survey
+from benchmark.cli.leaderboard import refuse
 from benchmark.errors import BenchError
 from benchmark.leaderboard import refused
 from benchmark.plots import PICTURES, draw

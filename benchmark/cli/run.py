@@ -1,5 +1,6 @@
 """``bench run``: one cell."""
 
+from functools import partial
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated
@@ -50,20 +51,26 @@ def run(
 
     from benchmark import cell
     from benchmark.cli.features import ensure_with_progress
+    from benchmark.kept import alone
     from benchmark.progress import ShowTraining
 
     manifest, store = ensure_with_progress(resolved.dataset, resolved.encoder)
     folder = to or cell.folder_of(resolved)
+    said = "already recorded"
     record = None if force else cell.recorded(folder, resolved, manifest, store)
-    said = "recorded" if record is None else "already recorded"
     if record is None:
-        with ShowTraining(log(), resolved) as watcher:
-            record = cell.run(resolved, folder, manifest, store, watcher)
+        with alone(folder, partial(log().print, markup=False)):
+            record = None if force else cell.recorded(folder, resolved, manifest, store)
+            if record is None:  # nobody else made it meanwhile
+                said = "recorded"
+                with ShowTraining(log(), resolved) as watcher:
+                    record = cell.run(resolved, folder, manifest, store, watcher)
     if as_json:
         typer.echo(record.model_dump_json(indent=2))
     else:
         show_record(record)
-    log().print(f"{said} in {folder}", markup=False)
+    without = f" without an audit: {record.error}" if record.error else ""
+    log().print(f"{said} in {folder}{without}", markup=False)
 
 
 def show_config(config: "RunConfig") -> None:

@@ -16,7 +16,7 @@ CUTOFFS = (1, 5, 10)
 
 def metrics(ranks: "Ranks", cutoffs: Sequence[int] = CUTOFFS) -> dict[str, float]:
     """``measures`` of the ranks of a test."""
-    return measures(*(tensor.double().cpu().numpy() for tensor in (ranks.i2t, ranks.t2i)), cutoffs)
+    return measures(ranks.i2t.double().cpu().numpy(), ranks.t2i.double().cpu().numpy(), cutoffs)
 
 
 def measures(i2t: NDArray[Any], t2i: NDArray[Any], cutoffs: Sequence[int] = CUTOFFS) -> dict[str, float]:

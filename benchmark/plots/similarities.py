@@ -3,7 +3,6 @@ distributions, its posterior and its sampling weight, by the method's own code f
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
