@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmark.config import RunConfig
 from benchmark.errors import NoDataError
-from pipelines.atomic import Kind
+from pipelines.atomic import Kind, whole, whole_below
 from pipelines.errors import invalid
 
 RUNS = Path("runs")
@@ -124,7 +124,7 @@ class RecordError(NoDataError):
 
 def read(folder: Path) -> RunRecord:
     """Read one record; ``RecordError`` names the file and the key that is wrong."""
-    path = folder / "run.json"
+    path = whole(folder) / "run.json"
     try:
         return RunRecord.model_validate_json(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -150,6 +150,7 @@ def survey(root: Path = RUNS) -> tuple[list[tuple[Path, RunRecord]], list[tuple[
 
 
 def _folders(root: Path) -> Iterator[Path]:
+    whole_below(root)
     for path in sorted(root.glob("**/run.json")):
         if not any(part.startswith(".") for part in path.relative_to(root).parts):  # scratch of a writer
             yield path.parent

@@ -4,8 +4,7 @@ import csv
 import json
 import os
 import re
-import subprocess
-import sys
+import signal
 import time
 from dataclasses import fields
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, Literal
 
 import optuna
 import pytest
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from PIL import Image
 from typer.testing import CliRunner, Result
@@ -303,35 +303,32 @@ def test_defaults_that_were_never_tried_are_tried_and_never_pruned(
     assert len(search(task, 12, fresh=1).rows) == 13
 
 
-KILLED_TUNING = """
-import os, signal, sys
-from optuna.storages.journal import JournalFileBackend
-plain, count = JournalFileBackend.append_logs, 0
-def append(self, logs):
-    global count
-    for log in logs:
-        count += 1
-        if count == {moment}:
-            os.kill(os.getpid(), signal.SIGKILL)
-        plain(self, [log])
-JournalFileBackend.append_logs = append
-import test_tuning
-from pathlib import Path
-from pipelines.manifest import Manifest
-from pipelines.store import FeatureStore
-manifest = Manifest.read(Path("data/tiny"))
-store = FeatureStore(Path("features/tiny/made+up"), manifest.hash)
-test_tuning.search(test_tuning.task_of((manifest, store), epochs=2), 2)
-"""
+def kill_at_line(moment: int) -> None:
+    """From here on, the ``moment``-th line of the journal is not written: this process is killed."""
+    plain, lines = JournalFileBackend.append_logs, iter(range(1, 10**6))
+
+    def append(backend: JournalFileBackend, logs: list[dict[str, Any]]) -> None:
+        for log in logs:
+            if next(lines) == moment:
+                os.kill(os.getpid(), signal.SIGKILL)
+            plain(backend, [log])
+
+    JournalFileBackend.append_logs = append  # type: ignore[method-assign]  # of a process that ends
 
 
-@pytest.mark.parametrize("moment", [3, 5, 7, 9])
-def test_really_killed_while_it_draws_the_first_trial_it_tries_the_defaults(tiny: Tiny, moment: int) -> None:
-    path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
-    code = KILLED_TUNING.format(moment=moment)
-    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, capture_output=True)
-    assert done.returncode == -9, done.stderr.decode()
-    task = task_of(tiny, epochs=2)
+@pytest.mark.parametrize("moment", range(1, 14, 2))
+def test_really_killed_while_it_draws_the_first_trial_it_tries_the_defaults(
+    tiny: Tiny, scripted: Scripted, moment: int
+) -> None:
+    task = task_of(tiny)
+    child = os.fork()
+    if child == 0:
+        try:
+            kill_at_line(moment)
+            search(task, 2)
+        finally:
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
     outcome = search(task, 2)
     assert outcome.default.row.settings == task.defaults
     assert outcome.default.row.number == 1
