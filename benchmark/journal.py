@@ -2,15 +2,15 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import optuna
-from filelock import FileLock, Timeout
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from benchmark.errors import BenchError
+from pipelines import locks
 
 LOCKS = Path(".bench") / "studies"
 
@@ -19,16 +19,13 @@ LOCKS = Path(".bench") / "studies"
 def alone(folder: Path) -> Iterator[None]:
     """Keep other processes from tuning in ``folder``: they would take our running trial for a dead one."""
     folder.mkdir(parents=True, exist_ok=True)
-    LOCKS.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(LOCKS / f"{'-'.join(folder.parts[-2:])}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise BenchError(f"{folder}: another bench tune is at work there; wait until it has ended") from None
-    try:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locks.alone(LOCKS / f"{'-'.join(folder.parts[-2:])}.lock"))
+        except locks.HeldError as holder:
+            said = f"{folder}: another bench tune is at work there ({holder}); wait until it has ended"
+            raise BenchError(said) from None
         yield
-    finally:
-        lock.release()
 
 
 def load(journal: Path, name: str, pruner: optuna.pruners.BasePruner) -> optuna.Study:

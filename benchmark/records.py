@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmark.config import RunConfig
 from benchmark.errors import NoDataError
-from pipelines.atomic import Kind, whole
+from pipelines.atomic import Kind, whole, whole_below
 from pipelines.errors import DataError, invalid
 from pipelines.files import read_json
 
@@ -159,6 +159,7 @@ def folders(root: Path = RUNS) -> tuple[list[Path], list[tuple[Path, str]]]:
 
     Links are followed, and a folder that several of them lead to counts once. Hidden ones are a writer's scratch.
     """
+    whole_below(root)
     found: list[Path] = []
     closed: list[tuple[Path, str]] = []
     seen: set[str] = set()

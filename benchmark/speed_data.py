@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmark.children import environment
 from benchmark.errors import BenchError
 from benchmark.peak import peak_mb
 from pipelines.rows import BLOCK, Indices, Rows, ahead, read_through
@@ -76,8 +77,8 @@ def measure(scale: Scale, folder: Path, dtype: str = "float32", repeats: int = 3
         raise BenchError(f"{folder}: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free; use --folder")
     with tempfile.TemporaryDirectory(prefix="bench-speed-", dir=folder) as scratch:
         write(scale, Path(scratch), dtype)
-        command = [sys.executable, "-m", __name__, scratch, str(repeats)]
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        command = [sys.executable, "-P", "-m", __name__, scratch, str(repeats)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment())
         if done.returncode:
             raise BenchError(f"reading failed: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}")
         found: dict[str, Any] = json.loads(done.stdout)

@@ -1,7 +1,6 @@
 """Many cells, several at a time, each in a process of its own that writes a log."""
 
-import subprocess
-import sys
+import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -9,10 +8,14 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from benchmark.children import Children, ended_by_signals
 from benchmark.config import RunConfig
 from benchmark.resolve import parse_changes, resolve
+from pipelines.files import digest
 
 LOGS = Path(".bench") / "logs"
+PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+"""Names that can be those of a file as they are."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,14 @@ class Cell:
     def name(self) -> str:
         memory = "" if self.memory is None else f" memory {self.memory}"
         return f"{self.dataset} {self.method}{memory} seed {self.seed}"
+
+    @property
+    def log(self) -> str:
+        """Name of its log: one part of a path, whatever the cell is called."""
+        name = self.name.replace(" ", "-")
+        if not PLAIN.fullmatch(name):
+            name = f"{re.sub(r'[^A-Za-z0-9._-]', '_', name)[:150].lstrip('.')}-{digest(self.name)[:8]}"
+        return f"{name}.log"
 
     @property
     def config(self) -> RunConfig:
@@ -65,30 +76,26 @@ def cells(
     changes: Sequence[str] = (),
     force: bool = False,
 ) -> list[Cell]:
-    """Every combination; seeds change slowest, so that a sweep cut short has whole comparisons."""
-    return [
-        Cell(method, dataset, seed, memory, tuple(changes), force)
-        for seed, dataset, memory, method in product(seeds, datasets, memories, methods)
-    ]
+    """Every combination, once; seeds change slowest, so that a sweep cut short has whole comparisons."""
+    every = product(seeds, datasets, memories, methods)
+    plan = [Cell(method, dataset, seed, memory, tuple(changes), force) for seed, dataset, memory, method in every]
+    return list(dict.fromkeys(plan))
 
 
 def run(plan: Sequence[Cell], jobs: int, finished: Callable[[Done], Any]) -> list[Done]:
     """Run the cells, ``jobs`` at a time; calls ``finished`` after each. An interrupt ends the running ones."""
     LOGS.mkdir(parents=True, exist_ok=True)
-    running: list[subprocess.Popen[bytes]] = []
+    children = Children()
 
     def one(cell: Cell) -> Done:
-        path = LOGS / f"{cell.name.replace(' ', '-')}.log"
-        command = [sys.executable, "-m", "benchmark.cli", *cell.command]
+        path = LOGS / cell.log
         with path.open("wb") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
-            running.append(process)
-            code = process.wait()
+            code = children.run(cell.command, log)
         lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return Done(cell, code, lines[-1] if lines else "", path)
 
     done = []
-    with ThreadPoolExecutor(jobs) as pool:
+    with ThreadPoolExecutor(jobs) as pool, ended_by_signals():
         futures = [pool.submit(one, cell) for cell in plan]
         try:
             for future in as_completed(futures):
@@ -96,7 +103,8 @@ def run(plan: Sequence[Cell], jobs: int, finished: Callable[[Done], Any]) -> lis
                 finished(done[-1])
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in running:
-                process.terminate()
+            children.end()
             raise
+        finally:
+            children.close()
     return done

@@ -102,7 +102,9 @@ def tune(task: Task, folder: Path, trials: int, fresh: int, watcher: TuningWatch
         best = best_of(rows)
         if best is None:
             raise RunFailedError(f"none of {len(rows)} trials is complete; the first failed: {rows[0].error}")
-        pair = [rows[0]] if best.number == 1 else [rows[0], best]
+        plain = study.default
+        assert plain is not None  # the search does not end before
+        pair = [plain] if best.number == plain.number else [plain, best]
         seeds = range(task.config.seed + 1, task.config.seed + 1 + fresh)
         study.train_again(pair, seeds, watcher)
         default, tuned = study.tried(pair[0], seeds), study.tried(pair[-1], seeds)
@@ -122,9 +124,8 @@ class Study:
         # fall right after the warm-up.
         pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=task.config.warmup_epochs + 1)
         self.optuna = load(journal, task.name, pruner)
-        if not self.optuna.trials:
+        if "made" not in self.optuna.user_attrs:
             self.optuna.set_user_attr("made", {"versions": versions(), **cell.commit()})
-            self.optuna.enqueue_trial(task.defaults)
         self._recover()
 
     def _recover(self) -> None:
@@ -135,8 +136,13 @@ class Study:
                 self.optuna.enqueue_trial(trial.params)
 
     @property
+    def default(self) -> Row | None:
+        """The trial that has the defaults; None where a stopped process did not come to its end."""
+        return next((row for row in self.rows if row.settings == self.task.defaults), None)
+
+    @property
     def rows(self) -> list[Row]:
-        """The trials that ended by themselves, in their order; the first one has the defaults."""
+        """The trials that ended by themselves, in their order."""
         ended = [trial for trial in self.optuna.get_trials(deepcopy=False) if _counts(trial)]
         return [_row(number, trial) for number, trial in enumerate(ended, start=1)]
 
@@ -155,22 +161,32 @@ class Study:
         }
 
     def search(self, trials: int, watcher: TuningWatcher) -> None:
-        """Run trials until there are ``trials`` in all."""
-        missing = range(len(self.rows) + 1, trials + 1)
-        watcher.plan(len(missing))
-        for number in missing:
-            watcher.begin(f"trial {number}/{trials}")
-            seed = seed_for(self.task.config.seed, "tuning", number) % 2**32
+        """Run trials until there are ``trials`` in all, and the defaults among them: they come first."""
+        ended = len(self.rows)
+        watcher.plan(max(trials - ended, int(self.default is None)))
+        while ended < trials or self.default is None:
+            if self.default is None:
+                self._queue_defaults()
+            watcher.begin(f"trial {ended + 1}/{max(trials, ended + 1)}")
+            seed = seed_for(self.task.config.seed, "tuning", ended + 1) % 2**32
             self.optuna.sampler = optuna.samplers.TPESampler(seed=seed)
             self._trial(self.optuna.ask(), watcher)
             rows = self.rows
+            ended = len(rows)
             watcher.trial(rows[-1], best_of(rows))
+
+    def _queue_defaults(self) -> None:
+        """Let the next trial have them, unless they wait already."""
+        waiting = self.optuna.get_trials(states=(TrialState.WAITING,), deepcopy=False)
+        if not any(trial.system_attrs.get("fixed_params") == self.task.defaults for trial in waiting):
+            self.optuna.enqueue_trial(self.task.defaults)
 
     def _trial(self, trial: optuna.Trial, watcher: TuningWatcher) -> None:
         config = self.task.config
         settings = {name: suggest(trial, name, search) for name, search in self.task.space.items()}
         try:
-            trained = self.task.train(settings, config.seed, Pruning(trial, config, watcher))
+            pruning = Pruning(trial, config, watcher, spared=settings == self.task.defaults)
+            trained = self.task.train(settings, config.seed, pruning)
         except optuna.TrialPruned:
             self.optuna.tell(trial, state=TrialState.PRUNED)
         except RunFailedError as error:
@@ -224,8 +240,9 @@ class Study:
 class Pruning(Watcher):
     """Tells Optuna the validation rSum of each epoch after the warm-up, and stops a trial that is behind."""
 
-    def __init__(self, trial: optuna.Trial, config: RunConfig, shown: Watcher) -> None:
-        self.trial, self.config, self.shown = trial, config, shown
+    def __init__(self, trial: optuna.Trial, config: RunConfig, shown: Watcher, spared: bool = False) -> None:
+        """``spared``: the defaults are trained to the end, as all is compared with them."""
+        self.trial, self.config, self.shown, self.spared = trial, config, shown, spared
 
     def step(self, epoch: int, step: int, steps: int) -> None:
         self.shown.step(epoch, step, steps)
@@ -236,7 +253,7 @@ class Pruning(Watcher):
         if epoch < self.config.warmup_epochs:  # the same in all trials
             return
         self.trial.report(row["val_rsum"], epoch)
-        if epoch + 1 < self.config.epochs and self.trial.should_prune():
+        if not self.spared and epoch + 1 < self.config.epochs and self.trial.should_prune():
             raise optuna.TrialPruned
 
 

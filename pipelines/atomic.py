@@ -127,6 +127,12 @@ def whole(target: Path) -> Path:
     return target
 
 
+def whole_below(root: Path) -> None:
+    """``whole`` of every folder below ``root``."""
+    for left in list(root.rglob(f".*{DECIDED}")):
+        whole(left.with_name(left.name[1 : -len(DECIDED)]))
+
+
 def real(target: Path) -> Path:
     """What a link leads to: links stay, what they name is written."""
     return Path(os.path.realpath(target)) if target.is_symlink() else target

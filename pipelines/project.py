@@ -81,7 +81,7 @@ def track(name: str) -> Iterator[str]:
 
 def _dvc(what: str, where: str, *words: str) -> str:
     """Run one ``dvc`` command; a line about what it tracks now, or why not."""
-    done = subprocess.run([sys.executable, "-m", "dvc", *words], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-P", "-m", "dvc", *words], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         reason = " ".join(done.stderr.split())[:300]
         return f"DVC did not record {what} ({reason}); try: dvc {' '.join(word for word in words if word != '--quiet')}"

@@ -1,13 +1,15 @@
 """Runs one ``bench`` command that is killed, or finds the disk full, at its n-th change of the file system.
 
 ``python killed.py HOW FIRST STEP WORDS...`` in a folder that is left as it is: each try works on a copy of it. HOW is
-``kill`` or ``full``. For each moment it prints a JSON line: exit code, stderr, the files that are there and what is
-read as good, and the same after the command was run once more, undisturbed. It ends when the command gets through, or
-fails undisturbed. The process that forks runs no command itself, so that no try sees what another loaded or started.
+``kill``, ``full``, or ``plain``: a kill where the system cannot exchange two folders. For each moment it prints a JSON
+line: exit code, stderr, the files that are there and what is read as good, and the same after the command was run once
+more, undisturbed. It ends when the command gets through, or fails undisturbed. The process that forks runs no command
+itself, so that no try sees what another loaded or started.
 """
 
 import contextlib
 import errno
+import hashlib
 import io
 import json
 import os
@@ -22,9 +24,15 @@ NEEDS_ROOM = {"os.mkdir", "os.link"}
 count = 0
 
 
+def no_exchange(one: Path, other: Path) -> None:
+    raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+
 def disturb(how: str, moment: int) -> None:
     """From here on, the ``moment``-th change below the current folder is the last, or the first without room."""
     here = Path.cwd()
+    if how == "plain":
+        atomic._exchange = no_exchange
 
     def hook(event: str, args: tuple[object, ...]) -> None:
         global count
@@ -35,7 +43,7 @@ def disturb(how: str, moment: int) -> None:
         if not isinstance(path, str | Path) or here not in Path.cwd().joinpath(path).parents:
             return
         count += 1
-        if how == "kill" and count == moment:
+        if how != "full" and count == moment:
             os.kill(os.getpid(), signal.SIGKILL)
         if how == "full" and count >= moment and (writes or event in NEEDS_ROOM):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -80,7 +88,10 @@ def state() -> dict[str, object]:
             store = FeatureStore(path.parent, read_info(path.parent)["manifest"])
             good[str(path)] = [store.hash, *(len(store.split(split).captions) for split in ("train", "val", "test"))]
         for folder, record in believed.survey()[0]:
-            good[str(folder)] = record.metrics
+            good[str(folder)] = record.metrics | {
+                name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
+                for name in ("ranks.npz", "model.safetensors", "method.safetensors")
+            }
         os.write(writing, json.dumps(good).encode())
         os._exit(0)
     os.close(writing)
@@ -95,6 +106,7 @@ if __name__ == "__main__":
     import pipelines.features  # noqa: F401
     from benchmark import believed
     from benchmark.cli.main import app
+    from pipelines import atomic
     from pipelines.manifest import Manifest
     from pipelines.store import FeatureStore, read_info
 

@@ -37,13 +37,15 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bench(root / "features", "data", "add", "my", "--from", "my.zip")
     shutil.copytree(root / "features", root / "run")
     bench(root / "run", "features", "--dataset", "my")
+    shutil.copytree(root / "run", root / "again")
+    bench(root / "again", *RUN.split())
     return root
 
 
-def tries(how: str, start: Path, first: int, step: int, command: str) -> list[dict[str, Any]]:
+def tries(how: str, folder: Path, first: int, step: int, command: str) -> list[dict[str, Any]]:
     """What each disturbed try left, the last of which got through."""
     words = [sys.executable, str(DRIVER), how, str(first), str(step), *command.split()]
-    done = subprocess.run(words, cwd=start / command.split()[0], check=True, capture_output=True, text=True)
+    done = subprocess.run(words, cwd=folder, check=True, capture_output=True, text=True)
     told = [json.loads(line) for line in done.stdout.splitlines()]
     assert told[-1]["code"] == 0, told[-1]["again"]["said"]
     assert len(told) > 3
@@ -51,13 +53,13 @@ def tries(how: str, start: Path, first: int, step: int, command: str) -> list[di
 
 
 COMMANDS = pytest.mark.parametrize(
-    ("command", "step"), [("data add my --from my.zip", 9), ("features --dataset my", 9), (RUN, 6)], ids=str
+    ("command", "step"), [("data add my --from my.zip", 9), ("features --dataset my", 9), (RUN, 11)], ids=str
 )
 
 
 @COMMANDS
 def test_after_a_kill_nothing_half_written_is_read_and_the_command_works(start: Path, command: str, step: int) -> None:
-    told = tries("kill", start, 2, step, command)
+    told = tries("kill", start / command.split()[0], 2, step, command)
     good = told[-1]["good"]
     assert any("run" in key or command.split()[0] in key for key in good)
     for one in told[:-1]:
@@ -65,12 +67,44 @@ def test_after_a_kill_nothing_half_written_is_read_and_the_command_works(start: 
         assert one["good"].items() <= good.items(), one
         assert one["again"]["code"] == 0, one["again"]["said"]
         assert one["again"]["good"] == good
+        check_work_is_not_lost(one)
+
+
+def check_work_is_not_lost(one: dict[str, Any]) -> None:
+    """A training that was kept was not done again, and then was kept no longer."""
+
+    def kept(files: list[str]) -> list[Path]:
+        return [path for path in map(Path, files) if path.match(".bench/kept/[!.]*/*")]
+
+    if kept(one["files"]):
+        assert "epoch" not in one["again"]["said"], one
+    assert not kept(one["again"]["files"])
+
+
+@pytest.mark.parametrize(("how", "first"), [("kill", 1), ("plain", 8)])
+def test_a_forced_run_that_is_killed_never_hides_the_record(start: Path, how: str, first: int) -> None:
+    told = tries(how, start / "again", first, 15, f"{RUN} --force")
+    assert [one for one in told if "epoch 2/2" in one["said"]]
+    for one in told:
+        assert one["good"] == one["again"]["good"] == told[-1]["good"], one
+        assert len([key for key in one["good"] if key.startswith("runs")]) == 1
+        check_work_is_not_lost(one)
+
+
+def test_where_all_is_ready_a_run_elsewhere_writes_nothing_into_the_project(start: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = [sys.executable, str(DRIVER), "full", "1", "1", *f"{RUN} --out {out}".split()]
+    done = subprocess.run(words, cwd=start / "run", check=True, capture_output=True, text=True)
+    told = json.loads(done.stdout)  # one line: the first try got through, with no room at all in the project
+    assert told["code"] == 0
+    assert "already recorded" in told["again"]["said"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".out.lock", "out"]
 
 
 @COMMANDS
 def test_a_full_disk_is_one_line_and_leaves_nothing(start: Path, command: str, step: int) -> None:
-    told = tries("full", start, 1, step, command)
     folder = start / command.split()[0]
+    told = tries("full", folder, 1, step, command)
     before = {path.relative_to(folder) for path in folder.rglob("*")}
     for one in told[:-1]:
         assert one["code"] == 1, one
@@ -79,7 +113,8 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(start: Path, command: str, s
         assert "No space left on device; make room and run the same command again" in errors[0]
         assert "Traceback" not in one["said"]
         assert one["good"].items() <= told[-1]["good"].items()
-        left = {Path(file) for file in one["files"] if not file.startswith(".bench/")} - before
+        known = (".bench/", "features/my/.")  # what is kept for the next try
+        left = {Path(file) for file in one["files"] if not file.startswith(known)} - before
         complete = {Path(key).parent for key in one["good"]} | {Path("raw/my"), Path("data")}
         if one["good"]:  # all was in place, but for what comes last
             left = {file for file in left if not complete & set(file.parents)}
@@ -87,6 +122,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(start: Path, command: str, s
         assert not [file for file in one["files"] if "/.my." in file or "/.seed-0" in file]
         assert one["again"]["code"] == 0, one["again"]["said"]
         assert one["again"]["good"] == told[-1]["good"]
+        check_work_is_not_lost(one)
 
 
 def test_what_a_killed_writer_left_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

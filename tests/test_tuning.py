@@ -2,7 +2,9 @@
 
 import csv
 import json
+import os
 import re
+import signal
 import time
 from dataclasses import fields
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any, Literal
 
 import optuna
 import pytest
-from filelock import FileLock
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from PIL import Image
 from typer.testing import CliRunner, Result
@@ -27,6 +29,7 @@ from benchmark.studies import Fresh, Outcome, Row, Tried, best_of
 from benchmark.training import Trained, Watcher, train
 from benchmark.tuning import Study, Task, TuningWatcher, tune
 from methods.base import Choice, Range
+from pipelines import locks
 from pipelines.manifest import Manifest
 from pipelines.store import FeatureStore, Split
 
@@ -265,9 +268,78 @@ def test_importance_finds_the_setting_that_matters(tiny: Tiny, scripted: Scripte
     assert not (FOLDER / "importance.png").exists()  # that of another study is gone
 
 
+@pytest.mark.parametrize("lines", range(1, 16))
+def test_a_journal_cut_after_any_of_its_first_lines_begins_with_the_defaults(
+    tiny: Tiny, scripted: Scripted, lines: int
+) -> None:
+    task = task_of(tiny)
+    whole = search(task, 3)
+    path = FOLDER / "journal.log"
+    text = path.read_text().splitlines(keepends=True)
+    assert len(text) > 15
+    path.write_text("".join(text[:lines]))
+    again = search(task, 3)
+    assert again.default.row.settings == task.defaults
+    assert again.default.row.number == 1
+    assert trials_of(again) == trials_of(whole)
+
+
+def test_defaults_that_were_never_tried_are_tried_and_never_pruned(
+    tiny: Tiny, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = task_of(tiny)
+    FOLDER.mkdir(parents=True)
+    with monkeypatch.context() as patch:  # as the journals of older versions may be
+        patch.setattr(Study, "default", row(0, "complete", 1.0))
+        study = Study(task, FOLDER / "journal.log")
+        study.search(12, TuningWatcher())
+    assert task.defaults not in [row.settings for row in study.rows]
+    monkeypatch.setattr(scripted, "value", lambda config: 1.0 + config.settings["margin"])
+    outcome = search(task, 12, fresh=1)
+    assert len(outcome.rows) == 13
+    assert (outcome.default.row.number, outcome.default.row.state) == (13, "complete")
+    assert outcome.default.row.settings == task.defaults
+    assert [run.seed for run in outcome.default.fresh] == [1]
+    assert len(search(task, 12, fresh=1).rows) == 13
+
+
+def kill_at_line(moment: int) -> None:
+    """From here on, the ``moment``-th line of the journal is not written: this process is killed."""
+    plain, lines = JournalFileBackend.append_logs, iter(range(1, 10**6))
+
+    def append(backend: JournalFileBackend, logs: list[dict[str, Any]]) -> None:
+        for log in logs:
+            if next(lines) == moment:
+                os.kill(os.getpid(), signal.SIGKILL)
+            plain(backend, [log])
+
+    JournalFileBackend.append_logs = append  # type: ignore[method-assign]  # of a process that ends
+
+
+@pytest.mark.parametrize("moment", range(1, 14, 2))
+def test_really_killed_while_it_draws_the_first_trial_it_tries_the_defaults(
+    tiny: Tiny, scripted: Scripted, moment: int
+) -> None:
+    task = task_of(tiny)
+    child = os.fork()
+    if child == 0:
+        try:
+            kill_at_line(moment)
+            search(task, 2)
+        finally:
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    outcome = search(task, 2)
+    assert outcome.default.row.settings == task.defaults
+    assert outcome.default.row.number == 1
+    (FOLDER / "journal.log").unlink()
+    assert trials_of(search(task, 2)) == trials_of(outcome)
+
+
 def test_two_at_once_are_refused(tiny: Tiny, scripted: Scripted) -> None:
     search(task_of(tiny), 1)
-    with FileLock(journal.LOCKS / "tiny-fne.lock"), pytest.raises(BenchError, match="another bench tune"):
+    said = rf"another bench tune is at work there \(process {os.getpid()} since \d\d:\d\d\)"
+    with locks.alone(journal.LOCKS / "tiny-fne.lock"), pytest.raises(BenchError, match=said):
         search(task_of(tiny), 2)
 
 

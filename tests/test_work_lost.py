@@ -1,5 +1,6 @@
 """Nothing that took long is done twice: features on other disks, kills at the last step, two at once."""
 
+import errno
 import json
 import os
 import re
@@ -8,19 +9,34 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from test_atomic import kill_at, no_exchange
+from test_training import TEXTS
+from typer.testing import CliRunner
 
+import methods
+from benchmark import cell, kept, records, room
+from benchmark.cli.main import app
+from benchmark.config import RunConfig
+from benchmark.errors import RunFailedError
+from benchmark.kept import alone as alone_cell
+from benchmark.records import RunRecord
+from benchmark.sweep import Cell, cells
+from benchmark.training import History, Watcher
 from pipelines import atomic, features, prepare
 from pipelines.encoding import Stage
+from pipelines.errors import DataError
 from pipelines.locks import alone
 from pipelines.manifest import Manifest
 from pipelines.store import FeatureStore
 
+Tiny = tuple[Manifest, FeatureStore]
 BENCH = [sys.executable, "-P", "-m", "benchmark.cli"]
 STORE = Path("features/my/precomputed+ngrams")
 MEMORY = Path("/dev/shm")
@@ -182,3 +198,342 @@ def test_who_waits_for_features_says_for_whom(project: Path) -> None:
     process.communicate(timeout=60)
     assert process.returncode == 0
     good(STORE)
+
+
+# --- Trainings ----------------------------------------------------------------------------------------------------
+
+SMALL = ["--epochs", "2", "--batch", "16", "--memory", "16", "--set", "dim=8", "--set", "hidden=8"]
+STEPS_AFTER = (
+    "write_ranks",
+    "write_similarities",
+    "write_json",
+    "write_history",
+    "test",
+    "cost",
+    "audit_test",
+    "commit_record",
+)
+
+
+def config(**changes: Any) -> RunConfig:
+    plain: dict[str, Any] = {"epochs": 2, "batch": 16, "memory": 16, "dim": 8, "hidden": 8, "learning_rate": 0.01}
+    return RunConfig(**{"method": "fne", "dataset": "tiny", "encoder": "made+up", **plain, **changes})
+
+
+class Epochs(Watcher):
+    """Counts them."""
+
+    count = 0
+
+    def epoch(self, row: History) -> None:
+        self.count += 1
+
+
+def run(tiny: Tiny, folder: Path, **changes: Any) -> tuple[RunRecord, int]:
+    """A record, and the epochs that were trained for it."""
+    watcher = Epochs()
+    return cell.run(config(**changes), folder, *tiny, watcher), watcher.count
+
+
+def numbers(folder: Path) -> dict[str, object]:
+    """All of a record that is the same whenever it is made."""
+    record = records.read(folder)
+    plain = record.model_dump(exclude={"cost", "created", "commit", "dirty"})
+    files = ("ranks.npz", "similarities.npz", "model.safetensors", "method.safetensors")
+    return plain | {name: (folder / name).read_bytes() for name in files}
+
+
+@pytest.mark.parametrize("method", methods.names())
+def test_a_kept_training_gives_the_same_record(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    monkeypatch.setattr(cell, "texts_for", lambda *words: TEXTS)
+    run(tiny, Path("whole"), method=method)
+    with monkeypatch.context() as patch:
+        patch.setattr(cell, "commit_record", interrupted)
+        with pytest.raises(KeyboardInterrupt) as told:
+            run(tiny, Path("kept"), method=method)
+    (where,) = Path(".bench/kept").iterdir()
+    assert told.value.__notes__ == [f"the training is kept in {where}: the same command goes on from there"]
+    assert not Path("kept").exists()
+    assert run(tiny, Path("kept"), method=method)[1] == 0
+    assert numbers(Path("kept")) == numbers(Path("whole"))
+    assert not list(Path(".bench/kept").iterdir())
+
+
+def interrupted(*words: object, **more: object) -> None:
+    raise KeyboardInterrupt
+
+
+def full(*words: object, **more: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "there")
+
+
+@pytest.mark.parametrize(
+    ("fault", "step"),
+    [(full, step) for step in STEPS_AFTER] + [(interrupted, step) for step in (*STEPS_AFTER, "audit_test")],
+)
+def test_whatever_fails_after_the_training_it_is_not_done_again(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, step: str, fault: Callable[..., None]
+) -> None:
+    run(tiny, Path("whole"))
+    with monkeypatch.context() as patch:
+        patch.setattr(cell, step, fault)
+        with pytest.raises((OSError, KeyboardInterrupt)) as told:
+            run(tiny, Path("out"))
+    assert "the training is kept in .bench/kept/out-" in told.value.__notes__[0]
+    assert cell.recorded(Path("out"), config(), *tiny) is None
+    assert run(tiny, Path("out"))[1] == 0
+    assert numbers(Path("out")) == numbers(Path("whole"))
+    assert not list(Path(".bench/kept").iterdir())
+    assert cell.recorded(Path("out"), config(), *tiny) is not None
+
+
+def test_before_its_audit_the_record_stands(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(tiny, Path("whole"))
+    with monkeypatch.context() as patch:
+        patch.setattr(cell, "audit_test", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(tiny, Path("out"))
+    before, whole = numbers(Path("out")), numbers(Path("whole"))
+    assert before["metrics"] == whole["metrics"]
+    assert before["ranks.npz"] == whole["ranks.npz"]
+    assert before["audit"] == {} != whole["audit"]
+
+
+def test_an_audit_that_fails_leaves_a_record_without_it_and_a_line(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*words: object) -> None:
+        raise KeyError("no such thing")
+
+    run(tiny, Path("whole"))
+    monkeypatch.setattr(cell, "audit_test", broken)
+    monkeypatch.setattr("benchmark.cli.features.ensure_with_progress", lambda dataset, encoder: tiny)
+    words = ["run", "--method", "fne", "--dataset", "tiny", *SMALL, "--set", "learning_rate=0.01", "--out", "out"]
+    for said in ("recorded", "already recorded"):
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 0, done.output
+        reason = "the audit failed: KeyError: 'no such thing' (BENCH_DEBUG=1 shows where)"
+        assert done.stderr.splitlines()[-1] == f"{said} in out without an audit: {reason}"
+    whole, found = records.read(Path("whole")), records.read(Path("out"))
+    assert (found.status, found.metrics, found.audit) == (whole.status, whole.metrics, {})
+    assert not list(Path(".bench/kept").iterdir())
+
+
+def test_features_made_anew_meanwhile_lose_no_training(tiny: Tiny) -> None:
+    file = tiny[1].folder / "test_images.npy"
+    before = file.read_bytes()
+
+    class Meanwhile(Watcher):
+        def epoch(self, row: History) -> None:
+            file.write_bytes(before[:-4] + b"\0\0\0\0")
+
+    with pytest.raises(DataError, match=r"test_images\.npy changed after it was made") as told:
+        cell.run(config(), Path("out"), *tiny, Meanwhile())
+    assert "the training is kept in" in told.value.__notes__[0]
+    file.write_bytes(before)
+    assert run(tiny, Path("out"))[1] == 0
+
+
+@pytest.mark.parametrize("change", ["config", "features", "code", "damage"])
+def test_a_kept_training_of_something_else_is_not_used(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(cell, "commit_record", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(tiny, Path("out"))
+    if change == "features":
+        tiny[1].info["hash"] = "11ff"
+    if change == "code":
+        monkeypatch.setattr(cell, "code_hash", lambda config: "other")
+    if change == "damage":
+        (path,) = Path(".bench/kept").glob("*/model.safetensors")
+        path.write_bytes(path.read_bytes()[:-9])
+    assert run(tiny, Path("out"), **({"seed": 1} if change == "config" else {}))[1] == 2
+    assert not list(Path(".bench/kept").iterdir())
+
+
+def test_too_little_room_is_told_before_the_training(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: shutil._ntuple_diskusage(10**9, 10**9, 1000))
+    watcher = Epochs()
+    with pytest.raises(RunFailedError, match=r"0\.0 MB are free, but the record of this cell needs \d+\.\d MB; make"):
+        cell.run(config(), Path("out"), *tiny, watcher)
+    assert watcher.count == 0
+    assert not Path("out").exists()
+
+
+def test_what_is_asked_for_is_more_than_what_is_written(tiny: Tiny) -> None:
+    manifest, store = tiny
+    run(tiny, Path("out"))
+    size = sum(path.stat().st_size for path in Path("out").iterdir())
+    assert size < room.weights_size(config(), store) + room.numbers_size(config(), manifest) < size + 2**21
+
+
+def test_outside_the_project_nothing_lies_in_it(tiny: Tiny, tmp_path: Path) -> None:
+    assert kept.place(Path("runs/tiny/fne/seed-0")).parts[:2] == (".bench", "kept")
+    assert kept.place(Path("a-b/c")) != kept.place(Path("a/b-c"))
+    assert kept.place(tmp_path.parent / "out") == tmp_path.parent / ".out.kept"
+
+
+def test_two_runs_of_a_cell_at_once_train_once(project: Path) -> None:
+    words = [*BENCH, "run", "--dataset", "my", "--method", "hardest", *SMALL, "--epochs", "20", "--out", "out"]
+    features.make("my")
+    with alone_cell(Path("out"), pytest.fail):
+        both = [subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) for _ in range(2)]
+        for one in both:
+            assert one.stderr is not None
+            while not (line := one.stderr.readline()).startswith("this cell"):
+                assert line, "it does not wait"
+            said = rf"this cell is being trained by process {os.getpid()} since \d\d:\d\d; waiting\n"
+            assert re.fullmatch(said, line)
+    told = [one.communicate(timeout=120)[1] for one in both]
+    assert [one.returncode for one in both] == [0, 0]
+    assert sorted("epoch 20/20" in text for text in told) == [False, True]
+    assert sorted(text.splitlines()[-1].startswith("already recorded") for text in told) == [False, True]
+
+
+# --- Sweeps -------------------------------------------------------------------------------------------------------
+
+
+def alive(process: int) -> bool:
+    """Whether a process runs, and is not only left to be counted."""
+    stat = Path(f"/proc/{process}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def children_of(process: int) -> list[int]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+        except (OSError, ValueError):
+            continue
+        found += [int(stat.parent.name)] if parent == process else []
+    return found
+
+
+def wait_until(said: Callable[[], object], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not said():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc here")
+@pytest.mark.parametrize(("number", "code"), [("SIGTERM", 130), ("SIGHUP", 130), ("SIGKILL", -9)])
+def test_the_cells_of_a_sweep_end_with_it(project: Path, number: str, code: int) -> None:
+    words = ["sweep", "--methods", "hardest,random", "--datasets", "my", "--seeds", "1", "--jobs", "2", "--memory", "0"]
+    long = [word for key in ("epochs=1000000", "batch=16", "dim=4") for word in ("--set", key)]
+    features.make("my")
+    with subprocess.Popen([*BENCH, *words, *long], stderr=subprocess.PIPE, text=True) as process:
+        logs = Path(".bench/logs")
+        wait_until(lambda: sum("epoch" in path.read_text() for path in logs.glob("*.log")) == 2)
+        both = children_of(process.pid)
+        assert len(both) == 2
+        process.send_signal(signal.Signals[number])
+        wait_until(lambda: not any(map(alive, both)), 20)
+        assert process.stderr is not None
+        rest = process.stderr.read()
+    assert process.returncode == code
+    assert "Traceback" not in rest
+    assert rest.endswith("interrupted\n") == (code == 130)
+
+
+WITHOUT_PRCTL = """
+import sys, time
+from benchmark import children
+children._die_with_parent = lambda: None
+children.end_with_parent()
+print("ready", flush=True)
+time.sleep(600)
+"""
+PARENT = f"""
+import subprocess, sys
+from benchmark.children import Children
+plain = subprocess.Popen
+subprocess.Popen = lambda words, **more: plain([sys.executable, "-c", {WITHOUT_PRCTL!r}], **more)
+Children().run([], sys.stdout)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc here")
+def test_where_the_system_does_not_help_a_child_watches_its_parent() -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        (child,) = children_of(process.pid)
+        process.kill()
+        wait_until(lambda: not alive(child), 10)
+
+
+def test_a_sweep_imports_nothing_from_the_folder_it_runs_in(project: Path) -> None:
+    for name in ("methods/__init__.py", "benchmark/__init__.py", "typer.py", "torch.py", "dvc.py"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text("open('executed', 'w')\nraise SystemExit(77)\n")
+    words = ["sweep", "--methods", "random", "--datasets", "my", "--seeds", "1", "--memory", "0"]
+    small = [word for key in ("epochs=1", "warmup_epochs=0", "batch=16", "dim=4") for word in ("--set", key)]
+    done = subprocess.run([*BENCH, *words, *small], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(list(Path("runs").glob("**/run.json"))) == 1
+    assert not Path("executed").exists()
+
+
+def test_a_log_has_one_name_of_its_own() -> None:
+    names = ["f8k", "../../evil", "/etc/x", "a/b", "a_b", ".hidden", "x" * 300]
+    logs = [Cell("fne", name, 0).log for name in names]
+    assert logs[0] == "f8k-fne-seed-0.log"
+    assert len(set(logs)) == len(names)
+    for log in logs:
+        assert Path(log).name == log
+        assert log[0] != "."
+        assert len(log) < 255
+
+
+def test_a_cell_that_is_named_twice_runs_once() -> None:
+    assert len(cells(["fne", "fne"], ["f8k"], range(2), [None])) == 2
+
+
+# --- The commit ---------------------------------------------------------------------------------------------------
+
+
+def repository(folder: Path, hook: Path, *files: str) -> str:
+    """A git repository around ``folder`` that tracks ``files``, and asks ``hook`` what changed; its commit."""
+
+    def git(*words: str) -> str:
+        told = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "core.fsmonitor=false"]
+        done = subprocess.run(["git", "-C", str(folder), *told, *words], check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    git("init", "--quiet")
+    git("add", "--", *files)
+    git("commit", "--quiet", "--message", "one")
+    git("config", "core.fsmonitor", str(hook))
+    return git("rev-parse", "HEAD")
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_the_commit_is_that_of_the_repository_that_holds_the_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "project"
+    site = project / "env" / "site"
+    for package in cell.CODE:
+        (site / package).mkdir(parents=True)
+        (site / package / "__init__.py").touch()
+    (project / "thesis.tex").write_text("mine")
+    hook = tmp_path / "monitor"
+    hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/executed\n")
+    hook.chmod(0o755)
+    monkeypatch.setattr(cell, "__file__", str(site / "benchmark" / "cell.py"))
+    nothing = {"commit": None, "dirty": None}
+    repository(project, hook, "thesis.tex")
+    assert cell.commit() == nothing
+    repository(project, hook, "env")  # now it tracks the code, but as a part of something else
+    assert cell.commit() == nothing
+    own = repository(site, hook, *cell.CODE)
+    monkeypatch.setenv("GIT_DIR", str(project / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(site))
+    assert cell.commit() == {"commit": own, "dirty": False}
+    (site / "methods" / "__init__.py").write_text("changed")
+    assert cell.commit() == {"commit": own, "dirty": True}
+    shutil.rmtree(site / ".git")
+    assert cell.commit() == nothing
+    assert not (tmp_path / "executed").exists()

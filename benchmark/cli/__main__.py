@@ -6,6 +6,9 @@ import sys
 def main() -> None:
     """Entry point of the ``bench`` command."""
     try:
+        from benchmark.children import end_with_parent
+
+        end_with_parent()  # of a sweep
         from benchmark.cli.main import main as bench
 
         bench()
