@@ -7,13 +7,12 @@ copied; archives and downloads are unpacked to ``raw/<name>/``, pictures inside 
 
 import json
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pipelines import datasets, encoders, noise, sources
-from pipelines.arrivals import arrive
+from pipelines.arrivals import arrive, located
 from pipelines.atomic import new_file, new_folder
 from pipelines.errors import DataError, RequestError
 from pipelines.files import Progress, digest, silent
@@ -21,7 +20,6 @@ from pipelines.known import KNOWN, Known
 from pipelines.manifest import KIND, SPLITS, Manifest, read_info
 from pipelines.sources import Source
 
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 PRECOMP = "precomp"
 DEFAULT_ENCODER = {True: f"{encoders.PRECOMPUTED}+ngrams", False: "hog+ngrams"}
 
@@ -54,6 +52,7 @@ def add(
     check_new(name, replace)
     if file_format is not None:
         datasets.get(file_format)  # a wrong name is told before anything is fetched
+    located(name, places, sha256)  # and so is a wrong place
     with (  # moved into place in the opposite order: a dataset is registered when all else is there
         new_file(sources.registration(name)) as registration,
         new_folder(sources.manifest_folder(name), KIND) as folder,
@@ -87,6 +86,7 @@ def generate(
     check_new(name, replace)
     if not datasets.is_generated(file_format):
         raise RequestError(f"format '{file_format}' reads files: give --from DIR")
+    sources.check_apart(name, None, name)
     sides = encoders.pair(encoder or DEFAULT_ENCODER[False], precomputed=False)
     source = Source(format=file_format, encoder="+".join(sides), settings=settings)
     with new_folder(sources.manifest_folder(name), KIND) as folder:
@@ -105,12 +105,19 @@ def prepare(name: str) -> Manifest:
         raise DataError(
             f"data/{name}.yaml: the folder {source.path} is missing; run: {tracked}{add_again(name, source)}"
         )
+    check_apart(name, source)
     with new_folder(sources.manifest_folder(name), KIND) as folder:
         manifest = _build(name, source, folder)
         if source.fingerprint is not None and fingerprint(manifest) != source.fingerprint:
             raise DataError(f"{source.path}: files changed since '{name}' was added; run: {add_again(name, source)}")
         _write(manifest, source, folder)
     return manifest
+
+
+def check_apart(name: str, source: Source) -> None:
+    """``RequestError`` where the files that a registration names overlap with what is written."""
+    path = None if source.path is None else Path(source.path)
+    sources.check_apart(name, path, f"{sources.registration(name)}: path: {source.path}")
 
 
 def is_current(name: str, source: Source) -> bool:
@@ -123,9 +130,7 @@ def is_current(name: str, source: Source) -> bool:
 
 def check_new(name: str, replace: bool) -> None:
     """``RequestError`` where a dataset cannot be added under this name."""
-    if not NAME.fullmatch(name):
-        raise RequestError(f"dataset name '{name}': use small letters, digits, - and _, a letter or digit first")
-    if name in sources.names() and not replace:
+    if sources.check_name(name) in sources.names() and not replace:
         raise RequestError(f"dataset '{name}' is registered already; --replace takes its place")
 
 
