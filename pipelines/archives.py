@@ -33,6 +33,8 @@ DEEPEST = 32
 """Parts of a path in an archive."""
 LARGEST_READ = 2**16
 """Bytes of a tar that are read at once. A header is read as a whole: long names and the like take a few hundred."""
+ZIP_HEADER = 30
+"""Bytes before a member in a zip, its name not counted."""
 UNPACKED = ".unpacked"
 """The file that says that a folder was unpacked by the suite: no name for a file of an archive."""
 PIECE = 2**20
@@ -157,7 +159,7 @@ def _check_members(path: Path, members: list[zipfile.ZipInfo], targets: list[Pur
     for member in sorted(members, key=lambda member: member.header_offset):
         if member.header_offset < end:
             raise DataError(f"{path}: {member.filename} overlaps with another file; get the archive again")
-        end = member.header_offset + zipfile.sizeFileHeader + member.compress_size
+        end = member.header_offset + ZIP_HEADER + member.compress_size
 
 
 def _tar(path: Path, folder: Path, count: Count, progress: Progress) -> None:
@@ -186,7 +188,8 @@ def _tar(path: Path, folder: Path, count: Count, progress: Progress) -> None:
 
 def open_tar(path: Path, stream: Any, count: Count) -> tarfile.TarFile:
     """The tar archive whose unpacked bytes are ``stream``, read as ``_Bounded`` allows."""
-    return tarfile.open(fileobj=cast("IO[bytes]", _Bounded(path, stream, count)), mode="r:", copybufsize=LARGEST_READ)
+    bounded = cast("IO[bytes]", _Bounded(path, stream, count))
+    return tarfile.TarFile(fileobj=bounded, copybufsize=LARGEST_READ)
 
 
 def _unpacked(raw: Any) -> Any:
@@ -207,7 +210,7 @@ class _Bounded:
 
     def read(self, size: int) -> bytes:
         if not 0 <= size <= LARGEST_READ:
-            raise DataError(f"{self._path}: a header of {size:,} bytes, at most {LARGEST_READ:,} are read; pack it again")
+            raise DataError(f"{self._path}: a header of {size:,} bytes, at most {LARGEST_READ:,} are read")
         self._reach(self.tell() + size)
         data: bytes = self._stream.read(size)
         return data
@@ -236,7 +239,7 @@ def _safe(path: Path, name: str) -> PurePosixPath:
     if inside.is_absolute() or ".." in inside.parts or PureWindowsPath(name).drive or "\\" in name or "\0" in name:
         raise DataError(f"{path}: {name[:200]!r} would leave the folder it is unpacked to")
     if len(inside.parts) > DEEPEST:
-        raise DataError(f"{path}: {name[:80]!r}... lies {len(inside.parts)} folders deep, at most {DEEPEST} are unpacked")
+        raise DataError(f"{path}: {name[:80]!r}... lies {len(inside.parts)} folders deep, at most {DEEPEST} work")
     if not inside.parts or not all(map(is_part, inside.parts)) or inside.parts[0] == UNPACKED:
         raise DataError(f"{path}: {name[:200]!r} cannot be the name of a file; pack it under another one")
     return inside

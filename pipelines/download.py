@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from socket import gaierror
 from typing import Any
 from urllib.parse import unquote, urlsplit

@@ -1,13 +1,14 @@
 """Reading files: small ones whole, digests, and how work is reported while it goes on."""
 
 import hashlib
+import io
 import json
 import os
 import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import DataError, not_yaml
 
@@ -48,7 +49,7 @@ def file_digest(path: Path) -> str:
         raise DataError(f"{path}: {error.strerror}") from None
 
 
-def open_plain(path: Path) -> BinaryIO:
+def open_plain(path: Path) -> io.BufferedReader:
     """A file to read; ``DataError`` where it is a pipe or a device, which may never end. ``OSError`` as ``open``."""
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))  # a pipe would wait for a writer
     if not stat.S_ISREG(os.fstat(handle).st_mode):
