@@ -57,7 +57,7 @@ def check_url(url: str) -> None:
         named = parts.hostname is not None and (parts.port is None or parts.port > 0)
     except ValueError:  # of brackets and ports
         named = False
-    if not (named or protocol.lower() == "file") or re.search(r"[\x00-\x20\x7f]", url):
+    if not (named or protocol.lower() == "file") or re.search(r"[\x00-\x20\x7f\ud800-\udfff]", url):
         raise RequestError(f"{plain(url)}: no URL that can be asked for; write {protocol.lower()}://HOST/FILE")
 
 
@@ -139,7 +139,7 @@ def _said_of(url: str) -> Iterator[None]:
         raise
     except Exception as error:  # every file system has errors of its own
         cause = error.__cause__ if isinstance(error, FileNotFoundError) and error.__cause__ else error
-        if "URL" in type(cause).__name__:
+        if isinstance(cause, ValueError):  # libraries' errors of URLs and of hosts' names
             raise RequestError(f"{plain(url)}: no URL that can be asked for") from None
         status = getattr(cause, "status", None)
         if isinstance(cause, FileNotFoundError) or status == 404:

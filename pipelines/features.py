@@ -128,8 +128,8 @@ def _make(
     work.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{work}.lock"):  # cells that run side by side need the same store
         if force or not _is_current(target, belongs, names) or (verify and not intact(target)):
-            KIND.check(target)
             prepare.check_apart(manifest.name, source)
+            KIND.check(target)
             sides = {modality: _side(manifest, source, modality, names[modality], how) for modality in SIDES}
             recipe = {**belongs, "image": sides["images"].recipe, "text": sides["captions"].recipe}
             asked = {"batch": how.batch, "devices": {modality: asdict(side.device) for modality, side in sides.items()}}

@@ -49,10 +49,9 @@ def add(
     out and counts them, others are those of ``pipelines.noise``. ``replace`` takes the place of a registered dataset.
     Nothing is left behind on an error.
     """
-    check_new(name, replace)
+    check_new(name, replace, places, sha256)
     if file_format is not None:
         datasets.get(file_format)  # a wrong name is told before anything is fetched
-    located(name, places, sha256)  # and so is a wrong place
     with (  # moved into place in the opposite order: a dataset is registered when all else is there
         new_file(sources.registration(name)) as registration,
         new_folder(sources.manifest_folder(name), KIND) as folder,
@@ -128,10 +127,12 @@ def is_current(name: str, source: Source) -> bool:
         return False
 
 
-def check_new(name: str, replace: bool) -> None:
-    """``RequestError`` where a dataset cannot be added under this name."""
+def check_new(name: str, replace: bool, places: Sequence[str | Path] = (), sha256: Sequence[str] = ()) -> None:
+    """``RequestError`` where a dataset cannot be added under this name, or not from these places."""
     if sources.check_name(name) in sources.names() and not replace:
         raise RequestError(f"dataset '{name}' is registered already; --replace takes its place")
+    if places:
+        located(name, places, sha256)
 
 
 def _build(name: str, source: Source, folder: Path) -> Manifest:
