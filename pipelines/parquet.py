@@ -105,7 +105,8 @@ def _step(path: Path, about: Any, lists: dict[str, bool]) -> int:
 def _too_much(path: Path) -> str:
     return (
         f"more than {limit_of(path) / 1e9:,.1f} GB, or {MOST_VALUES:,} values in lists, in a file of"
-        f" {path.stat().st_size / 1e9:,.3f} GB; if that is what it should be, write it again without compression and dictionaries"
+        f" {path.stat().st_size / 1e9:,.3f} GB; if it is what it should be,"
+        " write it again without compression and dictionaries"
     )
 
 

@@ -414,19 +414,10 @@ def test_an_archive_has_bounds(project: Path, end: str, monkeypatch: pytest.Monk
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_members_of_a_zip_have_names_and_bytes_of_their_own(project: Path) -> None:
-    for names, words in (
-        (["", "x"], "cannot be the name"),
-        (["."], "cannot be the name"),
-        (["x", "x"], "stands twice"),
-    ):
+    for names, words in (([""], "cannot be the name"), (["."], "cannot be the name"), (["x", "x"], "stands twice")):
         with zipfile.ZipFile(zipped("bad.zip"), "a") as archive:
             for name in names:
-                archive.writestr("swap" if not name else name, "abc")
-        data = Path("bad.zip").read_bytes()
-        if "" in names:  # zipfile writes no member without a name
-            data = data.replace(b"swap", b"").replace(b"\x04\x00\x00\x00swap", b"\x00\x00\x00\x00")
-            with zipfile.ZipFile("bad.zip", "w") as archive:
-                archive.writestr(zipfile.ZipInfo(""), b"abc")
+                archive.writestr(zipfile.ZipInfo(name), "abc")
         assert words in refused("data", "add", "my", "--from", "bad.zip", code=3)
     with zipfile.ZipFile(zipped("bad.zip"), "a") as archive:
         archive.writestr("one", "abc" * 100)
@@ -478,10 +469,10 @@ def test_an_hdf5_file_shows_no_other_file(project: Path) -> None:
 
 
 def test_a_small_file_of_a_huge_array_is_not_written_out(project: Path) -> None:
-    hdf5(
-        "wide",
-        lambda file: file.create_dataset("features", shape=(10**9, 10**3), dtype="<f4", chunks=(1, 1000)) and None,
-    )
+    def wide(file: h5py.File) -> None:
+        file.create_dataset("features", shape=(10**9, 10**3), dtype="<f4", chunks=(1, 1000))
+
+    hdf5("wide", wide)
     assert "holds 4,000.0 GB in a file of" in refused("data", "add", "my", "--from", "wide", code=3)
     SAMPLES["arrays_npz"][1](Path("npz"))
     np.savez_compressed("npz/vit.npz", features=np.zeros((30, 10**6), dtype=np.float32))
@@ -500,6 +491,13 @@ def in_one_list(values: pa.Array) -> pa.Array:
     return pa.ListArray.from_arrays([0, len(values)], values)
 
 
+def read_until_it_ends(path: Path) -> None:
+    most = 0
+    for _, row in parquet.rows(path, ["image", "caption"]):
+        most += len(row["image"]) + sum(map(len, row["caption"]))
+        assert most <= 10**8
+
+
 @pytest.mark.parametrize("column", ["captions", "list", "many", "image", "structs"])
 def test_a_small_parquet_file_takes_no_more_memory_than_it_may(project: Path, column: str) -> None:
     rows = 1 if column in ("list", "many", "structs") else 3000
@@ -516,11 +514,8 @@ def test_a_small_parquet_file_takes_no_more_memory_than_it_may(project: Path, co
     table = pa.table({"image": images, "caption": captions})
     pq.write_table(table, path, compression="zstd", dictionary_pagesize_limit=2**30, store_schema=False)
     assert path.stat().st_size < 50_000
-    most = 0
     with pytest.raises(DataError, match="write it again without compression and dictionaries"):
-        for _, row in parquet.rows(path, ["image", "caption"]):
-            most += len(row["image"]) + sum(map(len, row["caption"]))
-    assert most <= 10**8
+        read_until_it_ends(path)
     refused("data", "add", "my", "--from", "bomb", code=3)
 
 
