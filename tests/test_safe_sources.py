@@ -495,25 +495,29 @@ def read_until_it_ends(path: Path) -> None:
     most = 0
     for _, row in parquet.rows(path, ["image", "caption"]):
         most += len(row["image"]) + sum(map(len, row["caption"]))
-        assert most <= 10**8
+        assert most <= 10**6
 
 
 @pytest.mark.parametrize("column", ["captions", "list", "many", "image", "structs"])
-def test_a_small_parquet_file_takes_no_more_memory_than_it_may(project: Path, column: str) -> None:
+def test_a_small_parquet_file_takes_no_more_memory_than_it_may(
+    project: Path, column: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "HARMLESS", 10**6)
+    monkeypatch.setattr(parquet, "MOST_VALUES", 10**5)
     rows = 1 if column in ("list", "many", "structs") else 3000
-    images = repeated("x" * 10**6, rows) if column == "image" else pa.array(["a.jpg"] * rows)
+    images = repeated("x" * 10**4, rows) if column == "image" else pa.array(["a.jpg"] * rows)
     captions = {
-        "captions": lambda: repeated("x" * 10**6, rows),
-        "list": lambda: in_one_list(repeated("x" * 10**6, 3000)),
-        "many": lambda: in_one_list(repeated("x", 2 * 10**7)),
+        "captions": lambda: repeated("x" * 10**4, rows),
+        "list": lambda: in_one_list(repeated("x" * 10**4, 3000)),
+        "many": lambda: in_one_list(repeated("x", 2 * 10**5)),
         "image": lambda: pa.array(["x"] * rows),
-        "structs": lambda: in_one_list(pa.StructArray.from_arrays([repeated("x" * 10**6, 3000)], names=["raw"])),
+        "structs": lambda: in_one_list(pa.StructArray.from_arrays([repeated("x" * 10**4, 3000)], names=["raw"])),
     }[column]()
     path = Path("bomb/captions.parquet")
     path.parent.mkdir()
     table = pa.table({"image": images, "caption": captions})
     pq.write_table(table, path, compression="zstd", dictionary_pagesize_limit=2**30, store_schema=False)
-    assert path.stat().st_size < 50_000
+    assert path.stat().st_size < 10_000
     with pytest.raises(DataError, match="write it again without compression and dictionaries"):
         read_until_it_ends(path)
     refused("data", "add", "my", "--from", "bomb", code=3)
@@ -530,15 +534,18 @@ def test_lists_of_every_kind_are_read_as_they_stand(project: Path) -> None:
 
 
 @pytest.mark.parametrize("rows_per_group", [100, 3000])
-def test_a_dictionary_that_is_full_is_read_on(project: Path, rows_per_group: int) -> None:
+def test_a_dictionary_that_is_full_is_read_on(
+    project: Path, rows_per_group: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = [{"caption": [f"caption {number} of {k}" for k in range(number % 7)]} for number in range(3000)]
     path = Path("rows.parquet")
     table = pa.Table.from_pylist(rows)
     pq.write_table(table, path, row_group_size=rows_per_group, dictionary_pagesize_limit=1000, data_page_size=1000)
     assert list(parquet.rows(path, ["caption"])) == list(enumerate(rows))
-    long = [{"caption": ["x" * 10**6]}, *({"caption": [f"{number}", "x" * 10**6]} for number in range(2000))]
+    monkeypatch.setattr(archives, "HARMLESS", 10**6)
+    long = [{"caption": ["x" * 10**4]}, *({"caption": [f"{number}", "x" * 10**4]} for number in range(2000))]
     table = pa.Table.from_pylist(long)
-    pq.write_table(table, path, compression="zstd", dictionary_pagesize_limit=1_010_000, data_page_size=1000)
+    pq.write_table(table, path, compression="zstd", dictionary_pagesize_limit=11_000, data_page_size=1000)
     with pytest.raises(DataError, match="and dictionaries"):
         list(parquet.rows(path, ["caption"]))
 
@@ -591,7 +598,7 @@ def test_annotations_are_files(project: Path, sample: str) -> None:
 # Texts
 
 
-@pytest.mark.parametrize("depth", [100, 500, 800, 900, 940, 960, 980, 100_000])
+@pytest.mark.parametrize("depth", [500, 940, 960, 980, 100_000])
 @pytest.mark.parametrize("sample", ["karpathy", "albef", "coco", "table_jsonl", "arrays_npz", "shards_json"])
 def test_values_nested_too_deep_are_one_line(project: Path, sample: str, depth: int) -> None:
     SAMPLES[sample][1](Path("source"))
@@ -614,7 +621,7 @@ def test_values_nested_too_deep_are_one_line(project: Path, sample: str, depth: 
 
 
 @pytest.mark.parametrize(
-    "content", [b"9" * 5000, b'{"format": ' + b"9" * 5000 + b"}", b"[" * 9000, b"\xe9", b"a: [", b""]
+    "content", [b"9" * 5000, b'{"format": ' + b"9" * 5000 + b"}", b"[" * 2000, b"\xe9", b"a: [", b""]
 )
 def test_a_registration_that_cannot_be_read_is_one_line(project: Path, content: bytes) -> None:
     Path("data").mkdir()
