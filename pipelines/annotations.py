@@ -15,11 +15,13 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipelines.errors import DataError, invalid
-from pipelines.files import read_bytes
+from pipelines.errors import SHOWN, DataError, invalid
+from pipelines.files import open_plain, read_bytes
 
 MOST_LINES = 100
 """A quoted field of CSV runs over fewer lines; more mean that a quote is missing."""
+LONGEST = 100_000
+"""Characters of a caption."""
 CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 LOOK = 1 << 16  # bytes of a first line
 
@@ -65,6 +67,8 @@ class Faults:
 def check_text(text: str, where: str, what: str) -> str:
     """``text`` without blanks around it; ``DataError`` where it is empty or holds what no text holds."""
     text = text.strip()
+    if len(text) > LONGEST:
+        raise DataError(f"{where}: {what} has {len(text):,} characters, at most {LONGEST:,} are read")
     if not text:
         raise DataError(f"{where}: {what} is empty")
     if found := CONTROL.search(text):
@@ -103,7 +107,7 @@ def annotation_files(root: Path, *patterns: str) -> list[Path]:
 def first_line(path: Path) -> str:
     """The first line, for a look at what the file is; what is no UTF-8 in it is replaced."""
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             data = file.readline(LOOK)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None
@@ -178,8 +182,10 @@ def parse_json(text: str, where: str) -> Any:
     except json.JSONDecodeError as error:
         cut = "; it ends in the middle" if error.pos >= len(text.rstrip()) else ""
         raise DataError(f"{where}:{error.lineno}: not JSON: {error.msg} (column {error.colno}){cut}") from None
-    except (RecursionError, ValueError) as error:  # nested too deeply, a number of thousands of digits
-        raise DataError(f"{where}: not JSON that can be read: {str(error).split(';')[0]}") from None
+    except RecursionError:
+        raise DataError(f"{where}: not JSON that can be read: nested too deep") from None
+    except ValueError:  # Python reads no number of thousands of digits
+        raise DataError(f"{where}: not JSON that can be read: a number has too many digits") from None
 
 
 def entry(kind: type[E], value: Any, where: str) -> E:
@@ -191,8 +197,13 @@ def entry(kind: type[E], value: Any, where: str) -> E:
         raise DataError(f"{where}{joint}{invalid(error)}") from None
 
 
+def shown(value: Any) -> str:
+    """The beginning of a value of any depth and length."""
+    return SHOWN.repr(value)[:60]
+
+
 def items(value: Any, where: str) -> list[Any]:
     """``value`` as a list that is not empty."""
     if not isinstance(value, list) or not value:
-        raise DataError(f"{where}: expected a list of rows, got {repr(value)[:60]}")
+        raise DataError(f"{where}: expected a list of rows, got {shown(value)}")
     return value

@@ -5,6 +5,7 @@ what ``path`` in ``data/<name>.yaml`` points to, and what DVC versions (``pipeli
 """
 
 import hashlib
+import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -14,17 +15,17 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from pipelines import datasets
-from pipelines.archives import is_archive, unpack
-from pipelines.atomic import Kind, new_folder
-from pipelines.download import download, plain
+from pipelines.archives import UNPACKED, is_archive, is_litter, unpack
+from pipelines.atomic import Kind, new_folder, sweep
+from pipelines.download import check_url, download, is_url, plain, remove_downloads
 from pipelines.download import place as downloads_of
 from pipelines.errors import DataError, RequestError
-from pipelines.files import Progress, silent
-from pipelines.sources import RAW, Origin
+from pipelines.files import Progress, read_bytes, silent
+from pipelines.sources import RAW, Origin, check_apart
 
-KIND = Kind("folder of what was unpacked", ".unpacked", ("*",))
-"""``raw/<name>/``: whatever came out of archives, and a file that says who made the folder."""
-URL = re.compile(r"[a-z][a-z0-9+.-]+://")
+KIND = Kind("folder of what was unpacked", UNPACKED, ("*",))
+"""``raw/<name>/``: whatever came out of archives, and a file that says who made the folder and of which files."""
+ABOUT = "Unpacked by `bench data add`; adding it again with --replace makes it anew. The files:\n"
 
 
 @dataclass(frozen=True)
@@ -57,21 +58,18 @@ def arrive(
     ``raw/<name>/`` appears when the block ends well. When it raises, nothing is left but downloads, which a second
     call finds. Errors about unpacked files name the archive in place of the folder that is gone by then.
     """
-    local = [_local(place) for place in places]
-    _check(local, sha256)
+    local = located(name, places, sha256)
     first = local[0]
+    sweep(RAW)
     if isinstance(first, Path) and first.is_dir():
         yield Arrived(first, first, None)
         return
     home = RAW / name
-    if home.exists() and not (home / KIND.mark).exists():
-        raise RequestError(f"{home} is in the way and was not made by bench; move it, or add it with --from {home}")
     with new_folder(home, KIND) as scratch:
         digests: Sequence[str | None] = sha256 or [None] * len(local)
         origin = [_bring(place, scratch, digest, most, progress) for place, digest in zip(local, digests, strict=True)]
-        (scratch / KIND.mark).write_text(
-            "Unpacked by `bench data add`; adding it again with --replace makes it anew.\n"
-        )
+        listed = "".join(f"{file}\n" for file in _files(scratch))
+        (scratch / KIND.mark).write_bytes(os.fsencode(ABOUT + listed))
         inside = _innermost(scratch)
         try:
             yield Arrived(inside, home / inside.relative_to(scratch), origin)
@@ -80,15 +78,59 @@ def arrive(
             raise type(error)(str(error).replace(str(scratch), said if len(local) == 1 else str(home))) from None
     for place in local:
         if isinstance(place, str):
-            shutil.rmtree(downloads_of(place), ignore_errors=True)
+            remove_downloads(place)
+
+
+def located(name: str, places: Sequence[str | Path], sha256: Sequence[str] = ()) -> list[Path | str]:
+    """The paths and URLs of a request; ``RequestError`` or ``DataError`` before anything is fetched or written."""
+    local = [_local(place) for place in places]
+    _check(local, sha256)
+    home = RAW / name
+    unpacks = not (isinstance(local[0], Path) and local[0].is_dir())
+    for place in local:
+        if isinstance(place, Path):
+            check_apart(name, place, f"--from {place}", *([home] if unpacks else []))
+        else:
+            check_apart(name, None, plain(place), home)
+    if unpacks:
+        _check_own(home)
+    return local
+
+
+def _check_own(home: Path) -> None:
+    """``RequestError`` where ``raw/<name>/`` holds anything that was not unpacked there."""
+    if not home.exists():
+        return
+    if not (home / KIND.mark).is_file():
+        raise RequestError(f"{home} is in the way and was not made by bench; move it, or add it with --from {home}")
+    about, _, listed = os.fsdecode(read_bytes(home / KIND.mark)).partition("\n")
+    own = {KIND.mark, *listed.split("\n")}
+    foreign = [file for file in _files(home) if file not in own] if "The files:" in about else []
+    if foreign:
+        raise RequestError(f"{home} holds '{foreign[0]}', which bench did not unpack there; move it to another folder")
+
+
+def _files(folder: Path) -> list[str]:
+    """All files below a folder, hidden ones too, but what macOS leaves everywhere."""
+    every = ((Path(above) / name).relative_to(folder) for above, _, names in os.walk(folder) for name in names)
+    return sorted(path.as_posix() for path in every if not is_litter(path.as_posix()))
 
 
 def _local(place: str | Path) -> Path | str:
     """A path, or a URL that is none."""
     text = str(place)
-    if text.startswith("file://"):
-        return Path(unquote(urlsplit(text).path))
-    return text if isinstance(place, str) and URL.match(text) else Path(text)
+    if not text.strip() or "\0" in text:
+        raise RequestError(f"--from {text!r}: name a folder, an archive or a URL")
+    if not isinstance(place, str) or not is_url(place):
+        return Path(text)
+    check_url(text)
+    parts = urlsplit(text)
+    if parts.scheme != "file":
+        return text
+    path = unquote(parts.path)
+    if parts.netloc not in ("", "localhost") or "\0" in path or not path.strip("/"):
+        raise RequestError(f"{text}: names no file of this machine; write file:///FOLDER/FILE")
+    return Path(path)
 
 
 def _check(places: Sequence[Path | str], sha256: Sequence[str]) -> None:
@@ -136,7 +178,7 @@ def _verified(file: Path, said: str, sha256: str | None) -> str:
     with file.open("rb") as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     if sha256 and found != sha256.lower():
-        if URL.match(said):
+        if is_url(said):
             file.unlink()
         raise DataError(f"{said}: sha256 is {found}, expected {sha256.lower()}; the file is another one or damaged")
     return found
@@ -145,6 +187,8 @@ def _verified(file: Path, said: str, sha256: str | None) -> str:
 def _link(file: Path, target: Path) -> None:
     """A second name for the same bytes, or a copy where the file system has no such thing."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists() or target.name == UNPACKED:
+        raise DataError(f"{target.name}: there is a file of this name already; add the files one by one")
     try:
         target.hardlink_to(file)
     except OSError:

@@ -19,7 +19,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from fnmatch import translate
 from pathlib import Path
 
 from pipelines.errors import RequestError
@@ -42,11 +42,11 @@ class Kind:
     mark: str
     """The file that every such folder holds."""
     holds: tuple[str, ...]
-    """Patterns of everything else that stands in it."""
+    """Patterns of everything else that stands in it; what a folder ``NAME`` of it holds is given as ``NAME/*``."""
 
     def is_own(self, name: str) -> bool:
         """Whether the suite writes files of this name into such a folder."""
-        return any(fnmatchcase(name, known) for known in (self.mark, *self.holds))
+        return re.match("|".join(map(translate, (self.mark, *self.holds))), name) is not None
 
     def check(self, target: Path) -> None:
         """``RequestError`` where ``target`` is there and is no such folder, or holds what the suite did not make."""
@@ -54,13 +54,21 @@ class Kind:
             return
         if not target.is_dir():
             raise RequestError(f"{target} is in the way: a file, not a folder; name another place, or move it")
-        names = sorted(path.name for path in target.iterdir() if not SCRATCH.fullmatch(path.name))
+        names = sorted(self._names(target))
         foreign = [name for name in names if not self.is_own(name)]
         if foreign or (names and self.mark not in names):
             what = f"holds '{foreign[0]}'" if foreign else f"has no {self.mark}"
             raise RequestError(
                 f"{target} {what}, so it is not a {self.name} that bench may replace; name another place, or move it"
             )
+
+    def _names(self, folder: Path) -> Iterator[str]:
+        inside = {pattern.partition("/")[0] for pattern in self.holds if "/" in pattern}
+        for path in folder.iterdir():
+            if not SCRATCH.fullmatch(path.name):
+                yield path.name
+                if path.name in inside and path.is_dir():
+                    yield from (f"{path.name}/{below.name}" for below in path.iterdir())
 
 
 @contextmanager
@@ -93,6 +101,13 @@ def _scratch(target: Path) -> Iterator[Path]:
     finally:
         os.close(handle)
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed writers left in ``folder``."""
+    if folder.is_dir():
+        with _alone(folder):
+            _sweep(folder)
 
 
 def move_into_place(folder: Path, target: Path) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from pipelines.annotations import check_id
+from pipelines.annotations import check_id, shown
 from pipelines.caption_rows import split_named
 from pipelines.errors import DataError
 
@@ -43,7 +43,7 @@ def texts(row: dict[str, Any], columns: list[str], where: str) -> list[str]:
         for one in value if isinstance(value, list) else [value]:
             said = one.get("raw") if isinstance(one, dict) else one
             if not isinstance(said, str):
-                raise DataError(f"{where}.{column}: expected text or a list of texts, got {repr(value)[:60]}")
+                raise DataError(f"{where}.{column}: expected text or a list of texts, got {shown(value)}")
             found.append(said)
     if not found:
         raise DataError(f"{where}.{columns[0]}: no caption")
@@ -56,7 +56,7 @@ def split(row: dict[str, Any], column: str | None, where: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise DataError(f"{where}.{column}: expected the name of a split, got {repr(value)[:60]}")
+        raise DataError(f"{where}.{column}: expected the name of a split, got {shown(value)}")
     return split_named(value, f"{where}.{column}")
 
 
@@ -64,5 +64,5 @@ def image(row: dict[str, Any], column: str, where: str) -> str:
     """The path or id of a row's image."""
     value = row.get(column)
     if not isinstance(value, str):
-        raise DataError(f"{where}.{column}: expected the name of an image, got {repr(value)[:60]}")
+        raise DataError(f"{where}.{column}: expected the name of an image, got {shown(value)}")
     return check_id(value.strip().removeprefix("./"), f"{where}.{column}")

@@ -64,7 +64,7 @@ def at(name: str, revision: str) -> Manifest:
         copy.mkdir()
         try:
             versions = DVCFileSystem(".", rev=revision)
-            recorded = versions.ls(manifest_folder(".").as_posix(), detail=False)
+            recorded = versions.ls(sources.DATA.as_posix(), detail=False)
             if folder not in recorded:
                 raise RequestError(
                     f"{folder} is not recorded at {revision}: dvc.lock has no stage prepare@{name} there;"

@@ -6,35 +6,68 @@ stands ``NAME.version``: what the server says of the file (size, ETag, time). A 
 
 import json
 import os
+import re
+import shutil
+import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path, PurePosixPath
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 from socket import gaierror
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from filelock import FileLock, Timeout
-
 from pipelines.atomic import write_text
 from pipelines.errors import DataError, RequestError
-from pipelines.files import Progress, digest
+from pipelines.files import Progress, digest, is_part
+from pipelines.locks import HeldError, alone
+from pipelines.sources import WORK
 
-DOWNLOADS = Path(".bench") / "downloads"
+DOWNLOADS = WORK / "downloads"
+PROTOCOLS = ("http", "https", "s3", "gs", "file")
+"""All that are understood."""
+MOST_FILES = 1_000_000
+"""Of a folder of an object store."""
+KEPT = 14 * 24 * 3600
+"""Seconds after which a download that nobody went on with is thrown away."""
+LOCK = "lock"
+OURS = (".part", ".version")
+"""Ends of what stands beside a download."""
 PIECE = 2**20
 VERSION = ("size", "ETag", "etag", "Last-Modified", "LastModified", "updated", "mtime", "generation")
 """What a file system may say of a file that changes when the file does."""
-EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
-"""Protocols that need a package of their own, and this project's extra that brings it."""
+EXTRAS = ("s3", "gs")
+"""Protocols that need a package of their own; the extra of this project that brings it has the same name."""
 PATIENCE = 60
 """Seconds without a byte after which a connection counts as broken."""
 
 
+def is_url(text: str) -> bool:
+    """Whether a URL is meant, not a path."""
+    return "://" in text
+
+
+def check_url(url: str) -> None:
+    """``RequestError`` where a URL is of an unknown protocol, or none that could be asked for."""
+    protocol = url.partition("://")[0]
+    if protocol.lower() not in PROTOCOLS:
+        known = f"{', '.join(PROTOCOLS[:-1])} and {PROTOCOLS[-1]}"
+        raise RequestError(f"{plain(url)}: unknown protocol '{protocol}'; {known} work")
+    try:
+        parts = urlsplit(url)
+        named = parts.hostname is not None and (parts.port is None or parts.port > 0)
+    except ValueError:  # of brackets and ports
+        named = False
+    if not (named or protocol.lower() == "file") or re.search(r"[\x00-\x20\x7f\ud800-\udfff]", url):
+        raise RequestError(f"{plain(url)}: no URL that can be asked for; write {protocol.lower()}://HOST/FILE")
+
+
 def plain(url: str) -> str:
     """A URL without what may be secret: user, password, query; a path as it is."""
-    if "://" not in url:
+    protocol, mark, rest = url.partition("://")
+    if not mark:
         return url
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    host, slash, path = re.split(r"[?#]", rest, maxsplit=1)[0].partition("/")
+    return f"{protocol}://{host.rpartition('@')[2]}{slash}{path}"
 
 
 def place(url: str) -> Path:
@@ -48,9 +81,10 @@ def download(url: str, progress: Progress) -> list[Path]:
     ``DataError``, one line, where it cannot be had; what has arrived by then stays for the next call.
     """
     folder = place(url)
-    folder.mkdir(parents=True, exist_ok=True)
+    _remove_forgotten()
     try:
-        with FileLock(folder / "lock", timeout=0):
+        with alone(folder / LOCK):
+            os.utime(folder)
             system, path = _open_system(url)
             with _said_of(url):
                 files = _files(system, path)
@@ -59,12 +93,26 @@ def download(url: str, progress: Progress) -> list[Path]:
             for name, (remote, info) in files.items():
                 _file(system, remote, info, folder / name, url, progress)
             return list(files)
-    except Timeout:
-        raise RequestError(f"{plain(url)} is being downloaded by another process") from None
+    except HeldError as error:
+        raise RequestError(f"{plain(url)} is being downloaded by {error}") from None
+
+
+def remove_downloads(url: str) -> None:
+    """Remove what ``download`` brought."""
+    shutil.rmtree(place(url), ignore_errors=True)
+
+
+def _remove_forgotten() -> None:
+    """Remove downloads that were begun long ago and that nobody is at."""
+    for folder in DOWNLOADS.glob("*"):
+        if folder.is_dir() and not folder.is_symlink() and time.time() - folder.stat().st_mtime > KEPT:
+            with suppress(HeldError, OSError), alone(folder / LOCK):
+                shutil.rmtree(folder)
 
 
 def _open_system(url: str) -> tuple[Any, str]:
-    from fsspec.core import url_to_fs
+    """The file system of a URL, and what the URL is called there. A URL is one: fsspec's chains (``::``) are not."""
+    import fsspec
 
     protocol = urlsplit(url).scheme
     options: dict[str, Any] = {}
@@ -74,13 +122,12 @@ def _open_system(url: str) -> tuple[Any, str]:
         patience = ClientTimeout(total=None, sock_connect=PATIENCE, sock_read=PATIENCE)
         options["client_kwargs"] = {"timeout": patience, "trust_env": True, "auto_decompress": False}
     try:
-        system, path = url_to_fs(url, **options)
+        kind = fsspec.get_filesystem_class(protocol)
     except ImportError as error:
-        need = f"pip install 'negbench[{EXTRAS[protocol]}]'" if protocol in EXTRAS else str(error)
+        need = f"pip install 'negbench[{protocol}]'" if protocol in EXTRAS else str(error)
         raise DataError(f"{protocol}:// needs a package that is not installed: {need}") from None
-    except ValueError:
-        raise RequestError(f"{plain(url)}: unknown protocol '{protocol}'; http, https, s3, gs and file work") from None
-    return system, path
+    with _said_of(url):
+        return kind(**options), kind._strip_protocol(f"{protocol}://{url.partition('://')[2]}")
 
 
 @contextmanager
@@ -92,6 +139,8 @@ def _said_of(url: str) -> Iterator[None]:
         raise
     except Exception as error:  # every file system has errors of its own
         cause = error.__cause__ if isinstance(error, FileNotFoundError) and error.__cause__ else error
+        if isinstance(cause, ValueError):  # libraries' errors of URLs and of hosts' names
+            raise RequestError(f"{plain(url)}: no URL that can be asked for") from None
         status = getattr(cause, "status", None)
         if isinstance(cause, FileNotFoundError) or status == 404:
             raise DataError(f"{plain(url)}: not found") from None
@@ -117,16 +166,32 @@ def _reason(error: BaseException) -> str:
 
 def _files(system: Any, path: str) -> dict[Path, tuple[str, dict[str, Any]]]:
     """Files to fetch by the name they get here. Over http everything is one file."""
+    if _is_http(system):
+        name = unquote(urlsplit(path).path.rpartition("/")[2]) or "download"
+        return {_local_name([name], path): (path, system.info(path))}
     info = system.info(path)
-    if _is_http(system) or info.get("type") != "directory":
-        return {Path(unquote(PurePosixPath(urlsplit(path).path).name) or "download"): (path, info)}
-    root, files = PurePosixPath(path), {}
+    if info.get("type") != "directory":
+        return {_local_name([path.rpartition("/")[2]], path): (path, info)}
+    files: dict[Path, tuple[str, dict[str, Any]]] = {}
+    root = path.rstrip("/") + "/"
     for remote, about in sorted(system.find(path, detail=True).items()):
-        name = PurePosixPath(remote).relative_to(root)
-        if ".." in name.parts:
-            raise DataError(f"{remote}: leaves the folder")
-        files[Path(name)] = (remote, about)
+        if not remote.startswith(root):
+            raise DataError(f"{remote[:200]!r}: leaves the folder")
+        files[_local_name(remote.removeprefix(root).split("/"), remote)] = (remote, about)
+    if len(files) > MOST_FILES:
+        raise DataError(f"{path}: {len(files):,} files, at most {MOST_FILES:,} are brought; pack them")
+    folders = {above for name in files for above in name.parents}
+    if both := sorted(folders & files.keys()):
+        raise DataError(f"{path}: {both[0]} is a file and a folder there")
     return files
+
+
+def _local_name(parts: list[str], remote: str) -> Path:
+    """A remote file's name as a path here; ``RequestError`` where a part is none, or is a name of our own."""
+    for part in parts:
+        if not is_part(part) or part.lower() == LOCK or part.lower().endswith(OURS):
+            raise RequestError(f"{plain(remote)[:200]}: {part[:80]!r} cannot be the name of a file here; rename it")
+    return Path(*parts)
 
 
 def _file(system: Any, remote: str, info: dict[str, Any], target: Path, url: str, progress: Progress) -> None:
@@ -163,7 +228,7 @@ def _append(system: Any, remote: str, size: int, file: Any, url: str, report: An
         while True:
             with _said_of(url):
                 piece = source.read(PIECE)
-            if not piece:
+            if not piece or (size and file.tell() > size):
                 return
             file.write(piece)
             report(file.tell())

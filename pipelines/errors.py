@@ -2,6 +2,7 @@
 
 import os
 import re
+import reprlib
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,9 @@ MOST = 30
 """Valid names to show."""
 LONGEST = 60
 """Characters of a value to show."""
+SHOWN = reprlib.Repr()
+"""Shows the beginning of a value, however deep it is nested."""
+SHOWN.maxstring = SHOWN.maxlong = SHOWN.maxother = 10 * LONGEST
 
 
 class DataError(Exception):
@@ -68,7 +72,7 @@ def path_of(loc: Sequence[int | str]) -> str:
 
 
 def _fault(kind: str, first: Any) -> str:
-    about, value = first.get("ctx", {}), repr(first["input"])
+    about, value = first.get("ctx", {}), SHOWN.repr(first["input"])
     value = value if len(value) <= LONGEST else f"{value[:LONGEST]}..."
     if kind == "missing":
         return "is missing"

@@ -149,6 +149,7 @@ class Maker:
             if not force:
                 _add_digests(self.target, self.manifest)
             if force or not self._is_current(verify):
+                prepare.check_apart(self.manifest.name, self.source)
                 KIND.check(self.target)
                 self._build(progress)
             if not self._points():

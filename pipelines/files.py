@@ -2,9 +2,11 @@
 
 import errno
 import hashlib
+import io
 import json
 import os
 import re
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 
 OUT = re.compile(r"^[/\\]|^[A-Za-z]:[/\\]|(^|[/\\])\.\.([/\\]|$)")
 """What leads a path out of its folder, on any system: a root, or a step up."""
+
+UNFIT = re.compile(r"[\x00-\x1f\x7f/\\]|^\.{0,2}$")
+"""What one part of a path cannot hold or be: control characters, separators; nothing, this folder, the one above."""
 
 LARGEST = 64 * 2**20
 """Bytes of a text file that is read as a whole: far more than any the project writes."""
@@ -39,16 +44,26 @@ def digest(*parts: bytes | str) -> str:
 def file_digest(path: Path) -> str:
     """``digest`` of a file's bytes, read in pieces."""
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None
 
 
+def open_plain(path: Path) -> io.BufferedReader:
+    """A file to read; ``DataError`` where it is a pipe or a device, which may never end. ``OSError`` as ``open``."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))  # a pipe would wait for a writer
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise DataError(f"{path}: not a file")
+    return os.fdopen(handle, "rb")
+
+
 def read_bytes(path: Path) -> bytes:
     """A file's bytes; ``DataError`` where it cannot be read."""
     try:
-        return path.read_bytes()
+        with open_plain(path) as file:
+            return file.read()
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None
 
@@ -99,6 +114,11 @@ def read_yaml(path: Path, reader: "YAML | None" = None) -> Any:
         raise DataError(f"{path}: not YAML that can be read: nested too deep") from None
     except (ValueError, TypeError, AttributeError, LookupError) as error:  # of dates, digits, strange keys
         raise DataError(f"{path}: not YAML that can be read: {' '.join(str(error).split())[:100]}") from None
+
+
+def is_part(name: str) -> bool:
+    """Whether a name can be one part of a path, and no more than that."""
+    return not UNFIT.search(name) and len(os.fsencode(name)) <= 255
 
 
 def leaves(path: str) -> bool:

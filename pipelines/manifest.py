@@ -33,10 +33,14 @@ FEWEST = 10
 SCHEMA_VERSION = 1
 KIND = Kind(
     "manifest",
-    "dataset.json",
-    ("images.parquet", "captions.parquet", "judgements.parquet", "truth.npz", "images", "images.npy", "features.npy"),
+    "judgements.parquet",
+    (
+        *("dataset.json", "images.parquet", "captions.parquet", "truth.npz", "images.npy", "features.npy"),
+        *("images", "images/" + "[0-9a-f]" * 32 + ".*"),
+    ),
 )
-"""Besides the tables: what is taken out of a source's files, and the truth."""
+"""Besides the tables: what is taken out of a source's files, and the truth. Sources have files ``dataset.json``, too:
+no mark of ours."""
 KEYS: dict[str, type] = {
     "name": str,
     "hash": str,

@@ -14,13 +14,18 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pipelines.errors import DataError, damage
-from pipelines.files import digest
+from pipelines.files import digest, open_plain
 from pipelines.store import load_array
 
 MOST_PIXELS = Image.MAX_IMAGE_PIXELS
 """Pillow's limit, 89,478,485 pixels: a file that says it has more is a decompression bomb or a mistake."""
 # Pillow only warns up to twice the limit. Its own advice is to make the warning an error.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+"""What is read. Pillow knows more, and runs other programs for some (Ghostscript for EPS)."""
+LARGEST = 2**30
+"""Bytes of a picture's file."""
 
 Fault = Literal["missing", "changed", "unreadable", "too-large"]
 
@@ -63,7 +68,7 @@ def content(path: Path) -> str:
 def decode(data: bytes, where: str) -> Image.Image:
     """A picture in RGB from the bytes of a file, wholly decoded; ``PictureError`` names ``where`` they are from."""
     try:
-        with Image.open(io.BytesIO(data)) as picture:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
             picture.load()  # the first frame; a cut file is noticed here
             return _rgb(_upright(picture), picture.format)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -99,8 +104,14 @@ def _rgb(picture: Image.Image, file_format: str | None) -> Image.Image:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        with open_plain(path) as file:
+            data = file.read(LARGEST + 1)
     except FileNotFoundError:
         raise PictureError("missing", f"{path} is missing") from None
+    except DataError as error:
+        raise PictureError("unreadable", str(error)) from None
     except OSError as error:
         raise PictureError("unreadable", f"{path}: {error.strerror}") from None
+    if len(data) > LARGEST:
+        raise PictureError("too-large", f"{path}: more than {LARGEST:,} bytes are no picture that is read")
+    return data

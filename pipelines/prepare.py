@@ -7,13 +7,12 @@ copied; archives and downloads are unpacked to ``raw/<name>/``, pictures inside 
 
 import json
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pipelines import datasets, encoders, noise, sources
-from pipelines.arrivals import arrive
+from pipelines.arrivals import arrive, located
 from pipelines.atomic import new_file, new_folder
 from pipelines.errors import DataError, RequestError
 from pipelines.files import Progress, digest, silent
@@ -21,7 +20,6 @@ from pipelines.known import KNOWN, Known
 from pipelines.manifest import KIND, SPLITS, Manifest, read_info
 from pipelines.sources import Source
 
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 PRECOMP = "precomp"
 DEFAULT_ENCODER = {True: f"{encoders.PRECOMPUTED}+ngrams", False: "hog+ngrams"}
 
@@ -51,7 +49,7 @@ def add(
     out and counts them, others are those of ``pipelines.noise``. ``replace`` takes the place of a registered dataset.
     Nothing is left behind on an error.
     """
-    check_new(name, replace)
+    check_new(name, replace, places, sha256)
     if file_format is not None:
         datasets.get(file_format)  # a wrong name is told before anything is fetched
     with (  # moved into place in the opposite order: a dataset is registered when all else is there
@@ -87,6 +85,7 @@ def generate(
     check_new(name, replace)
     if not datasets.is_generated(file_format):
         raise RequestError(f"format '{file_format}' reads files: give --from DIR")
+    sources.check_apart(name, None, name)
     sides = encoders.pair(encoder or DEFAULT_ENCODER[False], precomputed=False)
     source = Source(format=file_format, encoder="+".join(sides), settings=settings)
     with new_folder(sources.manifest_folder(name), KIND) as folder:
@@ -105,12 +104,19 @@ def prepare(name: str) -> Manifest:
         raise DataError(
             f"data/{name}.yaml: the folder {source.path} is missing; run: {tracked}{add_again(name, source)}"
         )
+    check_apart(name, source)
     with new_folder(sources.manifest_folder(name), KIND) as folder:
         manifest = _build(name, source, folder)
         if source.fingerprint is not None and fingerprint(manifest) != source.fingerprint:
             raise DataError(f"{source.path}: files changed since '{name}' was added; run: {add_again(name, source)}")
         _write(manifest, source, folder)
     return manifest
+
+
+def check_apart(name: str, source: Source) -> None:
+    """``RequestError`` where the files that a registration names overlap with what is written."""
+    path = None if source.path is None else Path(source.path)
+    sources.check_apart(name, path, f"{sources.registration(name)}: path: {source.path}")
 
 
 def is_current(name: str, source: Source) -> bool:
@@ -121,12 +127,12 @@ def is_current(name: str, source: Source) -> bool:
         return False
 
 
-def check_new(name: str, replace: bool) -> None:
-    """``RequestError`` where a dataset cannot be added under this name."""
-    if not NAME.fullmatch(name):
-        raise RequestError(f"dataset name '{name}': use small letters, digits, - and _, a letter or digit first")
-    if name in sources.names() and not replace:
+def check_new(name: str, replace: bool, places: Sequence[str | Path] = (), sha256: Sequence[str] = ()) -> None:
+    """``RequestError`` where a dataset cannot be added under this name, or not from these places."""
+    if sources.check_name(name) in sources.names() and not replace:
         raise RequestError(f"dataset '{name}' is registered already; --replace takes its place")
+    if places:
+        located(name, places, sha256)
 
 
 def _build(name: str, source: Source, folder: Path) -> Manifest:

@@ -5,21 +5,28 @@ source's files, so that DVC, which tracks this small file, notices when they cha
 """
 
 import io
+import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from pipelines.atomic import write_text
-from pipelines.errors import DataError, invalid, not_yaml, unknown
+from pipelines.errors import DataError, RequestError, invalid, unknown
+from pipelines.files import is_part, read_yaml
 from pipelines.known import KNOWN
 
 DATA = Path("data")
 FEATURES = Path("features")
 RAW = Path("raw")
 """Where archives and downloads are unpacked, a folder for each dataset."""
+WORK = Path(".bench")
+"""What is not finished: downloads, features."""
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
+"""Of a dataset: it is part of paths and of stages' names."""
 
 
 class Origin(BaseModel):
@@ -62,17 +69,68 @@ class Source(BaseModel):
         return Path(self.path) if self.path is not None else manifest_folder(name)
 
 
+def check_name(name: str) -> str:
+    """The name of a dataset; ``RequestError`` where it is none."""
+    if not NAME.fullmatch(name):
+        raise RequestError(f"dataset name '{name[:100]}': use small letters, digits, - and _, a letter or digit first")
+    return name
+
+
 def manifest_folder(name: str) -> Path:
-    return DATA / name
+    return DATA / check_name(name)
 
 
 def store_folder(name: str, encoder: str) -> Path:
-    return FEATURES / name / encoder
+    if not is_part(encoder):
+        raise RequestError(f"encoder '{encoder[:100]}' cannot name a folder; it is <image encoder>+<text encoder>")
+    return FEATURES / check_name(name) / encoder
 
 
 def names() -> list[str]:
     """Names of the registered datasets."""
-    return sorted(path.stem for path in DATA.glob("*.yaml"))
+    return sorted(path.stem for path in DATA.glob("*.yaml") if NAME.fullmatch(path.stem))
+
+
+def check_apart(name: str, path: Path | None, said: str, *more: Path) -> None:
+    """``RequestError`` where what is read and what is written would overlap, in either direction, links followed.
+
+    Neither may ``path`` touch what is written for this dataset (``more`` besides manifest and features) or another,
+    nor what is written for this one the source of another. ``said`` is what named ``path``.
+    """
+    own = [manifest_folder(name), FEATURES / name, *more]
+    theirs = [folder / other for other in names() for folder in (DATA, FEATURES)]
+    for place in [*own, *theirs, WORK] if path is not None else []:
+        if path is not None and _overlap(path, place):
+            where = f"to {RAW / name}/ and add them from there" if path.is_dir() else "to another folder"
+            raise RequestError(
+                f"{said}: bench writes {place}/, so no source may lie in it or hold it; move the files {where}"
+            )
+    for other, source in _others(name):
+        for place in own:
+            if _overlap(source, place):
+                raise RequestError(
+                    f"{place}/ would be written, but dataset '{other}' is read from {source}; add '{other}' from"
+                    f" another folder first (--replace), or remove {registration(other)}"
+                )
+
+
+def _others(name: str) -> Iterator[tuple[str, Path]]:
+    """The other datasets that read a folder, and which one."""
+    for other in names():
+        if other == name:
+            continue
+        try:
+            path = read(other).path
+        except DataError:  # its own commands tell of it
+            continue
+        if path is not None:
+            yield other, Path(path)
+
+
+def _overlap(one: Path, other: Path) -> bool:
+    """Whether one folder is the other, or lies in it."""
+    one, other = (Path(os.path.realpath(path)) for path in (one, other))
+    return one.is_relative_to(other) or other.is_relative_to(one)
 
 
 def read(name: str) -> Source:
@@ -85,18 +143,14 @@ def read(name: str) -> Source:
             raise DataError(KNOWN[name].how_to_add(name))
         raise DataError(unknown("dataset", name, {*names(), *KNOWN}))
     try:
-        return Source.model_validate(YAML(typ="safe").load(path.read_text(encoding="utf-8")))
-    except YAMLError as error:
-        raise DataError(f"{path}{not_yaml(error)}") from None
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: not UTF-8") from None
+        return Source.model_validate(read_yaml(path))
     except ValidationError as error:
         raise DataError(f"{path}: {invalid(error, Source.model_fields)}") from None
 
 
 def registration(name: str) -> Path:
     """The file that registers a dataset."""
-    return DATA / f"{name}.yaml"
+    return DATA / f"{check_name(name)}.yaml"
 
 
 def text(source: Source) -> str:

@@ -176,6 +176,8 @@ def intact(folder: Path) -> bool:
 
 def load_array(path: Path) -> "np.memmap[Any, Any]":
     """Memory-map an ``.npy`` file, read-only and without pickle."""
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path}: not a file")
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Reading `.npy`")  # files of Python 2, as SCAN's are

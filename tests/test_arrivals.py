@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 from typer.testing import CliRunner, Result
 
 from benchmark.cli.main import app
@@ -214,12 +215,12 @@ def test_a_folder_of_ones_own_is_not_replaced(project: Path) -> None:
 
 
 def test_a_missing_package_names_the_command(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import fsspec.core
+    import fsspec
 
-    def missing(*_: object, **__: object) -> None:
+    def missing(_: str) -> None:
         raise ImportError("Install s3fs to access S3")
 
-    monkeypatch.setattr(fsspec.core, "url_to_fs", missing)
+    monkeypatch.setattr(fsspec, "get_filesystem_class", missing)
     assert "pip install 'negbench[s3]'" in error_of("--from", "s3://bucket/my.zip")
     assert "pip install 'negbench[gs]'" in error_of("--from", "gs://bucket/my.zip")
 
@@ -364,22 +365,45 @@ def test_two_downloads_of_one_url_do_not_mix(site: tuple[type[Site], str]) -> No
         assert "being downloaded by another process" in error_of("--from", url, code=2)
 
 
-def test_a_folder_of_an_object_store_is_brought_as_it_is(project: Path) -> None:
+@pytest.fixture
+def bucket(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryFileSystem]:
+    """An object store behind ``s3://bucket``."""
     import fsspec
 
+    class Store(MemoryFileSystem):
+        protocol = "s3"
+
+        @classmethod
+        def _strip_protocol(cls, path: str) -> str:
+            return str(super()._strip_protocol(path.removeprefix("s3://")))
+
+    monkeypatch.setattr(fsspec, "get_filesystem_class", lambda protocol: {"s3": Store}[protocol])
+    store = Store()
+    yield store
+    store.rm("/bucket", recursive=True)
+
+
+def test_a_folder_of_an_object_store_is_brought_as_it_is(bucket: MemoryFileSystem) -> None:
     plain = manifest_of("--from", "plain")
-    store = fsspec.filesystem("memory")
-    store.put("plain", "/bucket/my", recursive=True)
-    try:
-        assert manifest_of("--from", "memory://bucket/my", "--replace") == plain
-        assert "digests are of files" in error_of(
-            "--from", "memory://bucket/my", "--replace", "--sha256", "0" * 64, code=2
-        )
-        store.pipe("/bucket/my.zip", pack("my.zip").read_bytes())
-        assert manifest_of("--from", "memory://bucket/my.zip", "--replace") == plain
-        assert "not found" in error_of("--from", "memory://bucket/none.zip", "--replace")
-    finally:
-        store.rm("/bucket", recursive=True)
+    bucket.put("plain", "/bucket/my", recursive=True)
+    assert manifest_of("--from", "s3://bucket/my", "--replace") == plain
+    assert "digests are of files" in error_of("--from", "s3://bucket/my", "--replace", "--sha256", "0" * 64, code=2)
+    bucket.pipe("/bucket/my.zip", pack("my.zip").read_bytes())
+    assert manifest_of("--from", "s3://bucket/my.zip", "--replace") == plain
+    assert "not found" in error_of("--from", "s3://bucket/none.zip", "--replace")
+
+
+@pytest.mark.parametrize("name", ["..\\up.npy", "a/train.part", "lock", "x.version", "a/\x07", "a//b", "a/./b"])
+def test_names_in_an_object_store_are_parts_of_paths(bucket: MemoryFileSystem, name: str) -> None:
+    bucket.put("plain", "/bucket/my", recursive=True)
+    bucket.store[f"/bucket/my/{name}"] = MemoryFile(bucket, f"/bucket/my/{name}", b"x")
+    assert "cannot be the name of a file here" in error_of("--from", "s3://bucket/my", code=2)
+
+
+def test_a_file_and_a_folder_of_one_name_are_one_line(bucket: MemoryFileSystem) -> None:
+    for name in ("a", "a/b"):
+        bucket.store[f"/bucket/my/{name}"] = MemoryFile(bucket, f"/bucket/my/{name}", b"x")
+    assert "a is a file and a folder there" in error_of("--from", "s3://bucket/my")
 
 
 def test_a_file_url_is_the_path(project: Path) -> None:

@@ -143,6 +143,12 @@ def test_links_stay_links(tmp_path: Path) -> None:
     assert file.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_file_is_written_in_a_folder_that_is_being_made(tmp_path: Path) -> None:
+    with new_folder(tmp_path / "target", KIND) as scratch:
+        write_text(made(scratch, "old") / "a.txt", "new")
+    assert content(tmp_path / "target") == {"a.txt": "new", "b.txt": "old", "mark.json": "old"}
+
+
 def test_a_device_is_written_through() -> None:
     write_text(Path("/dev/null"), "text")
     assert not Path("/dev/null").is_file()

@@ -248,12 +248,13 @@ def test_few_examples_of_many(project: Path) -> None:
 
 
 def test_a_dataset_of_features(project: Path) -> None:
+    Path("rows").mkdir()
     for part in ("train", "dev", "test"):
-        np.save(f"{part}_ims.npy", np.random.default_rng(part == "train").normal(size=(4, 3)).astype(np.float32))
-        Path(f"{part}_caps.txt").write_text("".join(f"{part} caption {k // 2}\n" for k in range(8)))
-    prepare.add("my", Path())
+        np.save(f"rows/{part}_ims.npy", np.random.default_rng(part == "train").normal(size=(4, 3)).astype(np.float32))
+        Path(f"rows/{part}_caps.txt").write_text("".join(f"{part} caption {k // 2}\n" for k in range(8)))
+    prepare.add("my", Path("rows"))
     assert found(checks.check("my")) == {"captions-twice-of-an-image": 12, "pictures-in-two-splits": 4}
-    np.save("dev_ims.npy", np.zeros((4, 3), dtype=np.float32))
+    np.save("rows/dev_ims.npy", np.zeros((4, 3), dtype=np.float32))
     assert [one.check for one in checks.check("my").errors] == ["changed-files"]
 
 

@@ -90,7 +90,8 @@ def test_check_fails_when_files_changed(project: Path) -> None:
         (("data", "add", "my", "--precomp", "raw", "--encoder", "precomputed+minlm"), 2, "did you mean 'minilm'?"),
         (("data", "add", "my", "--precomp", "raw", "--format", "flickr8k"), 2, "leave --format out"),
         (("data", "add", "my", "--from", "absent"), 3, "absent is no folder"),
-        (("data", "add", "my", "--from", "data"), 3, "data holds no known format"),
+        (("data", "add", "my", "--from", "empty"), 3, "empty holds no known format"),
+        (("data", "add", "my", "--from", "data"), 2, "bench writes data/my/, so no source may lie in it or hold it"),
         (("data", "add", "f30k", "--from", "raw"), 3, "f30k: train has 4 images, expected 29,000"),
         (("data", "check", "nothing"), 3, "unknown dataset 'nothing'"),
         (("data", "prepare", "coco"), 3, "bench data add coco --from DIR"),
@@ -99,6 +100,7 @@ def test_check_fails_when_files_changed(project: Path) -> None:
 )  # fmt: skip
 def test_faults(project: Path, words: tuple[str, ...], code: int, message: str) -> None:
     Path("data").mkdir()
+    Path("empty").mkdir()
     done = bench(*words)
     assert (done.exit_code, done.stdout) == (code, "")
     assert message in done.stderr

@@ -76,7 +76,7 @@ def add(
         raise RequestError(f"--precomp is --format {prepare.PRECOMP}; leave --format out")
     chosen = places or [str(precomp)]
     replace = replace or project.was_cut_short(name)  # what is wrong with params.yaml is told before any work
-    prepare.check_new(name, replace)
+    prepare.check_new(name, replace, chosen, sha256 or ())
     log().print(f"reading {', '.join(map(plain, chosen))}", markup=False)
     with progress(log()) as report:
         manifest = prepare.add(

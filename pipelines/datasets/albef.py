@@ -12,6 +12,7 @@ from pathlib import Path
 from pipelines.annotations import Entry, annotation_files, entry, items, read_json
 from pipelines.caption_rows import CaptionRows, split_of_file
 from pipelines.errors import DataError
+from pipelines.files import open_plain
 from pipelines.image_files import ImageFiles
 from pipelines.manifest import Manifest
 from pipelines.sources import Source
@@ -60,7 +61,7 @@ def _files(root: Path) -> list[Path]:
 
 def _is_list(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             return file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
-    except OSError:
+    except (OSError, DataError):
         return False

@@ -11,13 +11,16 @@ Rows without captions are left out and counted. The array is copied into the dat
 ``features.npy``, which can be read in parts.
 """
 
+import math
 import shutil
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pipelines.annotations import Faults, annotation_files, check_id, lines
+from pipelines.archives import RATIO, limit_of
 from pipelines.caption_rows import CaptionRows
 from pipelines.datasets import table
 from pipelines.datasets.precomp import load_features, row_places
@@ -91,12 +94,37 @@ def _copy_npz(path: Path, copy: Path) -> None:
     try:
         with zipfile.ZipFile(path) as file:
             names = [name.removesuffix(".npy") for name in file.namelist() if name.endswith(".npy")]
-            with file.open(f"{_key(path, names)}.npy") as member, copy.open("wb") as out:
+            chosen = file.getinfo(f"{_key(path, names)}.npy")
+            _check_size(path, chosen.file_size)
+            with file.open(chosen) as member, copy.open("wb") as out:
                 shutil.copyfileobj(member, out)
     except DataError:
         raise
     except Exception as error:  # what zipfile and zlib raise on broken bytes is of any kind
         raise DataError(f"{path}: not an .npz archive that can be read: {damage(error)}") from None
+
+
+def _own_arrays(path: Path, file: Any, h5py: Any) -> list[str]:
+    """Names of the arrays whose values stand in the file itself; ``DataError`` where some are taken from elsewhere."""
+    names = []
+    for name in file:
+        link = file.get(name, getlink=True)  # before it is followed
+        if not isinstance(link, h5py.HardLink):
+            raise DataError(f"{path}: '{name}' is a link; write the array itself into the file")
+        if isinstance(file[name], h5py.Dataset):
+            if file[name].external or file[name].is_virtual:
+                raise DataError(f"{path}: '{name}' stands in other files; write the array itself into this one")
+            names.append(name)
+    return names
+
+
+def _check_size(path: Path, *sizes: int) -> None:
+    """``DataError`` where an array is far larger than the file that says it holds it."""
+    if max(sizes) > limit_of(path):
+        raise DataError(
+            f"{path}: holds {max(sizes) / 1e9:,.1f} GB in a file of {path.stat().st_size / 1e9:,.3f} GB, more than"
+            f" {RATIO} times as much; if it is what it should be, write it without compression"
+        )
 
 
 def _copy_hdf5(path: Path, copy: Path) -> None:
@@ -106,7 +134,8 @@ def _copy_hdf5(path: Path, copy: Path) -> None:
         raise RequestError(f"{path}: needs the package 'h5py'; run: pip install 'negbench[hdf5]'") from None
     try:
         with h5py.File(path, "r") as file:
-            array = file[_key(path, [name for name, value in file.items() if isinstance(value, h5py.Dataset)])]
+            array = file[_key(path, _own_arrays(path, file, h5py))]
+            _check_size(path, array.nbytes, math.prod(array.chunks or ()) * array.dtype.itemsize)
             if array.ndim not in (2, 3) or array.dtype.kind != "f":
                 raise DataError(f"{path}: {list(array.shape)} {array.dtype}, expected floats [n, D] or [n, R, D]")
             header = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}

@@ -75,8 +75,8 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
 
 def load_features(path: Path, shown: Path | None = None) -> Matrix:
     """A memory-mapped array of features, checked; ``shown`` is the file to name in errors where it is another."""
-    if not path.exists():
-        raise DataError(f"{path} is missing")
+    if not path.is_file():
+        raise DataError(f"{path}: not a file" if path.exists() else f"{path} is missing")
     try:
         features: Matrix = load_array(path)
     except DataError as error:

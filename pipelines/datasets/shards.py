@@ -10,13 +10,16 @@ The pictures are taken out into the dataset's own folder (``pipelines.image_file
 
 import tarfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipelines import columns
 from pipelines.annotations import annotation_files, parse_json
+from pipelines.archives import LARGEST_READ, open_tar
 from pipelines.caption_rows import CaptionRows, splits_of_files
 from pipelines.errors import DataError, damage
+from pipelines.files import open_plain
 from pipelines.image_files import SUFFIXES, TakenOut
 from pipelines.manifest import Manifest
 from pipelines.sources import Source
@@ -84,21 +87,24 @@ def _samples(path: Path) -> Iterator[tuple[str, Sample]]:
 def _members(path: Path) -> Iterator[tuple[str, bytes]]:
     """Names and bytes of plain files; ``DataError`` where the archive is damaged or cut."""
     try:
-        with tarfile.open(path, "r:") as tar:
+        with open_plain(path) as raw, open_tar(path, raw, _uncounted) as tar:
             for member in tar:
                 if not member.isreg() or member.issparse() or not 0 <= member.size <= MOST_BYTES:
                     continue
                 if PurePosixPath(member.name).suffix.lower() in WANTED:
                     file = tar.extractfile(member)
                     assert file is not None
-                    yield member.name, file.read()
+                    yield member.name, b"".join(iter(partial(file.read, LARGEST_READ // 2), b""))
             end = tar.offset
-        with path.open("rb") as raw:  # tarfile takes a broken header for the end
-            raw.seek(end)
+            raw.seek(end)  # tarfile takes a broken header for the end
             if raw.read(tarfile.BLOCKSIZE).strip(b"\0"):
                 raise DataError(f"{path}: damaged at byte {end:,}; get the file again")
     except (tarfile.TarError, OSError, EOFError, ValueError, OverflowError) as error:
         raise DataError(f"{path}: not a tar archive that can be read: {damage(error)}") from None
+
+
+def _uncounted(more: int) -> None:
+    """Shards are not packed: they hold no more than their size."""
 
 
 def _about(sample: Sample, where: str) -> dict[str, Any]:
