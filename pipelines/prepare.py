@@ -7,7 +7,6 @@ copied; archives and downloads are unpacked to ``raw/<name>/``, pictures inside 
 
 import json
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,9 @@ from pipelines.errors import DataError, RequestError
 from pipelines.files import Progress, digest, silent
 from pipelines.known import KNOWN, Known
 from pipelines.manifest import KIND, SPLITS, Manifest, read_info
+from pipelines.names import check_dataset
 from pipelines.sources import Source
 
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 PRECOMP = "precomp"
 DEFAULT_ENCODER = {True: f"{encoders.PRECOMPUTED}+ngrams", False: "hog+ngrams"}
 
@@ -123,8 +122,7 @@ def is_current(name: str, source: Source) -> bool:
 
 def check_new(name: str, replace: bool) -> None:
     """``RequestError`` where a dataset cannot be added under this name."""
-    if not NAME.fullmatch(name):
-        raise RequestError(f"dataset name '{name}': use small letters, digits, - and _, a letter or digit first")
+    check_dataset(name)
     if name in sources.names() and not replace:
         raise RequestError(f"dataset '{name}' is registered already; --replace takes its place")
 

@@ -60,6 +60,11 @@ def told() -> Iterator[None]:
     """A known error inside is one line on stderr and the exit code."""
     try:
         yield
+    except SystemExit as error:  # no command does that: a method or a package does, and "done" would be a lie
+        log().print(
+            f"error: something that was imported called sys.exit({error.code!r})", style="bold red", markup=False
+        )
+        raise typer.Exit(1) from None
     except (BenchError, DataError, RegistryError, OSError, KeyboardInterrupt, WrongUsage) as error:
         if os.environ.get("BENCH_DEBUG") or type(error).__name__ == "NoArgsIsHelpError":
             raise
