@@ -21,8 +21,8 @@ LARGEST_YAML = 2**18
 """Characters of a YAML file: people write them, and reading takes seconds from here on."""
 MOST_VALUES = 100_000
 """Values a YAML file may stand for: aliases of aliases in a few lines stand for billions."""
-MOST_BITS = 1024
-"""Of a whole number: as many as the largest of floating point has."""
+MOST_BITS = 1023
+"""Of a whole number: one with more can be no floating point number."""
 TOO_LONG = "a number has too many digits"
 
 Progress = Callable[[str, int, int], None]

@@ -22,6 +22,7 @@ from benchmark.cli import (
     inspect,
     leaderboard,
     methods,
+    params,
     plot,
     run,
     speed,
@@ -126,6 +127,7 @@ app.command("compare")(compare.compare)
 app.command("encoders")(encoders.encoders)
 app.command("inspect")(inspect.inspect)
 app.command("leaderboard")(leaderboard.leaderboard)
+app.command("params")(params.params)
 app.command("plot")(plot.plot)
 app.command("run")(run.run)
 app.command("sweep")(sweep.sweep)
