@@ -107,6 +107,11 @@ def check_params() -> Params:
     for name in project.datasets:
         if name not in project.encoders:
             raise BenchError(f"{PARAMS}: encoders: '{name}' of datasets is missing")
+    for name, encoder in project.encoders.items():
+        kept = encoder.replace("/", "--")
+        if encoder != kept or "+" not in encoder:
+            what = f"write '{kept}'" if "+" in encoder else "write IMAGE+TEXT, as bench encoders lists them"
+            raise BenchError(f"{PARAMS}: encoders: {name}: '{short(encoder)}' is no name of a folder; {what}")
     return project
 
 

@@ -102,14 +102,14 @@ def track(name: str, check: Callable[[], object], say: Say) -> Iterator[Tracked]
         return
     raw, path = sources.RAW / name, sources.read(name).path
     if path is not None and Path(path).is_relative_to(raw):
-        yield _dvc(f"{raw}", f"{raw}.dvc", say, "add", "--quiet", str(raw))
+        yield _dvc(f"{raw}", f"{raw}.dvc", say, "add", str(raw))
     stage, stages = f"prepare@{name}", _stages()
     if "prepare" not in stages:
         yield Tracked(f"{PIPELINE} has no stage 'prepare': nothing to track")
         return
     if CHECK in stages:
         check()
-    yield _dvc(f"data/{name}", f"stage {stage}", say, "commit", "--force", "--quiet", stage)
+    yield _dvc(f"data/{name}", f"stage {stage}", say, "commit", "--force", stage)
 
 
 def _dvc(what: str, where: str, say: Say, *words: str) -> Tracked:
@@ -128,8 +128,7 @@ def _dvc(what: str, where: str, say: Say, *words: str) -> Tracked:
         time.sleep(PAUSE)
     if done.returncode != 0:
         reason = " ".join(done.stderr.split())[:300]
-        again = " ".join(word for word in words if word != "--quiet")
-        return Tracked(f"DVC did not record {what} ({reason}); run: dvc {again}", done=False)
+        return Tracked(f"DVC did not record {what} ({reason}); run: dvc {' '.join(words)}", done=False)
     return Tracked(f"DVC tracks {what} ({where})")
 
 

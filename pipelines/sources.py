@@ -10,10 +10,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from pipelines.atomic import write_text
-from pipelines.errors import DataError, invalid, not_yaml, unknown
+from pipelines.errors import DataError, invalid, unknown
+from pipelines.files import read_yaml
 from pipelines.known import KNOWN
 
 DATA = Path("data")
@@ -85,11 +85,7 @@ def read(name: str) -> Source:
             raise DataError(KNOWN[name].how_to_add(name))
         raise DataError(unknown("dataset", name, {*names(), *KNOWN}))
     try:
-        return Source.model_validate(YAML(typ="safe").load(path.read_text(encoding="utf-8")))
-    except YAMLError as error:
-        raise DataError(f"{path}{not_yaml(error)}") from None
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: not UTF-8") from None
+        return Source.model_validate(read_yaml(path))
     except ValidationError as error:
         raise DataError(f"{path}: {invalid(error, Source.model_fields)}") from None
 

@@ -211,10 +211,13 @@ def list_datasets(as_json: Json = False) -> None:
             entry.status,
             entry.format or "–",
             *counts,
-            entry.encoder,
+            entry.encoder or "–",
             ", ".join(filter(None, (entry.title, entry.knobs))),
         )
     _show(table)
+    for entry in entries:
+        if entry.fault:
+            log().print(f"broken: {entry.fault}", style="red", markup=False)
     if missing := [entry.name for entry in entries if entry.how_to_add]:
         log().print(f"how to get {', '.join(missing)}: bench data where NAME", style="dim", markup=False)
 
