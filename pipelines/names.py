@@ -5,13 +5,15 @@ import re
 from pipelines.errors import RequestError, short
 
 DATASET = re.compile(r"[a-z0-9][a-z0-9_-]*")
+LONGEST_DATASET = 100
+"""Letters: stages and files are named by it, with more behind."""
 MARKS = "+:@/-_.,=~ "
 """What an encoder's name may have besides letters and digits: a model's folder stands in it. To a shell, none of them
 means anything within quotes, and to a table or a terminal neither."""
 RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
 """Names that some systems keep for devices: no folder can have them there."""
 LONGEST = 200
-"""Bytes of a name: a folder is named by it, and most disks take 255."""
+"""Bytes of an encoder's name: a folder is named by it, and most disks take 255."""
 
 
 def check_dataset(name: str) -> None:
@@ -22,8 +24,8 @@ def check_dataset(name: str) -> None:
         )
     if name in RESERVED:
         raise RequestError(f"dataset name '{name}': some systems keep it for a device; use another")
-    if len(name) > LONGEST:
-        raise RequestError(f"dataset name '{_shown(name)}': use at most {LONGEST} letters")
+    if len(name) > LONGEST_DATASET:
+        raise RequestError(f"dataset name '{_shown(name)}': use at most {LONGEST_DATASET} letters")
 
 
 def check_encoder(name: str) -> None:

@@ -1,7 +1,8 @@
 """``bench``: puts the sub-commands together and turns errors into one line and an exit code.
 
-Exit codes: 0 done; 1 a run failed; 2 wrong usage or bad configuration; 3 data missing or invalid; 4 a sweep
-finished with failed cells; 130 interrupted. No command file imports torch, pandas or numpy at its top.
+Exit codes: 0 done; 1 a run failed, or DVC did not record what was added; 2 wrong usage or bad configuration; 3 data
+missing or invalid; 4 a sweep finished with failed cells; 130 interrupted. No command file imports torch, pandas or
+numpy at its top.
 """
 
 import errno
