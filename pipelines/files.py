@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,8 @@ LARGEST = 64 * 2**20
 """Bytes of a text file that is read as a whole: far more than any the project writes."""
 LARGEST_YAML = 2**18
 """Characters of a YAML file: people write them, and reading takes seconds from here on."""
+DEEPEST = 100
+"""Levels of a YAML file, one in another."""
 MOST_VALUES = 100_000
 """Values a YAML file may stand for: aliases of aliases in a few lines stand for billions."""
 MOST_BITS = 1023
@@ -102,6 +104,7 @@ def parse_yaml(text: str, where: str, reader: "YAML | None" = None) -> Any:
 
     reader = reader or YAML(typ="safe", pure=True)
     try:
+        _check_depth(reader.parse(text), where)
         _count(reader.compose(text), {}, where)
         content = reader.load(text)
         _check_numbers(content, where)
@@ -113,6 +116,16 @@ def parse_yaml(text: str, where: str, reader: "YAML | None" = None) -> Any:
         fault = TOO_LONG if "digits" in str(error) else " ".join(str(error).split())[:100]
         raise DataError(f"{where}: not YAML that can be read: {fault}") from None
     return content
+
+
+def _check_depth(events: Iterable[Any], where: str) -> None:
+    """``DataError`` where a text is nested too deep: before all of it is read, which takes long then."""
+    depth = 0
+    for event in events:
+        kind = type(event).__name__
+        depth += kind.endswith("StartEvent") - kind.endswith("EndEvent")
+        if depth > DEEPEST:
+            raise DataError(f"{where}: not YAML that can be read: nested too deep")
 
 
 def _count(node: Any, known: dict[int, int], where: str) -> int:
