@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-6
 """Relative: the same ranks give the same numbers but for the order of their sums."""
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
-"""Of methods and datasets, anybody's."""
 LONGEST = 300
 """Characters of a method's id with its settings."""
 BOUNDS = (
@@ -72,11 +70,11 @@ def faults(folder: Path, record: RunRecord) -> Iterator[str]:
 
 
 def _names(record: RunRecord) -> Iterator[str]:
-    config = record.config
-    for key, name in (("method", config.method), ("dataset", config.dataset), ("warmup", config.warmup)):
-        if not NAME.fullmatch(name):
-            yield f"config.{key}: {name!r:.60} is no name"
-    for key, text in (("encoder", config.encoder), ("method_id", record.method_id), ("protocol", record.protocol.name)):
+    for key, text in (
+        ("method_id", record.method_id),
+        ("protocol", record.protocol.name),
+        ("warmup", record.config.warmup),
+    ):
         if not text.strip() or not text.isprintable() or len(text) > LONGEST:
             yield f"{key}: empty, too long, or with characters that cannot be shown"
 

@@ -4,7 +4,11 @@ import hashlib
 import json
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from methods.registry import check_name
+from pipelines.errors import RequestError
+from pipelines.names import check_dataset, check_encoder
 
 LONGEST_LABEL = 100
 """A longer name of a folder is replaced by a digest."""
@@ -72,6 +76,19 @@ class RunConfig(Recipe):
     """Encoder of the feature store."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Root seed; every random stream derives from it and a role."""
+
+    @field_validator("method", "dataset", "encoder")
+    @classmethod
+    def _is_a_name(cls, name: str, field: ValidationInfo) -> str:
+        """Names become folders: whatever a record or a file says, they lead nowhere else."""
+        check = {"method": check_name, "dataset": check_dataset, "encoder": check_encoder}[str(field.field_name)]
+        try:
+            check(name)
+        except RequestError as error:
+            raise ValueError(str(error)) from None
+        if "/" in name:
+            raise ValueError(f"'{name}': / is written -- here")
+        return name
 
     @property
     def method_id(self) -> str:

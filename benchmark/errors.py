@@ -13,6 +13,12 @@ class RunFailedError(BenchError):
     exit_code = 1
 
 
+class NotTrackedError(BenchError):
+    """All is done, but DVC did not record it."""
+
+    exit_code = 1
+
+
 class NoDataError(BenchError):
     """Data or records are missing or invalid."""
 

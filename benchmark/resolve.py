@@ -6,23 +6,36 @@ Later ones win: the method's defaults < ``params.yaml`` < ``--config`` < flags. 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchmark.config import Recipe, RunConfig
 from benchmark.errors import BenchError
-from methods.registry import UnknownMethodError, get, names
+from methods.registry import UnknownMethodError, broken, get, names
 from pipelines import sources
+from pipelines.atomic import write_text
 from pipelines.encoders import spelled
-from pipelines.errors import invalid, not_yaml, unknown
+from pipelines.errors import DataError, RequestError, invalid, short, unknown
+from pipelines.files import parse_yaml, read_yaml
+from pipelines.names import check_dataset, check_encoder
 
 if TYPE_CHECKING:
     from methods.base import Method
 
 PARAMS = Path("params.yaml")
+CHECKED = Path("params.checked")
+"""Says that the names in ``params.yaml`` are good; gone while they are not."""
+
+
+class Study(BaseModel):
+    """``tune`` of ``params.yaml``: what ``bench tune`` does where it is told nothing else."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    method: str | None = None
+    dataset: str | None = None
+    trials: int = Field(default=20, ge=1)
 
 
 class Params(BaseModel):
@@ -33,27 +46,25 @@ class Params(BaseModel):
     datasets: list[str] = []
     encoders: dict[str, str] = {}
     methods: list[str] = []
-    seeds: list[int] = []
+    seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = []
     recipe: dict[str, Any] = {}
     settings: dict[str, dict[str, Any]] = {}
-    tune: dict[str, Any] = {}
+    tune: Study = Study()
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
     """A YAML or JSON file with a mapping in it."""
     try:
-        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise BenchError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
-    except YAMLError as error:
-        raise BenchError(f"{path}{not_yaml(error)}") from None
+        content = read_yaml(path)
+    except DataError as error:
+        raise BenchError(str(error)) from None
     if not isinstance(content, dict):
         raise BenchError(f"{path}: expected keys and values, found {type(content).__name__}")
     return content
 
 
 def params() -> Params:
-    """``params.yaml`` of the project, or nothing where there is none."""
+    """``params.yaml`` of the project, its names checked, or nothing where there is none."""
     if not PARAMS.exists():
         return Params()
     content = {key: value for key, value in load_yaml(PARAMS).items() if value is not None}
@@ -61,9 +72,53 @@ def params() -> Params:
     try:
         project = Params.model_validate(content)
     except ValidationError as error:
-        raise BenchError(f"{PARAMS}: {invalid(error)}") from None
+        raise BenchError(f"{PARAMS}: {invalid(error, Study.model_fields)}") from None
     _known(project.recipe, Recipe.model_fields, f"{PARAMS}: recipe")
-    _known((name.replace("_", "-") for name in project.settings), names(), f"{PARAMS}: settings")
+    methods = {*names(), *broken()}
+    _known((name.replace("_", "-") for name in project.settings), methods, f"{PARAMS}: settings")
+    _known((name.replace("_", "-") for name in project.methods), methods, f"{PARAMS}: methods", "method")
+    if project.tune.method is not None:
+        _known([project.tune.method.replace("_", "-")], methods, f"{PARAMS}: tune.method", "method")
+    for name in project.datasets:
+        _name(name, f"{PARAMS}: datasets")
+    for name, encoder in project.encoders.items():
+        _name(name, f"{PARAMS}: encoders", encoder)
+    if project.tune.dataset is not None:
+        _name(project.tune.dataset, f"{PARAMS}: tune.dataset")
+    return project
+
+
+def _name(dataset: str, where: str, encoder: str = "") -> None:
+    """They become folders, and words of commands: ``BenchError`` where one can be none."""
+    try:
+        check_dataset(dataset)
+        check_encoder(encoder)
+    except RequestError as error:
+        raise BenchError(f"{where}: {error}") from None
+
+
+def check_params() -> Params:
+    """``params.yaml``, with all datasets that it names there, and encoders for them; ``BenchError`` otherwise."""
+    project = params()
+    if not PARAMS.exists():
+        raise BenchError(f"there is no {PARAMS} here")
+    _known(project.datasets, sources.names(), f"{PARAMS}: datasets", "dataset")
+    _known(project.encoders, sources.names(), f"{PARAMS}: encoders", "dataset")
+    for name in project.datasets:
+        if name not in project.encoders:
+            raise BenchError(f"{PARAMS}: encoders: '{name}' of datasets is missing")
+    for name, encoder in project.encoders.items():
+        kept = encoder.replace("/", "--")
+        if encoder != kept or "+" not in encoder:
+            what = f"write '{kept}'" if "+" in encoder else "write IMAGE+TEXT, as bench encoders lists them"
+            raise BenchError(f"{PARAMS}: encoders: {name}: '{short(encoder)}' is no name of a folder; {what}")
+    return project
+
+
+def mark_params() -> Params:
+    """``check_params``, and leave the mark that the stages of ``dvc.yaml`` wait for."""
+    project = check_params()
+    write_text(CHECKED, "checked by bench params\n")  # the same each time: no stage runs again for it
     return project
 
 
@@ -78,11 +133,11 @@ def parse_changes(pairs: Iterable[str]) -> dict[str, Any]:
     for pair in pairs:
         key, sign, value = pair.partition("=")
         if not sign or not key:
-            raise BenchError(f"--set {pair}: write it as key=value")
+            raise BenchError(f"--set {short(pair)}: write it as key=value")
         try:
-            changes[key.strip().replace("-", "_")] = YAML(typ="safe").load(value)
-        except YAMLError:
-            raise BenchError(f"--set {pair}: the value is not YAML") from None
+            changes[key.strip().replace("-", "_")] = parse_yaml(value, "the value")
+        except DataError as error:
+            raise BenchError(f"--set {short(pair)}: {error}") from None
     return changes
 
 
@@ -107,24 +162,27 @@ def resolve(flags: Mapping[str, Any], changes: Mapping[str, Any] | None = None, 
     for key, needed in (("method", "bench methods"), ("dataset", "bench data list")):
         if not cell.get(key):
             raise BenchError(f"no {key}; name one with --{key} ({needed} lists them)")
-        if not isinstance(cell[key], str):
-            raise BenchError(f"{file}: {key}: {cell[key]!r} is no name")
-    if not isinstance(content.get("settings") or {}, dict):
+    for key in ("method", "dataset", "encoder"):
+        if not isinstance(cell.get(key) or "", str):
+            raise BenchError(f"{file}: {key}: {short(repr(cell[key]))} is no name")
+    _name(cell["dataset"], "--dataset" if named.get("dataset") else str(file))
+    own = content.get("settings") or {}
+    if not isinstance(own, dict) or not all(isinstance(key, str) for key in own):
         raise BenchError(f"{file}: settings: expected keys and values")
     method = _method(cell["method"])
     valid = [*Recipe.model_fields, *(entry.name for entry in fields(method.Settings))]
     _known(changes or {}, valid, "--set")
     settings = {name.replace("_", "-"): value for name, value in project.settings.items()}
-    settings = settings.get(cell["method"].replace("_", "-"), {}) | (content.get("settings") or {})
+    settings = settings.get(cell["method"].replace("_", "-"), {}) | own
     for key, value in (changes or {}).items():
         (cell if key in Recipe.model_fields else settings)[key] = value
     return _validated({**cell, "method": cell["method"].replace("_", "-"), "settings": _changed(method, settings)})
 
 
-def _known(keys: Iterable[str], valid: Iterable[str], where: str) -> None:
+def _known(keys: Iterable[str], valid: Iterable[str], where: str, what: str = "key") -> None:
     for key in keys:
         if key not in valid:
-            raise BenchError(f"{where}: {unknown('key', str(key), valid)}")
+            raise BenchError(f"{where}: {unknown(what, str(key), valid)}")
 
 
 def _method(name: str) -> "type[Method]":

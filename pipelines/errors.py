@@ -43,10 +43,15 @@ class RequestError(DataError):
 def unknown(kind: str, name: str, valid: Iterable[str]) -> str:
     """One line for an unknown name, with the nearest valid one where there is one."""
     options = sorted(valid)
-    near = get_close_matches(name, options, n=1)
+    near = get_close_matches(name[:LONGEST], options, n=1)
     more = f" and {len(options) - MOST:,} more" if len(options) > MOST else ""
     hint = f"did you mean '{near[0]}'?" if near else f"valid: {', '.join(options[:MOST]) or 'none'}{more}"
-    return f"unknown {kind} '{name}'; {hint}"
+    return f"unknown {kind} '{short(name)}'; {hint}"
+
+
+def short(text: str) -> str:
+    """A text to show, cut where it is long."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def invalid(error: "ValidationError", keys: Iterable[str] = ()) -> str:
@@ -72,8 +77,7 @@ def path_of(loc: Sequence[int | str]) -> str:
 
 
 def _fault(kind: str, first: Any) -> str:
-    about, value = first.get("ctx", {}), SHOWN.repr(first["input"])
-    value = value if len(value) <= LONGEST else f"{value[:LONGEST]}..."
+    about, value = first.get("ctx", {}), short(SHOWN.repr(first["input"]))
     if kind == "missing":
         return "is missing"
     if kind == "json_invalid":
@@ -96,7 +100,8 @@ def _fault(kind: str, first: Any) -> str:
 def not_yaml(error: Exception) -> str:
     """Where a text stops being YAML, to follow its file's name: ``:3: not YAML (column 5)``."""
     mark = getattr(error, "problem_mark", None)
-    return f":{mark.line + 1}: not YAML (column {mark.column + 1})" if mark else ": not YAML"
+    what = "the same key again" if type(error).__name__ == "DuplicateKeyError" else "not YAML"
+    return f":{mark.line + 1}: {what} (column {mark.column + 1})" if mark else f": {what}"
 
 
 def damage(error: Exception) -> str:

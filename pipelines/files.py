@@ -7,7 +7,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,15 @@ UNFIT = re.compile(r"[\x00-\x1f\x7f/\\]|^\.{0,2}$")
 
 LARGEST = 64 * 2**20
 """Bytes of a text file that is read as a whole: far more than any the project writes."""
+LARGEST_YAML = 2**18
+"""Characters of a YAML file: people write them, and reading takes seconds from here on."""
+DEEPEST = 100
+"""Levels of a YAML file, one in another."""
+MOST_VALUES = 100_000
+"""Values a YAML file may stand for: aliases of aliases in a few lines stand for billions."""
+MOST_BITS = 1023
+"""Of a whole number: one with more can be no floating point number."""
+TOO_LONG = "a number has too many digits"
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many are done, and of how many."""
@@ -97,23 +106,69 @@ def read_json(path: Path) -> Any:
     except RecursionError:
         raise DataError(f"{path}: not JSON that can be read: nested too deep") from None
     except ValueError:  # Python reads no number of thousands of digits
-        raise DataError(f"{path}: not JSON that can be read: a number has too many digits") from None
+        raise DataError(f"{path}: not JSON that can be read: {TOO_LONG}") from None
 
 
 def read_yaml(path: Path, reader: "YAML | None" = None) -> Any:
     """What a small YAML file holds, comments kept where ``reader`` keeps them; ``DataError`` names the place."""
+    text = read_text(path)
+    if len(text) > LARGEST_YAML:
+        raise DataError(f"{path}: {len(text):,} characters, too large for what it should be")
+    return parse_yaml(text, str(path), reader)
+
+
+def parse_yaml(text: str, where: str, reader: "YAML | None" = None) -> Any:
+    """What a YAML text says; ``DataError`` begins with ``where`` it comes from."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
-    text = read_text(path)
+    reader = reader or YAML(typ="safe", pure=True)
     try:
-        return (reader or YAML(typ="safe", pure=True)).load(text)
+        _check_depth(reader.parse(text), where)
+        _count(reader.compose(text), {}, where)
+        content = reader.load(text)
+        _check_numbers(content, where)
     except YAMLError as error:
-        raise DataError(f"{path}{not_yaml(error)}") from None
+        raise DataError(f"{where}{not_yaml(error)}") from None
     except RecursionError:
-        raise DataError(f"{path}: not YAML that can be read: nested too deep") from None
+        raise DataError(f"{where}: not YAML that can be read: nested too deep") from None
     except (ValueError, TypeError, AttributeError, LookupError) as error:  # of dates, digits, strange keys
-        raise DataError(f"{path}: not YAML that can be read: {' '.join(str(error).split())[:100]}") from None
+        fault = TOO_LONG if "digits" in str(error) else " ".join(str(error).split())[:100]
+        raise DataError(f"{where}: not YAML that can be read: {fault}") from None
+    return content
+
+
+def _check_depth(events: Iterable[Any], where: str) -> None:
+    """``DataError`` where a text is nested too deep: before all of it is read, which takes long then."""
+    depth = 0
+    for event in events:
+        kind = type(event).__name__
+        depth += kind.endswith("StartEvent") - kind.endswith("EndEvent")
+        if depth > DEEPEST:
+            raise DataError(f"{where}: not YAML that can be read: nested too deep")
+
+
+def _count(node: Any, known: dict[int, int], where: str) -> int:
+    """How many values a node stands for, those of its aliases each time; ``DataError`` where they are too many."""
+    if id(node) not in known:
+        known[id(node)] = MOST_VALUES  # of a node that holds itself
+        parts = node.value if node is not None and not isinstance(node.value, str) else []
+        pairs = (part for pair in parts for part in (pair if isinstance(pair, tuple) else (pair,)))
+        known[id(node)] = 1 + sum(_count(part, known, where) for part in pairs)
+        if known[id(node)] > MOST_VALUES:
+            raise DataError(f"{where}: more than {MOST_VALUES:,} values, with what its aliases repeat")
+    return known[id(node)]
+
+
+def _check_numbers(content: Any, where: str) -> None:
+    """``DataError`` where a whole number is too long to be printed again: hexadecimal ones have no other bound."""
+    if isinstance(content, int) and content.bit_length() > MOST_BITS:
+        raise DataError(f"{where}: not YAML that can be read: {TOO_LONG}")
+    if isinstance(content, dict | list | set):
+        for part in content:
+            _check_numbers(part, where)
+    if isinstance(content, dict):
+        _check_numbers(list(content.values()), where)
 
 
 def is_part(name: str) -> bool:

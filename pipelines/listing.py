@@ -1,11 +1,11 @@
 """Which datasets there are, read without pandas: listing must be quick."""
 
-import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pipelines import sources
 from pipelines.errors import DataError
+from pipelines.files import read_json
 from pipelines.known import KNOWN
 
 KNOBS = {"ambiguity": "ambiguity", "noise_ratio": "noise"}
@@ -16,7 +16,7 @@ class Entry:
     """A registered dataset, or a well-known one that is not added yet."""
 
     name: str
-    status: Literal["ready", "not prepared", "not added"]
+    status: Literal["ready", "not prepared", "not added", "broken"]
     format: str | None
     images: dict[str, int]
     """Per split; empty where not known yet."""
@@ -25,6 +25,8 @@ class Entry:
     settings: dict[str, Any] = field(default_factory=dict)
     """What the reader was told, knobs such as ``ambiguity`` and ``noise_ratio`` among it."""
     how_to_add: str | None = None
+    fault: str | None = None
+    """Why it is broken."""
 
     @property
     def knobs(self) -> str:
@@ -44,14 +46,20 @@ def entries() -> list[Entry]:
 
 
 def _registered(name: str) -> Entry:
-    source = sources.read(name)
-    path = sources.manifest_folder(name) / "dataset.json"
+    """A dataset whose own files are broken is listed as that: the others are there all the same."""
     title = KNOWN[name].title if name in KNOWN else ""
-    if not path.exists():
-        return Entry(name, "not prepared", source.format, {}, source.encoder, title, source.settings)
     try:
-        counts = json.loads(path.read_text(encoding="utf-8"))["counts"]
-        images = {split: int(row["images"]) for split, row in counts.items()}
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise DataError(f"{path}: not a manifest; run: bench data prepare {name}") from None
-    return Entry(name, "ready", source.format, images, source.encoder, title, source.settings)
+        source = sources.read(name)
+    except DataError as error:
+        return Entry(name, "broken", None, {}, "", title, fault=str(error))
+    entry = Entry(name, "not prepared", source.format, {}, source.encoder, title, source.settings)
+    path = sources.manifest_folder(name) / "dataset.json"
+    if not path.exists():
+        return entry
+    try:
+        images = {split: int(row["images"]) for split, row in read_json(path)["counts"].items()}
+    except DataError as error:
+        return replace(entry, status="broken", fault=f"{error}; run: bench data prepare {name}")
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        return replace(entry, status="broken", fault=f"{path}: not a manifest; run: bench data prepare {name}")
+    return replace(entry, status="ready", images=images)

@@ -18,6 +18,7 @@ from pipelines.errors import DataError, RequestError
 from pipelines.files import Progress, digest, silent
 from pipelines.known import KNOWN, Known
 from pipelines.manifest import KIND, SPLITS, Manifest, read_info
+from pipelines.names import check_dataset
 from pipelines.sources import Source
 
 PRECOMP = "precomp"
@@ -39,6 +40,7 @@ def add(
     encoder: str | None = None,
     settings: dict[str, Any] | None = None,
     replace: bool = False,
+    again: bool = False,
     progress: Progress = silent,
 ) -> Manifest:
     """Register the files of ``places`` as dataset ``name`` and build its manifest.
@@ -46,10 +48,10 @@ def add(
     ``places`` is one folder, or archives and URLs, with their ``sha256`` where known; ``most`` bytes an archive may
     unpack to. ``file_format`` is found by looking where None. ``settings`` are written down with the source:
     ``any_counts`` accepts other sizes than a well-known name stands for, ``skip_bad`` leaves bad rows and pictures
-    out and counts them, others are those of ``pipelines.noise``. ``replace`` takes the place of a registered dataset.
-    Nothing is left behind on an error.
+    out and counts them, others are those of ``pipelines.noise``. ``replace`` takes the place of a registered dataset;
+    with ``again`` it may be there already if it comes out the same. Nothing is left behind on an error.
     """
-    check_new(name, replace, places, sha256)
+    check_new(name, replace or again, places, sha256)
     if file_format is not None:
         datasets.get(file_format)  # a wrong name is told before anything is fetched
     with (  # moved into place in the opposite order: a dataset is registered when all else is there
@@ -74,15 +76,23 @@ def add(
         manifest.info.update(json.loads(arrived.told(json.dumps(manifest.info))))
         source = source.model_copy(update={"path": _stored(arrived.home), "fingerprint": fingerprint(manifest)})
         _write(manifest, source, folder)
+        if not replace:
+            _check_same(name, source)
         registration.write_text(sources.text(source), encoding="utf-8")
     return manifest
 
 
 def generate(
-    name: str, file_format: str, settings: dict[str, Any], *, encoder: str | None = None, replace: bool = False
+    name: str,
+    file_format: str,
+    settings: dict[str, Any],
+    *,
+    encoder: str | None = None,
+    replace: bool = False,
+    again: bool = False,
 ) -> Manifest:
-    """Register data that a reader makes by itself, from ``settings`` alone, and build its manifest."""
-    check_new(name, replace)
+    """Register data that a reader makes by itself, from ``settings`` alone, and build its manifest; else as ``add``."""
+    check_new(name, replace or again)
     if not datasets.is_generated(file_format):
         raise RequestError(f"format '{file_format}' reads files: give --from DIR")
     sources.check_apart(name, None, name)
@@ -92,6 +102,8 @@ def generate(
         manifest = _build(name, source, folder)
         source = source.model_copy(update={"settings": manifest.info.get("settings", {}) | settings})
         _write(manifest, source, folder)
+        if not replace:
+            _check_same(name, source)
     sources.write(name, source)
     return manifest
 
@@ -129,10 +141,19 @@ def is_current(name: str, source: Source) -> bool:
 
 def check_new(name: str, replace: bool, places: Sequence[str | Path] = (), sha256: Sequence[str] = ()) -> None:
     """``RequestError`` where a dataset cannot be added under this name, or not from these places."""
-    if sources.check_name(name) in sources.names() and not replace:
+    check_dataset(name)
+    if name in sources.names() and not replace:
         raise RequestError(f"dataset '{name}' is registered already; --replace takes its place")
     if places:
         located(name, places, sha256)
+
+
+def _check_same(name: str, source: Source) -> None:
+    """``RequestError`` where another dataset is registered under this name: nobody asked to replace it."""
+    if name in sources.names() and sources.read(name) != source:
+        raise RequestError(
+            f"dataset '{name}' is registered already, made from something else; --replace takes its place"
+        )
 
 
 def _build(name: str, source: Source, folder: Path) -> Manifest:

@@ -3,46 +3,76 @@
 import io
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import NamedTuple
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.error import YAMLError
 
 from pipelines import sources
 from pipelines.atomic import write_text
-from pipelines.errors import DataError, not_yaml
+from pipelines.errors import DataError
+from pipelines.files import read_yaml
+from pipelines.locks import alone
 
 PARAMS = Path("params.yaml")
 PIPELINE = Path("dvc.yaml")
+LOCKS = Path(".bench") / "locks"
+CHECK = "params"
+"""The stage of ``dvc.yaml`` that all others wait for."""
+BUSY = ("Unable to acquire lock", "is busy, it is being blocked by")
+"""What DVC says while another process of its own is at work."""
+PATIENCE = 60
+"""Seconds that are waited for DVC, as long as another process holds it."""
+PAUSE = 1.0
+"""Seconds between two tries."""
+
+Say = Callable[[str], None]
 
 
-def list_in_params(name: str, encoder: str) -> bool:
-    """Append the dataset to ``datasets`` and ``encoders``, comments kept; False where there is no ``params.yaml``."""
+class Tracked(NamedTuple):
+    """One thing that DVC was to record: a line about it, and whether it did."""
+
+    line: str
+    done: bool = True
+
+
+def adding(name: str, say: Say) -> AbstractContextManager[None]:
+    """A context in which no other process adds a dataset of that name; ``say`` is told whom it waits for."""
+    return alone(LOCKS / f"add-{name}.lock", lambda who: say(f"waiting for {who}, which adds '{name}'"))
+
+
+def list_in_params(name: str, encoder: str, say: Say) -> bool:
+    """Append the dataset to ``datasets`` and ``encoders``, comments kept; False where there is no ``params.yaml``.
+
+    One process at a time reads, changes and writes the file: nobody's change is lost.
+    """
     if not PARAMS.exists():
         return False
-    params = read_params()
-    if name not in params["datasets"]:
-        params["datasets"].append(name)
-    params["encoders"][name] = encoder
-    out = io.StringIO()
-    _yaml().dump(params, out)
-    write_text(PARAMS, out.getvalue())
+    with alone(LOCKS / "params.lock", lambda who: say(f"waiting for {who}, which changes {PARAMS}")):
+        params = read_params()
+        if name in params["datasets"] and params["encoders"].get(name) == encoder:
+            return True
+        if name not in params["datasets"]:
+            params["datasets"].append(name)
+        params["encoders"][name] = encoder
+        out = io.StringIO()
+        _yaml().dump(params, out)
+        write_text(PARAMS, out.getvalue())
     return True
 
 
-def was_cut_short(name: str) -> bool:
-    """Whether the dataset is registered, but ``params.yaml`` does not list it: listing comes last."""
+def is_unlisted(name: str) -> bool:
+    """Whether the dataset is registered, but ``params.yaml`` does not list it: listing comes last in an ``add``."""
     return name not in read_params()["datasets"] and name in sources.names() and PARAMS.exists()
 
 
 def read_params() -> CommentedMap:
     """``params.yaml`` with both lists in it; ``DataError`` where it cannot take a dataset."""
-    try:
-        params = _yaml().load(PARAMS.read_text(encoding="utf-8")) if PARAMS.exists() else None
-    except YAMLError as error:
-        raise DataError(f"{PARAMS}{not_yaml(error)}") from None
+    params = read_yaml(PARAMS, _yaml()) if PARAMS.exists() else None
     params = CommentedMap() if params is None else params
     if not isinstance(params, CommentedMap):
         raise DataError(f"{PARAMS}: not a mapping")
@@ -61,38 +91,52 @@ def _yaml() -> YAML:
     return yaml
 
 
-def track(name: str) -> Iterator[str]:
+def track(name: str, check: Callable[[], object], say: Say) -> Iterator[Tracked]:
     """Let DVC record what was just added, without building it again; a line about each thing done.
 
-    That is the manifest, and what was unpacked to ``raw/<name>/``; a folder elsewhere stays its owner's.
+    That is the manifest, and what was unpacked to ``raw/<name>/``; a folder elsewhere stays its owner's. ``check``
+    does what the pipeline's first stage does, where it has that one.
     """
     if not Path(".dvc").is_dir():
-        yield "not a DVC repository: nothing to track"
+        yield Tracked("not a DVC repository: nothing to track")
         return
     raw, path = sources.RAW / name, sources.read(name).path
     if path is not None and Path(path).is_relative_to(raw):
-        yield _dvc(f"{raw}", f"{raw}.dvc", "add", "--quiet", str(raw))
-    stage = f"prepare@{name}"
-    if "prepare" not in _stages():
-        yield f"{PIPELINE} has no stage 'prepare': nothing to track"
-    else:
-        yield _dvc(f"data/{name}", f"stage {stage}", "commit", "--force", "--quiet", stage)
+        yield _dvc(f"{raw}", f"{raw}.dvc", say, "add", str(raw))
+    stage, stages = f"prepare@{name}", _stages()
+    if "prepare" not in stages:
+        yield Tracked(f"{PIPELINE} has no stage 'prepare': nothing to track")
+        return
+    if CHECK in stages:
+        check()
+    yield _dvc(f"data/{name}", f"stage {stage}", say, "commit", "--force", stage)
 
 
-def _dvc(what: str, where: str, *words: str) -> str:
-    """Run one ``dvc`` command; a line about what it tracks now, or why not."""
-    done = subprocess.run([sys.executable, "-P", "-m", "dvc", *words], capture_output=True, text=True, check=False)
+def _dvc(what: str, where: str, say: Say, *words: str) -> Tracked:
+    """Run one ``dvc`` command, again while another process holds DVC; a line about what it tracks now, or why not."""
+    command = [sys.executable, "-P", "-m", "dvc", *words]  # -P: what lies in this folder is not DVC
+    end, said = time.monotonic() + PATIENCE, False
+    while True:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
+        )
+        if not any(busy in done.stderr for busy in BUSY) or time.monotonic() > end:
+            break
+        if not said:
+            say(f"waiting for another DVC process, up to {PATIENCE} s")
+        said = True
+        time.sleep(PAUSE)
     if done.returncode != 0:
         reason = " ".join(done.stderr.split())[:300]
-        return f"DVC did not record {what} ({reason}); try: dvc {' '.join(word for word in words if word != '--quiet')}"
-    return f"DVC tracks {what} ({where})"
+        return Tracked(f"DVC did not record {what} ({reason}); run: dvc {' '.join(words)}", done=False)
+    return Tracked(f"DVC tracks {what} ({where})")
 
 
 def _stages() -> dict[str, object]:
     """Stages of ``dvc.yaml``; none where it cannot be read, which is DVC's to report."""
     try:
-        pipeline = YAML(typ="safe").load(PIPELINE.read_text(encoding="utf-8")) if PIPELINE.exists() else None
-    except YAMLError:
+        pipeline = read_yaml(PIPELINE) if PIPELINE.exists() else None
+    except DataError:
         return {}
     stages = pipeline.get("stages") if isinstance(pipeline, dict) else None
     return stages if isinstance(stages, dict) else {}

@@ -6,7 +6,6 @@ source's files, so that DVC, which tracks this small file, notices when they cha
 
 import io
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from pipelines.atomic import write_text
 from pipelines.errors import DataError, RequestError, invalid, unknown
 from pipelines.files import is_part, read_yaml
 from pipelines.known import KNOWN
+from pipelines.names import DATASET, check_dataset
 
 DATA = Path("data")
 FEATURES = Path("features")
@@ -25,8 +25,6 @@ RAW = Path("raw")
 """Where archives and downloads are unpacked, a folder for each dataset."""
 WORK = Path(".bench")
 """What is not finished: downloads, features."""
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
-"""Of a dataset: it is part of paths and of stages' names."""
 
 
 class Origin(BaseModel):
@@ -69,26 +67,19 @@ class Source(BaseModel):
         return Path(self.path) if self.path is not None else manifest_folder(name)
 
 
-def check_name(name: str) -> str:
-    """The name of a dataset; ``RequestError`` where it is none."""
-    if not NAME.fullmatch(name):
-        raise RequestError(f"dataset name '{name[:100]}': use small letters, digits, - and _, a letter or digit first")
-    return name
-
-
 def manifest_folder(name: str) -> Path:
-    return DATA / check_name(name)
+    return DATA / check_dataset(name)
 
 
 def store_folder(name: str, encoder: str) -> Path:
     if not is_part(encoder):
         raise RequestError(f"encoder '{encoder[:100]}' cannot name a folder; it is <image encoder>+<text encoder>")
-    return FEATURES / check_name(name) / encoder
+    return FEATURES / check_dataset(name) / encoder
 
 
 def names() -> list[str]:
     """Names of the registered datasets."""
-    return sorted(path.stem for path in DATA.glob("*.yaml") if NAME.fullmatch(path.stem))
+    return sorted(path.stem for path in DATA.glob("*.yaml") if DATASET.fullmatch(path.stem))
 
 
 def check_apart(name: str, path: Path | None, said: str, *more: Path) -> None:
@@ -150,7 +141,7 @@ def read(name: str) -> Source:
 
 def registration(name: str) -> Path:
     """The file that registers a dataset."""
-    return DATA / f"{check_name(name)}.yaml"
+    return DATA / f"{check_dataset(name)}.yaml"
 
 
 def text(source: Source) -> str:

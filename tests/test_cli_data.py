@@ -17,7 +17,7 @@ datasets: # and this one
   - scenes
 encoders:
   scenes: hog+ngrams
-epochs: 10
+seeds: [0]
 """
 
 

@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -70,28 +72,139 @@ print(config.method_id, train(config, store, None).validation["rsum"] > 0)
     assert ran.stdout.strip() == "second-hardest[place=3] True", ran.stderr
 
 
-def test_a_taken_name_is_an_error_that_names_the_module(plugin: dict[str, str], tmp_path: Path) -> None:
-    entry = tmp_path / "site" / "elsewhere-1.0.dist-info" / "entry_points.txt"
-    entry.write_text("[negbench.methods]\nhardest = elsewhere:SecondHardest\n")
-    ran = bench(plugin, "methods", cwd=tmp_path)
-    assert ran.returncode == 2
-    assert "error: method 'hardest' of elsewhere:SecondHardest is already taken" in ran.stderr
-    assert "Traceback" not in ran.stderr
+ENTRY = "[negbench.methods]\n{}\n"
+FAULTS = {  # what stands in entry_points.txt, the method that is asked for, the reason
+    "taken": ("hardest = elsewhere:SecondHardest", "hardest", "the name is one of the suite's own"),
+    "no value": ("second-hardest = not valid!!", "second-hardest", "its entry point is not written MODULE:CLASS"),
+    "a path": (
+        "../../evil = elsewhere:SecondHardest",
+        "../../evil",
+        "its name may have letters, digits, - and . alone",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_that_shows_without_an_import_is_listed_and_disables_nothing_else(
+    plugin: dict[str, str], tmp_path: Path, name: str
+) -> None:
+    """Before, a taken name or a malformed entry point took all methods away."""
+    entry, method, reason = FAULTS[name]
+    (tmp_path / "site" / "elsewhere-1.0.dist-info" / "entry_points.txt").write_text(ENTRY.format(entry))
+    (tmp_path / "site" / "elsewhere.py").write_text("open('imported', 'w')")
+    listed = bench(plugin, "methods", "--json", cwd=tmp_path)
+    assert listed.returncode == 0, listed.stderr
+    rows = json.loads(listed.stdout)
+    (broken,) = [row for row in rows if "broken" in row]
+    assert (broken["name"], reason in broken["broken"], "elsewhere" in broken["broken"]) == (method, True, True)
+    assert {"hardest", "fne"} <= {row["name"] for row in rows if "broken" not in row}
+    assert "broken: " in bench(plugin, "methods", cwd=tmp_path).stdout
+    asked = bench(plugin, "methods", method, cwd=tmp_path)
+    if method == "hardest":  # the suite's own names win
+        assert "most similar candidate" in asked.stdout
+    else:
+        assert asked.returncode == 2
+        assert reason in asked.stderr
+        assert len(asked.stderr.splitlines()) == 1
+    assert not (tmp_path / "imported").exists()
+
+
+def test_a_name_of_two_packages_is_neither_s(plugin: dict[str, str], tmp_path: Path) -> None:
+    info = tmp_path / "site" / "another-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: another\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(ENTRY.format("second-hardest = another:Other"))
+    asked = bench(plugin, "methods", "second-hardest", cwd=tmp_path)
+    assert asked.returncode == 2
+    for package in ("elsewhere:SecondHardest of elsewhere", "another:Other of another"):
+        assert package in asked.stderr
+
+
+def test_a_list_of_entry_points_that_cannot_be_read_is_its_package_s_fault(
+    plugin: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "site" / "elsewhere-1.0.dist-info" / "entry_points.txt").write_text(ENTRY.format("second-hardest"))
+    script = "from methods.registry import broken, names; print(broken(), 'fne' in names())"
+    done = subprocess.run([sys.executable, "-c", script], env=plugin, capture_output=True, text=True, check=True)
+    assert "elsewhere-1.0: its entry_points.txt cannot be read: " in done.stdout
+    assert done.stdout.endswith("} True\n")
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ("raise RuntimeError('no')", "method 'second-hardest' cannot be imported: RuntimeError: no"),
+        ("import sys; sys.exit(0)", "method 'second-hardest' cannot be imported: SystemExit: 0"),
+        ("raise KeyboardInterrupt", "method 'second-hardest' cannot be imported: KeyboardInterrupt"),
+        ("class Odd(BaseException): pass\nraise Odd", "method 'second-hardest' cannot be imported: Odd"),
+        ("raise RuntimeError('a\\x1b[31m\\nb' * 900)", "cannot be imported: RuntimeError: a?[31m ba?[31m"),
+        ("def broken(", "method 'second-hardest' cannot be imported: SyntaxError"),
+        ("Other = 3", "method 'second-hardest' cannot be imported: AttributeError"),
         ("SecondHardest = 3", "its entry point is no class derived from methods.base.Method"),
+        (METHOD.replace("def choose", "def choos"), "SecondHardest has no choose"),
+        (METHOD.replace("Settings = SecondSettings", "Settings = 3"), "SecondHardest.Settings is no dataclass"),
     ],
 )
 def test_a_broken_plugin_is_one_line(plugin: dict[str, str], tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "site" / "elsewhere.py").write_text(content)
-    ran = bench(plugin, "methods", "second-hardest", cwd=tmp_path)
+    ran = bench(plugin, "run", "--method", "second-hardest", "--dataset", "tiny", cwd=tmp_path)
     assert ran.returncode == 2
     assert message in ran.stderr
-    assert "Traceback" not in ran.stderr
+    assert len(ran.stderr.splitlines()) == 1
+    assert len(ran.stderr) < 400
+
+
+def test_a_cell_of_another_method_is_run_beside_a_broken_plugin(
+    plugin: dict[str, str], tiny: object, tmp_path: Path
+) -> None:
+    (tmp_path / "site" / "elsewhere.py").write_text("import os; os._exit(0)")
+    (tmp_path / "site" / "elsewhere-1.0.dist-info" / "entry_points.txt").write_text(
+        ENTRY.format("second-hardest = elsewhere:SecondHardest\nhardest = elsewhere:SecondHardest\nx = ?")
+    )
+    words = ("--method", "hardest", "--dataset", "tiny", "--epochs", "2", "--batch", "16", "--memory", "0", "--json")
+    script = (
+        "import benchmark.cli.features as features; from benchmark.cli.main import main\n"
+        "from pipelines.manifest import Manifest; from pipelines.store import FeatureStore; from pathlib import Path\n"
+        "manifest = Manifest.read(Path('data/tiny'))\n"
+        "store = FeatureStore(Path('features/tiny/made+up'), manifest.hash)\n"
+        "features.ensure_with_progress = lambda *words: (manifest, store)\n"
+        "main()\n"
+    )
+    command = [sys.executable, "-c", script, "run", *words]
+    ran = subprocess.run(command, env=plugin, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout)["method_id"] == "hardest"
+
+
+def test_an_interrupt_while_a_plugin_loads_stays_one(plugin: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "site" / "elsewhere.py").write_text("import time\nopen('loads', 'w').close()\ntime.sleep(60)\n")
+    command = [sys.executable, "-m", "benchmark.cli", "methods", "second-hardest"]
+    with subprocess.Popen(
+        command,
+        env=plugin,
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
+    ) as process:
+        while not (tmp_path / "loads").exists() and process.poll() is None:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        said = process.stderr.read()
+    assert (process.returncode, said) == (130, "interrupted\n")
+
+
+def test_a_method_that_ends_the_process_while_it_trains_is_no_success(
+    plugin: dict[str, str], tiny: object, tmp_path: Path
+) -> None:
+    (tmp_path / "site" / "elsewhere.py").write_text(
+        METHOD.replace("        place = ", "        raise SystemExit(0)\n        place = ")
+    )
+    words = ["--method", "second-hardest", "--batch", "16", "--memory", "64", "--dim", "8"]
+    ran = bench(plugin, "speed", *words, cwd=tmp_path)
+    assert ran.returncode == 1
+    assert "error: something that was imported called sys.exit(0)" in ran.stderr
 
 
 @pytest.mark.parametrize(

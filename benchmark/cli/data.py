@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchmark.errors import NoDataError
+from benchmark.errors import NoDataError, NotTrackedError
 from benchmark.screen import log, out, wide
 from pipelines.errors import DataError, RequestError, unknown
 
@@ -59,54 +59,71 @@ def add(
     from benchmark.transfer_progress import progress
     from pipelines import prepare, project
     from pipelines.download import plain
+    from pipelines.names import check_dataset
 
     noise = {"noise_ratio": noise_ratio, "noise_seed": noise_seed} if noise_ratio else {}
-    if not places and precomp is None and file_format is not None:
-        replace = replace or project.was_cut_short(name)
-        vague = {} if ambiguity is None else {"ambiguity": ambiguity}
-        _register(name, prepare.generate(name, file_format, vague | noise, encoder=encoder, replace=replace))
-        return
-    if ambiguity is not None:
+    generated = not places and precomp is None and file_format is not None
+    if ambiguity is not None and not generated:
         raise RequestError("--ambiguity is a setting of --format scenes, which takes no files")
-    if bool(places) == (precomp is not None):
+    if bool(places) == (precomp is not None) and not generated:
         raise RequestError(
             "give either --from DIR or --precomp DIR, or --format scenes; --from takes archives and URLs too"
         )
     if precomp is not None and file_format not in (None, prepare.PRECOMP):
         raise RequestError(f"--precomp is --format {prepare.PRECOMP}; leave --format out")
-    chosen = places or [str(precomp)]
-    replace = replace or project.was_cut_short(name)  # what is wrong with params.yaml is told before any work
-    prepare.check_new(name, replace, chosen, sha256 or ())
-    log().print(f"reading {', '.join(map(plain, chosen))}", markup=False)
-    with progress(log()) as report:
-        manifest = prepare.add(
-            name,
-            *chosen,
-            sha256=sha256 or (),
-            most=int(unpack_limit * 10**9) if unpack_limit else None,
-            file_format=prepare.PRECOMP if precomp else file_format,
-            encoder=encoder,
-            settings={key: True for key, on in (("any_counts", any_counts), ("skip_bad", skip_bad)) if on} | noise,
-            replace=replace,
-            progress=report,
-        )
-    log().print(f"format: {manifest.info['format']}", markup=False)
-    _register(name, manifest)
+    check_dataset(name)
+    project.read_params()  # what is wrong with it is told before any work
+    with project.adding(name, _say):
+        again = project.is_unlisted(name)  # an add that was cut short, perhaps: the same is taken up
+        chosen = [] if generated else places or [str(precomp)]
+        prepare.check_new(name, replace or again, chosen, sha256 or ())
+        if generated:
+            vague = {} if ambiguity is None else {"ambiguity": ambiguity}
+            manifest = prepare.generate(
+                name, str(file_format), vague | noise, encoder=encoder, replace=replace, again=again
+            )
+        else:
+            _say(f"reading {', '.join(map(plain, chosen))}")
+            with progress(log()) as report:
+                manifest = prepare.add(
+                    name,
+                    *chosen,
+                    sha256=sha256 or (),
+                    most=int(unpack_limit * 10**9) if unpack_limit else None,
+                    file_format=prepare.PRECOMP if precomp else file_format,
+                    encoder=encoder,
+                    settings={key: True for key, on in (("any_counts", any_counts), ("skip_bad", skip_bad)) if on}
+                    | noise,
+                    replace=replace,
+                    again=again,
+                    progress=report,
+                )
+            _say(f"format: {manifest.info['format']}")
+        _register(name, manifest)
+
+
+def _say(line: str) -> None:
+    log().print(line, markup=False)
 
 
 def _register(name: str, manifest: "Manifest") -> None:
     """List a new dataset in the project, let DVC record it, and tell."""
+    from benchmark.resolve import mark_params
     from pipelines import project, sources
 
     default = sources.read(name).encoder
     _tell(manifest)
-    if project.list_in_params(name, default):
-        log().print(f"listed in {project.PARAMS} with encoder {default}", markup=False)
+    if project.list_in_params(name, default, _say):
+        _say(f"listed in {project.PARAMS} with encoder {default}")
     else:
-        log().print(f"there is no {project.PARAMS} to list it in", markup=False)
-    for line in project.track(name):
-        log().print(line, markup=False)
-    log().print(f"next: bench features --dataset {name}", markup=False)
+        _say(f"there is no {project.PARAMS} to list it in")
+    lost = []
+    for told in project.track(name, mark_params, _say):
+        lost += [] if told.done else [told.line]
+        _say(told.line) if told.done else None
+    _say(f"next: bench features --dataset {name}")
+    if lost:
+        raise NotTrackedError(f"'{name}' is added, but {'; '.join(lost)}")
 
 
 @app.command()
@@ -194,10 +211,13 @@ def list_datasets(as_json: Json = False) -> None:
             entry.status,
             entry.format or "–",
             *counts,
-            entry.encoder,
+            entry.encoder or "–",
             ", ".join(filter(None, (entry.title, entry.knobs))),
         )
     _show(table)
+    for entry in entries:
+        if entry.fault:
+            log().print(f"broken: {entry.fault}", style="red", markup=False)
     if missing := [entry.name for entry in entries if entry.how_to_add]:
         log().print(f"how to get {', '.join(missing)}: bench data where NAME", style="dim", markup=False)
 

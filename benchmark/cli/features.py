@@ -18,7 +18,7 @@ def features(
     dataset: Annotated[str, typer.Option(help="Name of a registered dataset.")],
     encoder: Annotated[
         str | None,
-        typer.Option(help="IMAGE+TEXT, as bench encoders lists them; the dataset's own if not given."),
+        typer.Option(help="IMAGE+TEXT, as bench encoders lists them; the dataset's own, or that of params.yaml."),
     ] = None,
     dtype: Annotated[
         Literal["float32", "float16"] | None,
@@ -38,13 +38,16 @@ def features(
 ) -> None:
     """Encode a dataset's pictures and captions into features/DATASET/ENCODER. Goes on where it was stopped."""
     from benchmark.encoding_progress import progress
+    from benchmark.resolve import default_encoder
     from pipelines.features import make
+    from pipelines.names import check_dataset
 
+    check_dataset(dataset)
     screen = log()
     with progress(screen) as report:
         folder = make(
             dataset,
-            encoder,
+            encoder or default_encoder(dataset),
             dtype=dtype,
             batch=batch,
             workers=workers,

@@ -1,8 +1,8 @@
 """``bench``: puts the sub-commands together and turns errors into one line and an exit code.
 
-Exit codes: 0 done; 1 a run failed; 2 wrong usage or bad configuration; 3 data missing or invalid; 4 a sweep
-finished with failed cells; 130 interrupted (a sweep also by SIGTERM or SIGHUP). No command file imports torch, pandas
-or numpy at its top.
+Exit codes: 0 done; 1 a run failed, or DVC did not record what was added; 2 wrong usage or bad configuration; 3 data
+missing or invalid; 4 a sweep finished with failed cells; 130 interrupted (a sweep also by SIGTERM or SIGHUP). No
+command file imports torch, pandas or numpy at its top.
 """
 
 import errno
@@ -23,6 +23,7 @@ from benchmark.cli import (
     inspect,
     leaderboard,
     methods,
+    params,
     plot,
     run,
     speed,
@@ -61,6 +62,11 @@ def told() -> Iterator[None]:
     """A known error inside is one line on stderr and the exit code."""
     try:
         yield
+    except SystemExit as error:  # no command does that: a method or a package does, and "done" would be a lie
+        log().print(
+            f"error: something that was imported called sys.exit({error.code!r})", style="bold red", markup=False
+        )
+        raise typer.Exit(1) from None
     except (BenchError, DataError, RegistryError, OSError, KeyboardInterrupt, WrongUsage) as error:
         if os.environ.get("BENCH_DEBUG") or type(error).__name__ == "NoArgsIsHelpError":
             raise
@@ -127,6 +133,7 @@ app.command("compare")(compare.compare)
 app.command("encoders")(encoders.encoders)
 app.command("inspect")(inspect.inspect)
 app.command("leaderboard")(leaderboard.leaderboard)
+app.command("params")(params.params)
 app.command("plot")(plot.plot)
 app.command("run")(run.run)
 app.command("sweep")(sweep.sweep)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from benchmark.screen import out
-from methods.registry import get, summaries
+from methods.registry import broken, get, summaries
 
 if TYPE_CHECKING:
     from methods.base import Method
@@ -20,6 +20,7 @@ def methods(
     """List the methods, or show one: what it does, its settings, defaults and search space."""
     if name is None:
         lines = [{"name": each, "summary": line} for each, line in summaries().items()]
+        lines += [{"name": each, "summary": "", "broken": why} for each, why in broken().items()]
         if as_json:
             typer.echo(json.dumps(lines, indent=2))
         else:
@@ -48,10 +49,12 @@ def settings_of(method: "type[Method]") -> list[dict[str, Any]]:
 
 def show_list(lines: list[dict[str, str]]) -> None:
     from rich.table import Table
+    from rich.text import Text
 
     table = Table("method", "what it does")
     for line in lines:
-        table.add_row(line["name"], line["summary"])
+        what = Text(f"broken: {line['broken']}", style="red") if "broken" in line else Text(line["summary"])
+        table.add_row(Text(line["name"]), what)
     out().print(table)
 
 

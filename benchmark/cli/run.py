@@ -29,7 +29,10 @@ def run(
     device: Annotated[str | None, typer.Option(help="Device, as torch names it.")] = None,
     changes: Annotated[list[str] | None, typer.Option("--set", help="key=value of the recipe or method.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML or JSON file with the same keys.")] = None,
-    to: Annotated[Path | None, typer.Option("--out", help="Folder of the record.")] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder of the record; {dataset}, {method} and {seed} stand for the cell's own."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Run again what is recorded.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
 ) -> None:
@@ -55,7 +58,7 @@ def run(
     from benchmark.progress import ShowTraining
 
     manifest, store = ensure_with_progress(resolved.dataset, resolved.encoder)
-    folder = to or cell.folder_of(resolved)
+    folder = cell.folder_of(resolved) if to is None else filled(to, resolved)
     said = "already recorded"
     record = None if force else cell.recorded(folder, resolved, manifest, store)
     if record is None:
@@ -71,6 +74,15 @@ def run(
         show_record(record)
     without = f" without an audit: {record.error}" if record.error else ""
     log().print(f"{said} in {folder}{without}", markup=False)
+
+
+def filled(place: Path, config: "RunConfig") -> Path:
+    """``--out`` with the cell's own names in it, the method's as that of its file."""
+    own = {"dataset": config.dataset, "method": config.method.replace("-", "_"), "seed": str(config.seed)}
+    text = str(place)
+    for key, value in own.items():
+        text = text.replace("{" + key + "}", value)
+    return Path(text)
 
 
 def show_config(config: "RunConfig") -> None:

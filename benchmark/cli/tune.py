@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 
 
 def tune(
-    method: Annotated[str | None, typer.Option(help="Method; bench methods lists them.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Dataset; bench data list shows them.")] = None,
-    trials: Annotated[int, typer.Option(min=1, help="Trials in all; the first one has the defaults.")] = 20,
+    method: Annotated[str | None, typer.Option(help="Method; that of tune in params.yaml if not given.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Dataset; that of tune in params.yaml if not given.")] = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Trials in all, the first with the defaults; as in params.yaml, or 20.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Root seed, the same in all trials.")] = None,
     encoder: Annotated[str | None, typer.Option(help="Encoder; the dataset's own if not given.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training captions.")] = None,
@@ -29,11 +31,13 @@ def tune(
     as_json: Annotated[bool, typer.Option("--json", help="Print study.json.")] = False,
 ) -> None:
     """Search the settings of a method by validation rSum. Run again, it goes on where it was stopped."""
-    from benchmark.resolve import load_yaml, parse_changes, resolve
+    from benchmark.resolve import load_yaml, params, parse_changes, resolve
 
+    study, content = params().tune, load_yaml(config) if config else {}
+    trials = trials or study.trials
     flags = {
-        "method": method,
-        "dataset": dataset,
+        "method": method or (None if "method" in content else study.method),
+        "dataset": dataset or (None if "dataset" in content else study.dataset),
         "seed": seed,
         "encoder": encoder,
         "epochs": epochs,
@@ -41,7 +45,7 @@ def tune(
     }
     parsed = parse_changes(changes or [])
     resolved = resolve(flags, parsed, config)
-    in_file = load_yaml(config).get("settings") or {} if config else {}
+    in_file = content.get("settings") or {}
 
     from benchmark import devices, tuning
     from benchmark.cli.features import ensure_with_progress

@@ -77,10 +77,10 @@ def _checked(entry: "Field[Any]", value: Any) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if type(value) is not kind:
-        raise SettingError(f"{entry.name}: {value!r} is no {kind.__name__}")
+        raise SettingError(f"{entry.name}: {value!r:.60} is no {kind.__name__}")
     low, high, choices = meta["low"], meta["high"], meta["choices"]
     if choices is not None and value not in choices:
-        raise SettingError(f"{entry.name}: {value!r} is none of {', '.join(map(str, choices))}")
+        raise SettingError(f"{entry.name}: {value!r:.60} is none of {', '.join(map(str, choices))}")
     if (
         (isinstance(value, float) and not math.isfinite(value))
         or (low is not None and value < low)

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.errors import RequestError, unknown
+from pipelines.names import check_encoder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -238,6 +239,7 @@ def _packages(name: str, extra: str | None) -> Iterator[None]:
 
 def spelled(encoder: str) -> str:
     """An encoder's name as it is kept: fit for the name of a folder, aliases left as they are."""
+    check_encoder(encoder)
     return "+".join(_side(side) for side in encoder.split("+"))
 
 

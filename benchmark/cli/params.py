@@ -1,0 +1,21 @@
+"""``bench params``: is the project's file good?"""
+
+import json
+from typing import Annotated
+
+import typer
+
+from benchmark.screen import out
+
+
+def params(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
+    """Check params.yaml: its keys, and every name in it. The stages of dvc.yaml wait for this."""
+    from benchmark.resolve import mark_params
+
+    project = mark_params()
+    if as_json:
+        typer.echo(json.dumps(project.model_dump(), indent=2))
+        return
+    sizes = (("dataset", project.datasets), ("method", project.methods), ("seed", project.seeds))
+    said = ", ".join(f"{len(some):,} {what}{'s' * (len(some) != 1)}" for what, some in sizes)
+    out().print(f"params.yaml is good: {said}", markup=False)
