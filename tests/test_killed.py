@@ -77,14 +77,14 @@ def check_work_is_not_lost(one: dict[str, Any]) -> None:
         return [path for path in map(Path, files) if path.match(".bench/kept/[!.]*/*")]
 
     if kept(one["files"]):
-        assert "epoch" not in one["again"]["said"], one
+        assert "  loss " not in one["again"]["said"], one
     assert not kept(one["again"]["files"])
 
 
 @pytest.mark.parametrize(("how", "first"), [("kill", 1), ("plain", 8)])
 def test_a_forced_run_that_is_killed_never_hides_the_record(start: Path, how: str, first: int) -> None:
     told = tries(how, start / "again", first, 15, f"{RUN} --force")
-    assert [one for one in told if "epoch 2/2" in one["said"]]
+    assert [one for one in told if "2/2  loss " in one["said"]]
     for one in told:
         assert one["good"] == one["again"]["good"] == told[-1]["good"], one
         assert len([key for key in one["good"] if key.startswith("runs")]) == 1
