@@ -37,7 +37,7 @@ from benchmark.resolve import default_encoder
 from benchmark.speed import interleaved
 from benchmark.training import SplitTensors, Trained, Watcher, evaluate, exact, failing, opened, train
 from methods.registry import files_of
-from pipelines.atomic import new_folder, whole
+from pipelines.atomic import new_folder, real, whole
 from pipelines.captions import same
 from pipelines.errors import DataError
 from pipelines.judgements import verdicts
@@ -198,9 +198,10 @@ def check_galleries(manifest: Manifest) -> None:
 
 
 def check_outcome(folder: Path, store: FeatureStore) -> None:
-    """What would else be found after the training: ``DataError`` for broken test features, ``OSError`` for a folder
-    that takes no record."""
+    """What would else be found after the training: ``DataError`` for broken test features, or for a folder that is
+    somebody's own, ``OSError`` for one that takes no record."""
     store.check("test")
+    records.KIND.check(real(folder))
     there = next(place for place in folder.absolute().parents if place.exists())
     if not os.access(there, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))

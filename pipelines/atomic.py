@@ -149,8 +149,9 @@ def whole_below(root: Path) -> None:
 
 
 def real(target: Path) -> Path:
-    """What a link leads to: links stay, what they name is written."""
-    return Path(os.path.realpath(target)) if target.is_symlink() else target
+    """What a link leads to: links stay, what they name is written; the folder itself where it is named by dots."""
+    dots = target.name in ("", "..")
+    return Path(os.path.realpath(target)) if dots or target.is_symlink() else target
 
 
 def _decided(target: Path) -> Path:

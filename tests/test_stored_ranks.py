@@ -68,8 +68,7 @@ def test_a_missing_file_and_a_record_without_a_digest(tmp_path: Path) -> None:
     with pytest.raises(NoDataError, match="No such file or directory; run the cell again"):
         read_ranks(path, "00")
     write_ranks(path, RANKS, *IDS)
-    with pytest.raises(NoDataError, match=r"run.json, of an older version, holds no digest of it; run the cell again"):
-        read_ranks(path, "")
+    assert read_ranks(path, "").t2i_ids.tolist() == IDS[1]  # an older record: its numbers are checked by the ranks
 
 
 @pytest.mark.parametrize(

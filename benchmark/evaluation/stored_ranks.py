@@ -58,7 +58,7 @@ def read_ranks(path: Path, sha256: str) -> StoredRanks:
 
     Args:
         path: the file.
-        sha256: what ``run.json`` says of it, ``RunRecord.ranks_sha256``.
+        sha256: what ``run.json`` says of it, ``RunRecord.ranks_sha256``; records older than that key say nothing.
 
     Raises:
         NoDataError: one line, where it is missing, cut off, edited or not such a file.
@@ -67,9 +67,7 @@ def read_ranks(path: Path, sha256: str) -> StoredRanks:
         content = path.read_bytes()
     except OSError as error:
         raise NoDataError(f"{path}: {error.strerror}; {AGAIN}") from None
-    if not sha256:
-        raise NoDataError(f"{path}: run.json, of an older version, holds no digest of it; {AGAIN}")
-    if hashlib.sha256(content).hexdigest() != sha256:
+    if sha256 and hashlib.sha256(content).hexdigest() != sha256:
         raise NoDataError(f"{path}: cut off or edited, it is not the file that run.json tells of; {AGAIN}")
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:

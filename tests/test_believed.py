@@ -1,0 +1,373 @@
+"""What is believed: every file that decides a number is checked, and a record says only what follows from it."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from recorded import write_record
+from typer.testing import CliRunner
+
+from benchmark import believed, records
+from benchmark.cli.main import app
+from benchmark.config import RunConfig
+from benchmark.records import Protocol, RunRecord
+from pipelines import sources
+from pipelines.errors import DataError
+from pipelines.manifest import Manifest
+from pipelines.store import INDEXES, FeatureStore, digest_of
+from pipelines.truth import Truth
+
+SMALL = ["--epochs", "2", "--batch", "32", "--memory", "0", "--set", "hidden=8", "--set", "dim=8"]
+STORE = Path("features/small/hog+ngrams")
+BENCH = [sys.executable, "-m", "benchmark.cli"]
+
+
+def bench(*words: str) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a command."""
+    result = CliRunner().invoke(app, words)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Digest of every file below a folder."""
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a small dataset of scenes, its features and a record."""
+    folder, before = tmp_path_factory.mktemp("made"), Path.cwd()
+    os.chdir(folder)
+    settings = {"seed": 0, "train": 60, "val": 20, "test": 20, "ambiguity": 0.5}
+    sources.write("small", sources.Source(format="scenes", encoder="hog+ngrams", settings=settings))
+    assert bench("run", "--method", "fne", "--dataset", "small", *SMALL, "--out", "runs/small/fne/seed-0")[0] == 0
+    os.chdir(before)
+    return folder
+
+
+@pytest.fixture
+def project(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, to be damaged."""
+    shutil.copytree(made, tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
+    return tmp_path / "project"
+
+
+# --- Data -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name, column", [("images.parquet", "image_id"), ("captions.parquet", "image_id")])
+def test_ids_in_another_order_are_not_the_stores(project: Path, name: str, column: str) -> None:
+    """They moved rSum from 204 to 169 under equal hashes."""
+    frame = pd.read_parquet(STORE / name)
+    frame[column] = frame[column].to_numpy()[::-1]
+    frame.to_parquet(STORE / name, index=False)
+    manifest = Manifest.read(Path("data/small"))
+    with pytest.raises(DataError, match=rf"{name} changed after it was made; make it again with: bench features"):
+        FeatureStore(STORE, manifest.hash)
+    info = json.loads((STORE / "features.json").read_text())
+    info["files"][name] = "0" * 32  # whoever edits the digest, too, has another hash
+    (STORE / "features.json").write_text(json.dumps(info))
+    with pytest.raises(DataError, match="hash: not that of its files"):
+        FeatureStore(STORE, manifest.hash)
+    assert bench("features", "--dataset", "small")[0] == 0
+    FeatureStore(STORE, manifest.hash).split("test")
+
+
+def test_another_truth_is_another_dataset(project: Path) -> None:
+    """It moved the share of false negatives from 4.0 to 0.6 % under equal hashes."""
+    folder = Path("data/small")
+    manifest, truth = Manifest.read(folder), Truth.load(folder / "truth.npz")
+    shuffled = truth.reordered(np.random.default_rng(0).permutation(len(manifest.captions)))
+    digest = shuffled.write(folder)
+    with pytest.raises(DataError, match=r"truth\.npz is not the truth that dataset\.json tells of"):
+        Truth.read(folder)
+    info = json.loads((folder / "dataset.json").read_text())
+    (folder / "dataset.json").write_text(json.dumps(info | {"truth": digest}))
+    with pytest.raises(DataError, match="changed after it was written"):
+        Manifest.read(folder)
+    assert Manifest("small", manifest.images, manifest.captions, info={"truth": digest}).hash != manifest.hash
+
+
+def test_a_manifest_of_an_older_version_is_made_anew(project: Path) -> None:
+    path = Path("data/small/dataset.json")
+    before = json.loads(path.read_text())
+    path.write_text(json.dumps(before | {"truth": True}))
+    assert bench("run", "--method", "fne", "--dataset", "small", *SMALL, "--out", "runs/small/fne/seed-0")[0] == 0
+    assert json.loads(path.read_text()) == before
+
+
+def test_a_store_of_an_older_version_gets_its_digests_and_is_not_encoded_again(project: Path) -> None:
+    path = STORE / "features.json"
+    new = json.loads(path.read_text())
+    arrays = {name: digest for name, digest in new["files"].items() if name not in INDEXES}
+    path.write_text(json.dumps(new | {"files": arrays, "hash": digest_of(arrays)}))
+    times = {file.name: file.stat().st_mtime_ns for file in STORE.glob("*.npy")}
+    assert bench("features", "--dataset", "small")[0] == 0
+    assert json.loads(path.read_text()) == new
+    assert {file.name: file.stat().st_mtime_ns for file in STORE.glob("*.npy")} == times
+
+
+# --- Records ----------------------------------------------------------------------------------------------------
+
+
+def record(method: str = "fne", seed: int = 0, **changes: Any) -> RunRecord:
+    config = RunConfig(method=method, dataset="toy", encoder="made+up", seed=seed, memory=0, epochs=5)
+    values: dict[str, Any] = {
+        "status": "done",
+        "method_id": config.method_id,
+        "config": config,
+        "config_hash": config.hash,
+        "recipe_hash": config.recipe_hash,
+        "manifest_hash": "m1",
+        "features_hash": "f1",
+        "protocol": Protocol(name="toy", images=20, captions=100),
+        "metrics": {"i2t_r1": 40.0},
+        "best_epoch": 3,
+    }
+    return RunRecord(**values | changes)
+
+
+def put(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
+    def change(content: dict[str, Any]) -> None:
+        *above, last = path.split(".")
+        for key in above:
+            content = content[key]
+        content[last] = value
+
+    return change
+
+
+FORGED = {
+    "rsum": (put("metrics.rsum", 599.0), "metrics.rsum: 599.0, but its ranks give"),
+    "impossible rsum": (put("metrics.rsum", 999.0), "metrics.rsum: 999.0 cannot be"),
+    "recall": (put("metrics.i2t_r1", 150.0), "metrics.i2t_r1: 150.0 cannot be"),
+    "nan": (put("metrics.t2i_r5", float("nan")), "metrics.t2i_r5: nan cannot be"),
+    "median": (put("metrics.t2i_medr", 2.0), "metrics.t2i_medr: 2.0, but its ranks give"),
+    "true recall": (put("metrics.true_rsum", 700.0), "metrics.true_rsum: 700.0 cannot be"),
+    "audit": (put("audit", {"pushed_i2t": float("inf")}), "audit.pushed_i2t: inf is not finite"),
+    "share": (put("false_negative_rate", {"both": 1.5}), "false_negative_rate.both: 1.5 is no share"),
+    "cost": (put("cost", {"wall_s": -1, "step_ms": 1, "product_ms": 1, "peak_mb": 1}), "cost.wall_s: -1.0 cannot be"),
+    "recipe": (put("config.learning_rate", 0.1), "config_hash: '"),
+    "seed": (put("config.seed", 7), "config_hash: '"),
+    "id": (put("method_id", "fne[prior=1.0]"), "method_id: 'fne[prior=1.0]', but"),
+    "empty method": (put("config.method", ""), "method"),
+    "path for a method": (put("config.method", "../../evil"), "method"),
+    "path for a dataset": (put("config.dataset", "../../evil"), "dataset"),
+    "escape": (put("protocol.name", "toy\x1b[2J"), "protocol: empty, too long, or with characters"),
+    "epoch": (put("best_epoch", 99), "best_epoch: 99, of 5 epochs"),
+    "gallery": (put("protocol.images", 10), "20 images and 100 captions"),
+    "deep": (lambda content: content.update(error="[" * 10_000), ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", FORGED)
+def test_a_record_that_cannot_be_so_is_left_out_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    change, reason = FORGED[what]
+    write_record(Path("runs/good"), record("hardest"))
+    before = bench("leaderboard", "--format", "json")[1]
+    write_record(Path("runs/forged"), record())
+    path = Path("runs/forged/run.json")
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    code, out, err = bench("leaderboard", "--format", "json")
+    assert code == 0
+    if reason:
+        assert out == before
+        assert reason in err
+        assert "runs/forged" in err
+        with pytest.raises(records.RecordError):
+            believed.read(Path("runs/forged"))
+
+
+def test_a_partial_audit_is_no_figure_and_takes_nothing_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_record(Path("runs/part"), record(audit={"pushed_i2t": 0.1, "pushed_i2t_judged": 5.0}))
+    for layout in ("rich", "md", "latex", "csv", "html", "json"):
+        assert bench("leaderboard", "--format", layout)[0] == 0, layout
+    (row,) = json.loads(bench("leaderboard", "--format", "json")[1])
+    assert row["pushed_percent_mean"] is None
+
+
+def test_a_row_on_other_queries_has_no_mark_and_the_others_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for seed in range(3):
+        write_record(Path(f"runs/hardest/{seed}"), record("hardest", seed))
+        write_record(Path(f"runs/fne/{seed}"), record("fne", seed, metrics={"i2t_r1": 60.0}))
+        write_record(Path(f"runs/sum/{seed}"), record("sum", seed, metrics={"i2t_r1": 50.0}))
+    path = Path("runs/sum/1")
+    with np.load(path / "ranks.npz") as arrays:
+        changed = dict(arrays) | {"t2i_ids": np.array([f"x{k}" for k in range(100)])}
+    np.savez_compressed(path / "ranks.npz", **changed)
+    content = json.loads((path / "run.json").read_text())
+    content["ranks_sha256"] = hashlib.sha256((path / "ranks.npz").read_bytes()).hexdigest()
+    (path / "run.json").write_text(json.dumps(content))
+    code, out, err = bench("leaderboard", "--format", "json")
+    assert code == 0
+    marks = {row["method"]: row["mark_p"] for row in json.loads(out)}
+    assert marks["fne"] is not None
+    assert marks["sum"] is None
+    assert "mark of sum" in err
+    assert "other queries" in err
+
+
+def test_records_behind_links_count_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_record(Path("disk/fne/0"), record())
+    Path("runs/toy").mkdir(parents=True)
+    Path("runs/toy/fne").symlink_to(tmp_path / "disk/fne")
+    Path("runs/again").symlink_to(tmp_path / "disk/fne/0")
+    Path("runs/toy/loop").symlink_to(tmp_path / "runs")
+    (row,) = json.loads(bench("leaderboard", "--format", "json")[1])
+    assert row["n"] == 1
+    assert len(believed.survey()[0]) == 1
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_record(Path("runs/fne/0"), record())
+    write_record(Path("runs/closed/0"), record(seed=1))
+    scandir = os.scandir
+
+    def closed(path: Any = ".") -> Any:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    code, _, err = bench("leaderboard")
+    assert code == 0
+    assert re.search(r"runs/closed +Permission denied", err)
+
+
+def test_a_record_of_the_first_version_stays_readable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no digests of its files, and keys that came later are missing."""
+    monkeypatch.chdir(tmp_path)
+    write_record(Path("runs/old"), record())
+    path = Path("runs/old/run.json")
+    content = json.loads(path.read_text())
+    for later in ("files", "others", "audit", "ranks_sha256"):
+        del content[later]
+    path.write_text(json.dumps(content))
+    assert believed.read(Path("runs/old")).metrics["i2t_r1"] == 40.0
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("history.csv", ["plot", "curves"]),
+        ("similarities.npz", ["plot", "similarities"]),
+        ("model.safetensors", ["inspect", "runs/small/fne/seed-0"]),
+        ("method.safetensors", ["inspect", "runs/small/fne/seed-0"]),
+    ],
+)
+def test_an_edited_file_of_a_record_is_not_believed(project: Path, name: str, words: list[str]) -> None:
+    assert bench(*words)[0] == 0
+    path = Path("runs/small/fne/seed-0") / name
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+    code, _, err = bench(*words)
+    assert code == 3
+    assert f"{path}: cut off or edited, it is not the file that run.json tells of" in " ".join(err.split())
+
+
+# --- Outputs ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["leaderboard", "--folder", "runs"],
+        ["leaderboard", "--folder", "."],
+        ["leaderboard", "--folder", "data"],
+        ["leaderboard", "--folder", "results"],
+        ["leaderboard", "--folder", "runs/small/fne/seed-0"],
+        ["leaderboard", "--folder", "results/thesis.tex"],
+        ["run", "--method", "fne", "--dataset", "small", *SMALL, "--out", "results"],
+        ["run", "--method", "fne", "--dataset", "small", *SMALL, "--out", "."],
+        ["run", "--method", "fne", "--dataset", "small", *SMALL, "--out", "runs", "--force"],
+        ["run", "--method", "fne", "--dataset", "small", *SMALL, "--out", "features/small/hog+ngrams", "--force"],
+    ],
+    ids=" ".join,
+)
+def test_no_output_takes_the_place_of_somebody_elses_folder(project: Path, words: list[str]) -> None:
+    Path("results").mkdir()
+    Path("results/thesis.tex").write_text("years of work")
+    before = contents(Path())
+    code, _, err = bench(*words)
+    assert code == 2
+    assert err.splitlines()[-1].startswith("error: ")
+    after = contents(Path())
+    assert {name: after[name] for name in before} == before
+    assert not [name for name in after if name not in before and not name.startswith(".bench/")]
+
+
+def test_a_leaderboard_is_written_through_links_and_devices(project: Path) -> None:
+    Path("board.md").write_text("old")
+    Path("link.md").symlink_to("board.md")
+    assert bench("leaderboard", "--format", "md", "--output", "link.md")[0] == 0
+    assert Path("link.md").is_symlink()
+    assert "fne" in Path("board.md").read_text()
+    assert bench("leaderboard", "--format", "md", "--output", "/dev/null")[0] == 0
+    assert Path("/dev/null").is_char_device()
+    assert bench("leaderboard", "--folder", "board")[0] == 0
+    assert bench("leaderboard", "--folder", "board")[0] == 0
+    Path("board/mine.txt").write_text("mine")
+    assert bench("leaderboard", "--folder", "board")[0] == 2
+    assert Path("board/mine.txt").read_text() == "mine"
+
+
+# --- A project that cannot be written ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sealed(project: Path) -> Iterator[list[str]]:
+    """The project without permission to write, and the words before a command that must mind it."""
+    mind: list[str] = []
+    if os.geteuid() == 0:
+        if shutil.which("setpriv") is None:
+            pytest.skip("root minds no permissions, and there is no setpriv to take that right away")
+        mind = ["setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner", "--inh-caps=-all"]
+    folders = [project, *(path for path in project.rglob("*") if path.is_dir())]
+    for folder in folders:
+        folder.chmod(0o555)
+    yield mind
+    for folder in folders:
+        folder.chmod(0o755)
+
+
+def test_a_project_that_cannot_be_written_can_be_evaluated(project: Path, sealed: list[str], tmp_path: Path) -> None:
+    before = contents(project)
+    probe = subprocess.run([*sealed, "touch", "new"], check=False, capture_output=True)
+    assert probe.returncode != 0  # it really is sealed
+    for words in (
+        ["run", "--method", "hardest", "--dataset", "small", *SMALL, "--out", str(tmp_path / "out")],
+        ["leaderboard"],
+        ["leaderboard", "--folder", str(tmp_path / "board")],
+        ["inspect", "runs/small/fne/seed-0"],
+        ["plot", "curves", "--out", str(tmp_path / "plots")],
+        ["data", "check", "small"],
+        ["features", "--dataset", "small"],
+    ):
+        done = subprocess.run([*sealed, *BENCH, *words], check=False, capture_output=True, text=True)
+        assert done.returncode == 0, (words, done.stderr)
+    assert (tmp_path / "out/run.json").exists()
+    assert (tmp_path / "board/leaderboard.md").exists()
+    assert contents(project) == before
