@@ -144,7 +144,10 @@ WRONG = {
         ["--method", "hardest", "--batch", "512", "--memory", "0"],
         "batch: 512 is more than the 300 captions of the training split",
     ),
-    "value is no YAML": (["--method", "hardest", "--set", "epochs=["], "--set epochs=[: the value is not YAML"),
+    "value is no YAML": (
+        ["--method", "hardest", "--set", "epochs=["],
+        "--set epochs=[: the value:1: not YAML (column 2)",
+    ),
     "infinite": (["--method", "fne", "--set", "tau_false=.inf"], "tau_false: inf must be at least 0"),
     "seed": (["--method", "fne", "--seed", "99999999999"], "seed: 99999999999 must be below 2147483648"),
     "no pair": (["--method", "hardest", "--set", "epochs"], "--set epochs: write it as key=value"),

@@ -62,9 +62,13 @@ def told() -> Iterator[None]:
     """A known error inside is one line on stderr and the exit code."""
     try:
         yield
-    except SystemExit as error:  # no command does that: a method or a package does, and "done" would be a lie
+    except SystemExit as error:  # no command does that, but Rich where nobody reads, and maybe a method
+        if error.code:
+            raise
         log().print(
-            f"error: something that was imported called sys.exit({error.code!r})", style="bold red", markup=False
+            f"error: something that was imported called sys.exit({error.code!r}); nothing is done",
+            style="bold red",
+            markup=False,
         )
         raise typer.Exit(1) from None
     except (BenchError, DataError, RegistryError, OSError, KeyboardInterrupt, WrongUsage) as error:
