@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,9 +40,23 @@ class Tracked(NamedTuple):
     done: bool = True
 
 
-def adding(name: str, say: Say) -> AbstractContextManager[None]:
-    """A context in which no other process adds a dataset of that name; ``say`` is told whom it waits for."""
-    return alone(LOCKS / f"add-{name}.lock", lambda who: say(f"waiting for {who}, which adds '{name}'"))
+@contextmanager
+def adding(name: str, say: Say) -> Iterator[bool]:
+    """Be the only one who adds a dataset of that name; ``say`` is told whom it waits for.
+
+    Gives whether an ``add`` before was cut short, at whatever moment: a mark stands while one goes on.
+    """
+    with alone(LOCKS / f"add-{name}.lock", lambda who: say(f"waiting for {who}, which adds '{name}'")):
+        mark, before = LOCKS / f"add-{name}.unfinished", name in sources.names()
+        marked, unlisted = mark.exists(), is_unlisted(name)
+        mark.touch()
+        try:
+            yield marked or unlisted
+        except BaseException:
+            if not marked and (before or name not in sources.names()):  # nothing was added
+                mark.unlink()
+            raise
+        mark.unlink()
 
 
 def list_in_params(name: str, encoder: str, say: Say) -> bool:

@@ -126,6 +126,22 @@ def test_an_unlisted_dataset_is_listed_when_it_is_the_same_and_never_replaced(pr
     assert bench("data", "add", "my", "--from", "other", "--replace")[0] == 0
 
 
+def test_an_add_that_was_killed_while_dvc_recorded_it_is_taken_up(project: Path) -> None:
+    """It is listed by then. Without a mark of that nothing tells it from one that came to its end."""
+    kill = "import os, sys; from pipelines import project; project.track = lambda *_: os.kill(os.getpid(), 9)\n"
+    script = f"{kill}from benchmark.cli.main import main; main()"
+    words = ["data", "add", "my", "--from", "raw"]
+    assert subprocess.run([sys.executable, "-c", script, *words], check=False).returncode == -9
+    assert pipeline.read_params()["datasets"] == ["my"]
+    Path("raw/dev_caps.txt").write_text("other\n" * 24)
+    code, _, err = bench(*words)
+    assert (code, "registered already, made from something else" in err) == (2, True)
+    Path("raw/dev_caps.txt").write_text("".join(f"dev caption {k}\n" for k in range(24)))
+    assert bench(*words)[0] == 0
+    code, _, err = bench(*words)
+    assert (code, err) == (2, "error: dataset 'my' is registered already; --replace takes its place\n")
+
+
 def test_params_behind_a_link_keep_it_and_their_mode(project: Path) -> None:
     Path("elsewhere").mkdir()
     Path("params.yaml").rename("elsewhere/real.yaml")
@@ -160,6 +176,9 @@ def test_add_ends_with_1_when_dvc_recorded_nothing(project: Path) -> None:
     last = err.splitlines()[-1]
     assert last.startswith("error: 'my' is added, but DVC did not record data/my (")
     assert last.endswith("; run: dvc commit --force prepare@my")
+    shutil.rmtree(".dvc")
+    assert bench("data", "add", "my", "--from", "raw")[0] == 0  # or the same again, once that is mended
+    assert bench("data", "add", "my", "--from", "raw")[0] == 2
     assert Path("data/my/dataset.json").exists()
     assert pipeline.read_params()["datasets"] == ["my"]
 

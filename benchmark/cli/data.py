@@ -73,8 +73,7 @@ def add(
         raise RequestError(f"--precomp is --format {prepare.PRECOMP}; leave --format out")
     check_dataset(name)
     project.read_params()  # what is wrong with it is told before any work
-    with project.adding(name, _say):
-        again = project.is_unlisted(name)  # an add that was cut short, perhaps: the same is taken up
+    with project.adding(name, _say) as again:  # what was cut short is taken up, if it comes out the same
         chosen = [] if generated else places or [str(precomp)]
         prepare.check_new(name, replace or again, chosen, sha256 or ())
         if generated:
