@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmark.screen import log, out
+from pipelines.text import json_text
 
 if TYPE_CHECKING:
     from benchmark.config import RunConfig
@@ -60,7 +61,7 @@ def run(
         with ShowTraining(log(), resolved) as watcher:
             record = cell.run(resolved, folder, manifest, store, watcher)
     if as_json:
-        typer.echo(record.model_dump_json(indent=2))
+        typer.echo(json_text(record.model_dump(mode="json")))
     else:
         show_record(record)
     log().print(f"{said} in {folder}", markup=False)

@@ -1,12 +1,12 @@
 """``bench speed``: what a step, an evaluation or the reading of features costs, beside the least it could."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
 from benchmark.screen import log, out
+from pipelines.text import json_text
 
 
 def speed(
@@ -56,7 +56,7 @@ def speed(
         except (RuntimeError, MemoryError) as error:  # more than there is memory for
             raise RunFailedError(f"{(str(error).splitlines() or ['out of memory'])[0]}") from None
     if as_json:
-        typer.echo(json.dumps(results if everything else results[0], indent=2))
+        typer.echo(json_text(results if everything else results[0]))
     else:
         show(results)
 
@@ -87,7 +87,7 @@ def time_data(scales: list[str], folder: Path, dtype: str, as_json: bool) -> Non
         log().print(f"{name}: {size.size(dtype) / 1e9:.1f} GB are written and read again", style="dim", markup=False)
         results[name] = speed_data.measure(size, folder, dtype)
     if as_json:
-        typer.echo(json.dumps(results, indent=2))
+        typer.echo(json_text(results))
     else:
         for name, result in results.items():
             show_data(name, result)

@@ -1,6 +1,5 @@
 """``bench tune``: search the settings of a method."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +7,7 @@ import typer
 
 from benchmark.cli.run import show_config
 from benchmark.screen import log, out
+from pipelines.text import json_text
 
 if TYPE_CHECKING:
     from benchmark.studies import Outcome, Tried
@@ -66,7 +66,7 @@ def tune(
         log().print(f"kept in {folder}; the same command goes on with it", markup=False)
         raise
     if as_json:
-        typer.echo(json.dumps(outcome.summary(), indent=2))
+        typer.echo(json_text(outcome.summary()))
     else:
         show(outcome, folder)
 
