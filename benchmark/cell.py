@@ -72,7 +72,7 @@ def recorded(folder: Path, config: RunConfig, manifest: Manifest, store: Feature
 
 def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore, watcher: Watcher) -> RunRecord:
     """Train, evaluate and record a cell; a failed training is recorded too, and then raised."""
-    devices.check(config.device)
+    devices.check_cell(config)
     start = time.perf_counter()
     truth = Truth.read(manifest_folder(config.dataset))
     check_galleries(manifest)

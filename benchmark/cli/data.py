@@ -52,7 +52,8 @@ def add(
     replace: Annotated[bool, typer.Option("--replace", help="Take the place of a registered dataset.")] = False,
     sha256: Annotated[list[str] | None, typer.Option(help="Digest of the archive or URL, one for each.")] = None,
     unpack_limit: Annotated[
-        float | None, typer.Option(min=0.001, help="GB an archive may unpack to, if not 200 or 100 times its size.")
+        float | None,
+        typer.Option(min=0.001, max=10**9, help="GB an archive may unpack to, if not 200 or 100 times its size."),
     ] = None,
 ) -> None:
     """Check a dataset's files, register them, build the manifest. A folder is not copied, archives are unpacked."""

@@ -49,10 +49,11 @@ def run(
     resolved = resolve(flags, parse_changes(changes or []), config)
     show_config(resolved)
 
-    from benchmark import cell
+    from benchmark import cell, devices
     from benchmark.cli.features import ensure_with_progress
     from benchmark.progress import ShowTraining
 
+    devices.check_cell(resolved)  # before features are made
     manifest, store = ensure_with_progress(resolved.dataset, resolved.encoder)
     folder = to or cell.folder_of(resolved)
     record = None if force else cell.recorded(folder, resolved, manifest, store)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def tune(
     method: Annotated[str | None, typer.Option(help="Method; bench methods lists them.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Dataset; bench data list shows them.")] = None,
-    trials: Annotated[int, typer.Option(min=1, help="Trials in all; the first one has the defaults.")] = 20,
+    trials: Annotated[int, typer.Option(min=1, max=10**6, help="Trials in all; the first one has the defaults.")] = 20,
     seed: Annotated[int | None, typer.Option(help="Root seed, the same in all trials.")] = None,
     encoder: Annotated[str | None, typer.Option(help="Encoder; the dataset's own if not given.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training captions.")] = None,
@@ -25,7 +25,9 @@ def tune(
         list[str] | None, typer.Option("--set", help="key=value of the recipe or method; held in all trials.")
     ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML or JSON file with the same keys.")] = None,
-    fresh_seeds: Annotated[int, typer.Option(min=0, help="Other seeds that default and best are run with.")] = 3,
+    fresh_seeds: Annotated[
+        int, typer.Option(min=0, max=10**6, help="Other seeds that default and best are run with.")
+    ] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print study.json.")] = False,
 ) -> None:
     """Search the settings of a method by validation rSum. Run again, it goes on where it was stopped."""
@@ -51,7 +53,7 @@ def tune(
     from pipelines.sources import manifest_folder
     from pipelines.truth import Truth
 
-    devices.check(resolved.device)
+    devices.check_cell(resolved)
     space = space_of(resolved, {*parsed, *in_file})
     show_config(resolved)
     manifest, store = ensure_with_progress(resolved.dataset, resolved.encoder)
