@@ -1,6 +1,5 @@
 """A folder with the leaderboard in every format, its figures for DVC, and its pictures."""
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from benchmark.tables.latex import latex
 from benchmark.tables.markdown import markdown
 from benchmark.tables.programs import as_csv, as_json
 from pipelines.atomic import Kind, new_folder, write_text
+from pipelines.text import json_text
 
 KIND = Kind(
     "leaderboard",
@@ -41,7 +41,7 @@ def write(folder: Path, groups: list[Group], root: Path = RUNS) -> None:
             ("leaderboard.csv", as_csv(groups)),
             ("leaderboard.html", html(groups)),
             ("leaderboard.json", as_json(groups)),
-            ("metrics.json", json.dumps(metrics(groups), indent=2) + "\n"),
+            ("metrics.json", json_text(metrics(groups)) + "\n"),
         ):
             write_text(scratch / name, text)
         plots.draw_board(root, tuple(dict.fromkeys(group.dataset for group in groups)), scratch)

@@ -78,7 +78,7 @@ def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore
     A training whose record did not come to stand is not done again: it is kept until then. The audit comes last; where
     it fails the record says so, and stands without it.
     """
-    devices.check(config.device)
+    devices.check_cell(config)
     truth = Truth.read(manifest_folder(config.dataset))
     check_galleries(manifest)
     check_outcome(folder, store)

@@ -17,9 +17,9 @@ LONGEST_LABEL = 100
 class Recipe(BaseModel):
     """How a cell is trained, the same for every method of a comparison."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
-    epochs: int = Field(default=5, ge=1)
+    epochs: int = Field(default=5, ge=1, le=10**6)
     """Passes over the training captions, warm-up included."""
     batch: int = Field(default=128, ge=2, le=10**6)
     """Anchors per step: captions, each with its image."""
@@ -39,7 +39,7 @@ class Recipe(BaseModel):
     """The same for the crowd's share of yes; 0.51 asks for a majority."""
     warmup: str = "mean"
     """Method of the warm-up epochs, always in the batch."""
-    warmup_epochs: int = Field(default=1, ge=0)
+    warmup_epochs: int = Field(default=1, ge=0, le=10**6)
     """Epochs trained with the warm-up method."""
     head: Literal["linear", "mlp", "attention"] = "linear"
     """Projection head on the features of either side; ``attention`` weighs the regions or tokens of the store."""
@@ -57,7 +57,7 @@ class Recipe(BaseModel):
     """Share of the epochs after which the learning rate is divided by ten."""
     clip: float = Field(default=2.0, gt=0)
     """Gradient clipping: global norm."""
-    threads: int = Field(default=1, ge=1)
+    threads: int = Field(default=1, ge=1, le=1024)
     """CPU threads; part of the recipe, because sums in another order end in other digits."""
     device: str = "cpu"
     """Device of the training, as torch names it."""

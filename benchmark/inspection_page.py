@@ -3,9 +3,9 @@
 import base64
 import io
 from collections.abc import Callable
-from html import escape
 
 from benchmark.inspection import Inspection, Item, Look, Picks, probability
+from benchmark.tables.html import POLICY, escape
 from pipelines import pictures, sources
 from pipelines.manifest import Manifest
 from pipelines.prepare import PRECOMP
@@ -50,8 +50,7 @@ def page(found: Inspection, thumbnail: Thumbnail) -> str:
     return "\n".join(
         [
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
-            '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:;'
-            " style-src 'unsafe-inline'\">",
+            POLICY,
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>",
             f"<h1>{escape(title)}</h1>",

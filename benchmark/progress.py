@@ -26,7 +26,7 @@ class ShowTraining(Watcher):
     def __init__(self, console: Console, config: RunConfig) -> None:
         self.console, self.config = console, config
         self.bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             RateColumn(),
@@ -68,7 +68,7 @@ def epoch_line(row: History, config: RunConfig) -> str:
 def show_sweep(console: Console, cells: int) -> Iterator[Callable[[Done], None]]:
     """A bar over ``cells`` cells; yields what to call after each, which prints a line."""
     bars = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),

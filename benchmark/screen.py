@@ -2,21 +2,53 @@
 
 import os
 import sys
+from collections.abc import Iterable
+from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.text import Text
+
+from pipelines.text import clean
 
 PIPE = 1000
 """Columns to write in where there is no terminal: enough for every table."""
 
 
-def out() -> Console:
+class Screen(Console):
+    """All text on it is cleaned, and only text: no markup and no ``:name:`` of an emoji is read in it."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, **settings)
+
+    def render_str(self, text: str, **settings: Any) -> Text:
+        return super().render_str(clean(text), **settings)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        return super().render(_cleaned(renderable) if isinstance(renderable, Text) else renderable, options)
+
+    def on_broken_pipe(self) -> None:
+        """Whoever reads had enough: nothing more is written, and the exit code is 1."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+        raise SystemExit(1)
+
+
+def _cleaned(text: Text) -> Text:
+    """With as many characters, so that its styles stay where they are."""
+    text = text.copy()
+    text.plain = clean(text.plain)
+    return text
+
+
+def out() -> Screen:
     """Results: stdout."""
-    return Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
+    return Screen(file=sys.stdout, soft_wrap=not sys.stdout.isatty())
 
 
-def log() -> Console:
+def log() -> Screen:
     """Everything else: stderr, so that stdout stays readable by programs."""
-    return Console(file=sys.stderr, highlight=False, soft_wrap=not sys.stderr.isatty())
+    return Screen(file=sys.stderr, soft_wrap=not sys.stderr.isatty())
 
 
 def wide(screen: Console) -> Console:

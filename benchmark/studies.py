@@ -10,8 +10,6 @@
 ==================  ===========================================================================
 """
 
-import csv
-import io
 import json
 import statistics
 from collections.abc import Sequence
@@ -20,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipelines.atomic import write_text
+from pipelines.text import json_text
 
 SCHEMA_VERSION = 1
 
@@ -140,7 +139,7 @@ class Outcome:
         config = self.facts["config"]
         best = {"method": config["method"], "settings": {**config["settings"], **self.best.row.settings}}
         write_text(folder / "best.json", json.dumps(best, indent=2) + "\n")
-        write_text(folder / "study.json", json.dumps(self.summary(), indent=2) + "\n")
+        write_text(folder / "study.json", json_text(self.summary()) + "\n")
         write_text(folder / "trials.csv", trials_csv(self.rows))
         tuning.tuning_history(self.rows, folder / "history.png")
         if self.importance:
@@ -151,9 +150,7 @@ class Outcome:
 
 def trials_csv(rows: Sequence[Row]) -> str:
     """A row per trial, a column per setting."""
-    text = io.StringIO(newline="")
+    from benchmark.tables.programs import csv_text
+
     flat = [{name: value for name, value in asdict(row).items() if name != "settings"} | row.settings for row in rows]
-    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in flat for name in row)), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(flat)
-    return text.getvalue()
+    return csv_text(list(dict.fromkeys(name for row in flat for name in row)), flat)

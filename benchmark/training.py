@@ -19,7 +19,7 @@ from torch import Tensor
 
 import methods
 from benchmark.config import RunConfig
-from benchmark.errors import BenchError, RunFailedError
+from benchmark.errors import BenchError, RunFailedError, first_line, out_of_memory
 from benchmark.evaluation.audit import Audit
 from benchmark.evaluation.metrics import metrics
 from benchmark.evaluation.pushes import Gallery, audit
@@ -291,8 +291,8 @@ def failing(what: str) -> Iterator[None]:
     except (RunFailedError, BenchError):
         raise
     except Exception as error:
-        reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-        raise RunFailedError(f"{what} failed: {reason} (BENCH_DEBUG=1 shows where)") from error
+        reason = out_of_memory(error) or f"{type(error).__name__}: {first_line(error)} (BENCH_DEBUG=1 shows where)"
+        raise RunFailedError(f"{what} failed: {reason}") from error
 
 
 class Trainer:

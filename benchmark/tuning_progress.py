@@ -17,7 +17,7 @@ class ShowTuning(TuningWatcher):
     def __init__(self, console: Console, trials: int, epochs: int, defaults: Mapping[str, Any]) -> None:
         self.console, self.trials, self.epochs, self.defaults = console, trials, epochs, defaults
         self.bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.fields[best]}"),
             TimeRemainingColumn(),

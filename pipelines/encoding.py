@@ -92,8 +92,8 @@ def device_for(how: How) -> Device:
 
     name = how.device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError):
+        torch.ones(1, device=name).cpu()  # what is there can be read: on meta it cannot
+    except (RuntimeError, AssertionError, ImportError):
         raise RequestError(f"device '{name}' cannot be used here; cpu always can") from None
     half = "bfloat16" if not name.startswith("cuda") or torch.cuda.is_bf16_supported() else "float16"
     return Device(name, how.precision or ("float32" if name == "cpu" else half))

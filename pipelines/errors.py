@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from pipelines.text import LONGEST, one_line, short
+
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
@@ -25,8 +27,6 @@ MEMBERS = ("bool", "float", "int", "str")
 BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 MOST = 30
 """Valid names to show."""
-LONGEST = 60
-"""Characters of a value to show."""
 SHOWN = reprlib.Repr()
 """Shows the beginning of a value, however deep it is nested."""
 SHOWN.maxstring = SHOWN.maxlong = SHOWN.maxother = 10 * LONGEST
@@ -45,13 +45,9 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> str:
     options = sorted(valid)
     near = get_close_matches(name[:LONGEST], options, n=1)
     more = f" and {len(options) - MOST:,} more" if len(options) > MOST else ""
-    hint = f"did you mean '{near[0]}'?" if near else f"valid: {', '.join(options[:MOST]) or 'none'}{more}"
+    some = ", ".join(map(short, options[:MOST])) or "none"
+    hint = f"did you mean '{short(near[0])}'?" if near else f"valid: {some}{more}"
     return f"unknown {kind} '{short(name)}'; {hint}"
-
-
-def short(text: str) -> str:
-    """A text to show, cut where it is long."""
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def invalid(error: "ValidationError", keys: Iterable[str] = ()) -> str:
@@ -64,16 +60,16 @@ def invalid(error: "ValidationError", keys: Iterable[str] = ()) -> str:
     if loc and loc[-1] in MEMBERS:
         loc = loc[:-1]
     if kind == "extra_forbidden":
-        above = ".".join(map(str, loc[:-1]))
+        above = path_of(loc[:-1])
         return (f"{above}: " if above else "") + (
-            unknown("key", str(loc[-1]), keys) if keys else f"unknown key '{loc[-1]}'"
+            unknown("key", str(loc[-1]), keys) if keys else f"unknown key '{short(str(loc[-1]))}'"
         )
     return (f"{path_of(loc)}: " if loc else "") + _fault(kind, first)
 
 
 def path_of(loc: Sequence[int | str]) -> str:
     """A place in nested data: ``images[3].file``."""
-    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in loc).removeprefix(".")
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{short(key)}" for key in loc).removeprefix(".")
 
 
 def _fault(kind: str, first: Any) -> str:
@@ -85,7 +81,7 @@ def _fault(kind: str, first: Any) -> str:
         where = f" from line {found[1]}, column {found[2]} on" if found else ""
         return f"not JSON{where}" if first["input"].strip() else "empty"
     if kind == "value_error":
-        return str(about["error"])
+        return one_line(str(about["error"]))
     if kind == "literal_error":
         return f"{value} must be {about['expected']}"
     if kind == "finite_number":

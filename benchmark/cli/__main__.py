@@ -1,10 +1,14 @@
-"""``bench``, and ``python -m benchmark.cli``: interrupted while it still loads, it ends in one line like later."""
+"""``bench``, and ``python -m benchmark.cli``: whatever its streams are, and interrupted while it still loads, it ends
+as it does later."""
 
+import os
 import sys
+from pathlib import Path
 
 
 def main() -> None:
     """Entry point of the ``bench`` command."""
+    mend_streams()
     try:
         from benchmark.children import end_with_parent
 
@@ -15,6 +19,27 @@ def main() -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+    finally:
+        drop_unwritten()
+
+
+def mend_streams() -> None:
+    """A stream that was closed leads nowhere, so that no file gets its number and what is printed; a character that
+    the encoding of a stream lacks is replaced."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - as long as we live
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+
+
+def drop_unwritten() -> None:
+    """What a stream could not take has been told, and must not be tried again when Python ends."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """``bench compare``: two rows of the leaderboard, query by query and seed by seed."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +8,7 @@ import typer
 from benchmark.errors import BenchError
 from benchmark.records import RUNS
 from benchmark.screen import log, out, wide
+from pipelines.text import json_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,7 +44,7 @@ def compare(
         show_left_out(error.left_out, wide(log()))
         raise
     if as_json:
-        typer.echo(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
+        typer.echo(json_text(found.as_dict()))
     else:
         show(found, wide(out()))
 

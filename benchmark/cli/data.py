@@ -1,6 +1,5 @@
 """``bench data``: bring datasets in, look at them, build their manifests."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +9,7 @@ import typer
 from benchmark.errors import NoDataError, NotTrackedError
 from benchmark.screen import log, out, wide
 from pipelines.errors import DataError, RequestError, unknown
+from pipelines.text import json_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -52,7 +52,8 @@ def add(
     replace: Annotated[bool, typer.Option("--replace", help="Take the place of a registered dataset.")] = False,
     sha256: Annotated[list[str] | None, typer.Option(help="Digest of the archive or URL, one for each.")] = None,
     unpack_limit: Annotated[
-        float | None, typer.Option(min=0.001, help="GB an archive may unpack to, if not 200 or 100 times its size.")
+        float | None,
+        typer.Option(min=0.001, max=10**9, help="GB an archive may unpack to, if not 200 or 100 times its size."),
     ] = None,
 ) -> None:
     """Check a dataset's files, register them, build the manifest. A folder is not copied, archives are unpacked."""
@@ -144,7 +145,7 @@ def check(name: Name, as_json: Json = False) -> None:
     with progress(log()) as report_progress:
         report = checks.check(name, report_progress)
     if as_json:
-        typer.echo(json.dumps(asdict(report), indent=2, ensure_ascii=False))
+        typer.echo(json_text(asdict(report)))
     else:
         table = Table("split", "images", "expected", "captions", "per image", "true by equal captions", title=name)
         for split, row in report.splits.items():
@@ -178,7 +179,7 @@ def diff(
 
     found = compare(name, revision)
     if as_json:
-        typer.echo(json.dumps(asdict(found), indent=2, ensure_ascii=False))
+        typer.echo(json_text(asdict(found)))
         return
     if not found.changes:
         out().print(f"{name}: the same as at {revision} ({found.new[:8]})", markup=False)
@@ -200,7 +201,7 @@ def list_datasets(as_json: Json = False) -> None:
 
     entries = listing.entries()
     if as_json:
-        typer.echo(json.dumps([asdict(entry) for entry in entries], indent=2, ensure_ascii=False))
+        typer.echo(json_text([asdict(entry) for entry in entries]))
         return
     table = Table("dataset", "status", "format", "train", "val", "test", "encoder", "what it is")
     for entry in entries:
@@ -255,7 +256,7 @@ def where(
         raise DataError(unknown("well-known dataset", name, KNOWN))
     if as_json:
         about = {key: asdict(known) for key, known in KNOWN.items()}
-        typer.echo(json.dumps(about if name is None else about[name], indent=2, ensure_ascii=False))
+        typer.echo(json_text(about if name is None else about[name]))
     elif name is None:
         table = Table("dataset", "what it is", "images", "where it comes from")
         for key, known in KNOWN.items():

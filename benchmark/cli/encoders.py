@@ -1,12 +1,12 @@
 """``bench encoders``: what can encode pictures and captions."""
 
-import json
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
 from benchmark.screen import log, out, wide
+from pipelines.text import json_text
 
 
 def encoders(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
@@ -17,13 +17,13 @@ def encoders(as_json: Annotated[bool, typer.Option("--json", help="For programs.
 
     found = entries()
     if as_json:
-        typer.echo(json.dumps([asdict(entry) for entry in found], indent=2))
+        typer.echo(json_text([asdict(entry) for entry in found]))
         return
     table = Table("encoder", "side", "size", "licence", "installed")
     table.columns[0].overflow = "fold"
     table.columns[2].justify = "right"
     for entry in found:
-        ready = "yes" if entry.installed else f"no: negbench\\[{entry.needs}]"
+        ready = "yes" if entry.installed else f"no: negbench[{entry.needs}]"
         table.add_row(entry.name, entry.sides, f"{entry.dim:,}", entry.licence or "–", ready)
     wide(out()).print(table)
     log().print(

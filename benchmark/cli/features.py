@@ -25,9 +25,11 @@ def features(
         typer.Option(help="Numbers of the store: float16 halves it. That of the store before if not given."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Encode again, even if nothing changed.")] = False,
-    batch: Annotated[int | None, typer.Option(min=1, help="Items encoded at once; found if not given.")] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, max=10**6, help="Items encoded at once; found if not given.")
+    ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=0, help="Threads that decode pictures; one per core if not given.")
+        int | None, typer.Option(min=0, max=1024, help="Threads that decode pictures; one per core if not given.")
     ] = None,
     device: Annotated[
         str | None, typer.Option(help="Device, as torch names it; the GPU, where there is one, if not given.")

@@ -1,6 +1,5 @@
 """``bench inspect``: one anchor of a run, what it retrieves, and which negatives methods would pick."""
 
-import json
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +8,7 @@ import typer
 
 from benchmark.errors import BenchError
 from benchmark.screen import log, out, wide
+from pipelines.text import json_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -60,7 +60,7 @@ def inspect(
         write_text(html, page(found, thumbnails(Manifest.read(manifest_folder(found.dataset)))))
         log().print(f"page written to {html}", markup=False)
     if as_json:
-        typer.echo(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
+        typer.echo(json_text(found.as_dict()))
     else:
         show(found, wide(out()))
 

@@ -8,7 +8,7 @@ command file imports torch, pandas or numpy at its top.
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import typer
@@ -30,10 +30,11 @@ from benchmark.cli import (
     sweep,
     tune,
 )
-from benchmark.errors import BenchError
+from benchmark.errors import BenchError, first_line, out_of_memory
 from benchmark.screen import log
 from methods.registry import RegistryError
 from pipelines.errors import DataError, RequestError, invalid
+from pipelines.text import one_line
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """No space, no quota, no larger file: nothing was wrong with what was asked for."""
@@ -43,6 +44,10 @@ REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 WrongUsage: type[Exception] = typer.BadParameter.__mro__[2]
 """What the parser raises: click's own error, of the copy that Typer carries."""
+
+
+KNOWN = (BenchError, DataError, RegistryError, OSError, WrongUsage)
+"""What a person can mend; any other error is a fault of ours, or there was not enough memory."""
 
 
 class Bench(TyperGroup):
@@ -59,7 +64,7 @@ class Bench(TyperGroup):
 
 @contextmanager
 def told() -> Iterator[None]:
-    """A known error inside is one line on stderr and the exit code."""
+    """An error inside is one line on stderr and the exit code."""
     try:
         yield
     except SystemExit as error:  # no command does that, but Rich where nobody reads, and maybe a method
@@ -68,27 +73,25 @@ def told() -> Iterator[None]:
         log().print(
             f"error: something that was imported called sys.exit({error.code!r}); nothing is done",
             style="bold red",
-            markup=False,
         )
         raise typer.Exit(1) from None
-    except (BenchError, DataError, RegistryError, OSError, KeyboardInterrupt, WrongUsage) as error:
+    except (typer.Exit, typer.Abort, BrokenPipeError):  # whoever reads had enough: Typer ends quietly
+        raise
+    except (Exception, KeyboardInterrupt) as error:
         if os.environ.get("BENCH_DEBUG") or type(error).__name__ == "NoArgsIsHelpError":
             raise
-        if isinstance(error, BrokenPipeError):  # whoever reads had enough: Typer ends quietly
-            raise
-        if isinstance(error, KeyboardInterrupt):
-            log().print("; ".join(["interrupted", *notes(error)]), style="bold red", markup=False)
-            raise typer.Exit(130) from None
-        log().print(f"error: {'; '.join([one_line(error), *notes(error)])}", style="bold red", markup=False)
+        with suppress(OSError):  # a stderr that takes nothing
+            log().print(line_of(error), style="bold red")
         raise typer.Exit(exit_code(error)) from None
 
 
-def notes(error: BaseException) -> list[str]:
-    """What was added to an error on its way."""
-    return [" ".join(note.split()) for note in getattr(error, "__notes__", [])]
+def line_of(error: BaseException) -> str:
+    """What is printed of an error, with the notes that were added to it on its way."""
+    said = "interrupted" if isinstance(error, KeyboardInterrupt) else f"error: {reason(error)}"
+    return one_line("; ".join([said, *getattr(error, "__notes__", [])]))
 
 
-def one_line(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     if isinstance(error, WrongUsage):
         return wrong_usage(error)
     if isinstance(error, OSError) and error.errno in FULL:
@@ -96,7 +99,9 @@ def one_line(error: Exception) -> str:
         return f"{where}{os.strerror(error.errno)}; make room and run the same command again"
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
-    return " ".join(str(error).split())
+    if isinstance(error, KNOWN):
+        return str(error)
+    return out_of_memory(error) or f"internal: {type(error).__name__}: {first_line(error)} (BENCH_DEBUG=1 shows where)"
 
 
 def wrong_usage(error: Any) -> str:
@@ -104,13 +109,17 @@ def wrong_usage(error: Any) -> str:
     if isinstance(error.__cause__, ValidationError) and getattr(error, "param", None):
         said = f"{error.param.opts[0]}: {invalid(error.__cause__)}"
     else:
-        said = " ".join(error.format_message().split())
+        said = one_line(error.format_message())
         said = f"{said[:1].lower()}{said[1:]}".replace(". Did", "; did")
     said = said.rstrip(".")
     return f"{said} (see {error.ctx.command_path} --help)" if getattr(error, "ctx", None) else said
 
 
-def exit_code(error: Exception) -> int:
+def exit_code(error: BaseException) -> int:
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    if not isinstance(error, KNOWN):
+        return 1
     if isinstance(error, BenchError):
         return error.exit_code
     if isinstance(error, OSError) and error.errno in (*FULL, *REFUSED):

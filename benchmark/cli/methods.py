@@ -1,6 +1,5 @@
 """``bench methods``: what there is to compare."""
 
-import json
 from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,6 +7,7 @@ import typer
 
 from benchmark.screen import out
 from methods.registry import broken, get, summaries
+from pipelines.text import json_text
 
 if TYPE_CHECKING:
     from methods.base import Method
@@ -22,14 +22,14 @@ def methods(
         lines = [{"name": each, "summary": line} for each, line in summaries().items()]
         lines += [{"name": each, "summary": "", "broken": why} for each, why in broken().items()]
         if as_json:
-            typer.echo(json.dumps(lines, indent=2))
+            typer.echo(json_text(lines))
         else:
             show_list(lines)
         return
     method = get(name)
     if as_json:
         shown = {"name": name, "rule": method.__doc__, "needs": method.needs, "settings": settings_of(method)}
-        typer.echo(json.dumps(shown, indent=2))
+        typer.echo(json_text(shown))
     else:
         show_method(method)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmark.screen import log, out
+from pipelines.text import json_text
 
 if TYPE_CHECKING:
     from benchmark.config import RunConfig
@@ -52,11 +53,12 @@ def run(
     resolved = resolve(flags, parse_changes(changes or []), config)
     show_config(resolved)
 
-    from benchmark import cell
+    from benchmark import cell, devices
     from benchmark.cli.features import ensure_with_progress
     from benchmark.kept import alone
     from benchmark.progress import ShowTraining
 
+    devices.check_cell(resolved)  # before features are made
     manifest, store = ensure_with_progress(resolved.dataset, resolved.encoder)
     folder = cell.folder_of(resolved) if to is None else filled(to, resolved)
     said = "already recorded"
@@ -69,7 +71,7 @@ def run(
                 with ShowTraining(log(), resolved) as watcher:
                     record = cell.run(resolved, folder, manifest, store, watcher)
     if as_json:
-        typer.echo(record.model_dump_json(indent=2))
+        typer.echo(json_text(record.model_dump(mode="json")))
     else:
         show_record(record)
     without = f" without an audit: {record.error}" if record.error else ""

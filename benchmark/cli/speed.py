@@ -1,12 +1,12 @@
 """``bench speed``: what a step, an evaluation or the reading of features costs, beside the least it could."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
 from benchmark.screen import log, out
+from pipelines.text import json_text
 
 
 def speed(
@@ -14,14 +14,14 @@ def speed(
     everything: Annotated[bool, typer.Option("--all", help="Time every method's loss step.")] = False,
     evaluation: Annotated[bool, typer.Option("--evaluation", help="Time the ranks of a gallery.")] = False,
     data: Annotated[bool, typer.Option("--data", help="Time the reading of a large feature store.")] = False,
-    batch: Annotated[int, typer.Option(min=2, help="Anchors.")] = 128,
-    memory: Annotated[int, typer.Option(min=0, help="Pairs in the memory.")] = 65536,
-    dim: Annotated[int, typer.Option(min=1, help="Dimension of the joint space.")] = 512,
+    batch: Annotated[int, typer.Option(min=2, max=10**6, help="Anchors.")] = 128,
+    memory: Annotated[int, typer.Option(min=0, max=10**8, help="Pairs in the memory.")] = 65536,
+    dim: Annotated[int, typer.Option(min=1, max=2**16, help="Dimension of the joint space.")] = 512,
     above: Annotated[float, typer.Option(min=0, max=1, help="Share of the memory above FNE's cut.")] = 0.001,
-    images: Annotated[int, typer.Option(min=1, help="Images, for --evaluation.")] = 5000,
-    captions: Annotated[int, typer.Option(min=1, help="Captions, for --evaluation.")] = 25000,
-    repeats: Annotated[int, typer.Option(min=1, help="Turns of --evaluation; the best of them counts.")] = 3,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+    images: Annotated[int, typer.Option(min=1, max=10**8, help="Images, for --evaluation.")] = 5000,
+    captions: Annotated[int, typer.Option(min=1, max=10**8, help="Captions, for --evaluation.")] = 25000,
+    repeats: Annotated[int, typer.Option(min=1, max=10**6, help="Turns of --evaluation; the best of them counts.")] = 3,
+    threads: Annotated[int, typer.Option(min=1, max=1024, help="CPU threads.")] = 2,
     device: Annotated[str, typer.Option(help="Device, as torch names it.")] = "cpu",
     scale: Annotated[
         Literal["coco", "regions"] | None, typer.Option(help="Size of the store, for --data; both if not given.")
@@ -39,7 +39,7 @@ def speed(
     if evaluation and device != "cpu":
         raise typer.BadParameter("--evaluation is timed on the CPU only", param_hint="--device")
     from benchmark import devices
-    from benchmark.errors import RunFailedError
+    from benchmark.errors import RunFailedError, first_line, out_of_memory
 
     devices.check(device)
     if evaluation:
@@ -54,9 +54,9 @@ def speed(
         try:
             results = [speeds.measure(name, batch, memory, dim, threads, device, above) for name in chosen]
         except (RuntimeError, MemoryError) as error:  # more than there is memory for
-            raise RunFailedError(f"{(str(error).splitlines() or ['out of memory'])[0]}") from None
+            raise RunFailedError(out_of_memory(error) or first_line(error)) from None
     if as_json:
-        typer.echo(json.dumps(results if everything else results[0], indent=2))
+        typer.echo(json_text(results if everything else results[0]))
     else:
         show(results)
 
@@ -87,7 +87,7 @@ def time_data(scales: list[str], folder: Path, dtype: str, as_json: bool) -> Non
         log().print(f"{name}: {size.size(dtype) / 1e9:.1f} GB are written and read again", style="dim", markup=False)
         results[name] = speed_data.measure(size, folder, dtype)
     if as_json:
-        typer.echo(json.dumps(results, indent=2))
+        typer.echo(json_text(results))
     else:
         for name, result in results.items():
             show_data(name, result)

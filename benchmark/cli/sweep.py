@@ -11,9 +11,9 @@ from benchmark.screen import log
 def sweep(
     methods: Annotated[str, typer.Option(help="Methods, separated by commas.")],
     datasets: Annotated[str, typer.Option(help="Datasets, separated by commas.")],
-    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds: 0, 1, ...")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, max=10**6, help="Number of seeds: 0, 1, ...")] = 3,
     memory: Annotated[str | None, typer.Option(help="Memory sizes, separated by commas, such as 0,4096.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Cells at a time.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, max=1024, help="Cells at a time.")] = 1,
     changes: Annotated[list[str] | None, typer.Option("--set", help="key=value, for every cell.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Run again what is recorded.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the commands and stop.")] = False,

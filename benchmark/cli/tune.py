@@ -1,6 +1,5 @@
 """``bench tune``: search the settings of a method."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +7,7 @@ import typer
 
 from benchmark.cli.run import show_config
 from benchmark.screen import log, out
+from pipelines.text import json_text
 
 if TYPE_CHECKING:
     from benchmark.studies import Outcome, Tried
@@ -17,7 +17,8 @@ def tune(
     method: Annotated[str | None, typer.Option(help="Method; that of tune in params.yaml if not given.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Dataset; that of tune in params.yaml if not given.")] = None,
     trials: Annotated[
-        int | None, typer.Option(min=1, help="Trials in all, the first with the defaults; as in params.yaml, or 20.")
+        int | None,
+        typer.Option(min=1, max=10**6, help="Trials in all, the first with the defaults; as in params.yaml, or 20."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Root seed, the same in all trials.")] = None,
     encoder: Annotated[str | None, typer.Option(help="Encoder; the dataset's own if not given.")] = None,
@@ -27,7 +28,9 @@ def tune(
         list[str] | None, typer.Option("--set", help="key=value of the recipe or method; held in all trials.")
     ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML or JSON file with the same keys.")] = None,
-    fresh_seeds: Annotated[int, typer.Option(min=0, help="Other seeds that default and best are run with.")] = 3,
+    fresh_seeds: Annotated[
+        int, typer.Option(min=0, max=10**6, help="Other seeds that default and best are run with.")
+    ] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print study.json.")] = False,
 ) -> None:
     """Search the settings of a method by validation rSum. Run again, it goes on where it was stopped."""
@@ -55,7 +58,7 @@ def tune(
     from pipelines.sources import manifest_folder
     from pipelines.truth import Truth
 
-    devices.check(resolved.device)
+    devices.check_cell(resolved)
     space = space_of(resolved, {*parsed, *in_file})
     show_config(resolved)
     manifest, store = ensure_with_progress(resolved.dataset, resolved.encoder)
@@ -70,7 +73,7 @@ def tune(
         log().print(f"kept in {folder}; the same command goes on with it", markup=False)
         raise
     if as_json:
-        typer.echo(json.dumps(outcome.summary(), indent=2))
+        typer.echo(json_text(outcome.summary()))
     else:
         show(outcome, folder)
 

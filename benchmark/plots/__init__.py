@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 from benchmark.errors import BenchError, NoDataError
-from benchmark.plots.selection import Question
+from benchmark.plots.selection import Question, safe
 from pipelines.errors import unknown
 
 PICTURES = {
@@ -49,16 +49,17 @@ def draw(name: str, question: Question, folder: Path) -> tuple[list[Path], list[
     files: list[Path] = []
     reasons: list[str] = []
     for subject in module.subjects(question):
+        stem = f"{name}-{safe(subject.name)}"
         try:
             with styled():
                 drawn = module.draw(subject, question)
-                files += save(drawn.figure, folder / f"{name}-{subject.name}")
+                files += save(drawn.figure, folder / stem)
         except NoDataError as error:
             reasons.append(str(error))
             continue
         reasons += [f"{subject.name}: {line}" for line in drawn.missing]
         if drawn.table:
-            files.append(folder / f"{name}-{subject.name}.md")
+            files.append(folder / f"{stem}.md")
             write_text(files[-1], drawn.table)
     if not files:
         raise NoDataError("; ".join(reasons))

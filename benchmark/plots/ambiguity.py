@@ -17,7 +17,8 @@ from benchmark.errors import NoDataError
 from benchmark.leaderboard import PUSHED, TRUE, Group, Key, Row, Stat, describe
 from benchmark.plots.canvas import Drawn, form, grid, heading
 from benchmark.plots.scatter import SHARE, Place, mark, place
-from benchmark.plots.selection import Question, Table, most, tables
+from benchmark.plots.selection import Question, Table, most, shown, tables
+from benchmark.tables.markdown import code, escape, in_cell, paragraph
 from benchmark.tables.sheet import MISSING, memory, setting, title
 
 OF_A_DATASET = {"dataset", "encoder"}
@@ -102,7 +103,7 @@ def missing(family: Family) -> list[str]:
 
 
 def label(key: Key) -> str:
-    return key.method + (f" +{key.memory:,}" if key.memory else "")
+    return shown(key.method) + (f" +{key.memory:,}" if key.memory else "")
 
 
 def draw(family: Family, question: Question) -> Drawn:
@@ -133,7 +134,7 @@ def draw(family: Family, question: Question) -> Drawn:
             c="#606060",
             transform=axes.transAxes,
         ).set_in_layout(False)  # a long one would push the panels apart
-        axes.set_title(method, fontsize=8, color=form(method, 0).colour, pad=3)
+        axes.set_title(shown(method), fontsize=8, color=form(method, 0).colour, pad=3)
         grid(axes)
     for axes in panels.flat[len(methods) :]:
         axes.set_axis_off()
@@ -170,8 +171,8 @@ def behind(axes: Axes, places: Line) -> None:
 
 def note(family: Family, key: Key, rows: Sequence[Row | None], usual: str) -> str:
     """What a reader must know of a row: where it is missing, other numbers of seeds."""
-    absent = [name for name, spot in zip(family.datasets, line(rows), strict=True) if not spot]
-    collapsed = [name for name, row in zip(family.datasets, rows, strict=True) if row and row.collapsed]
+    absent = [shown(name) for name, spot in zip(family.datasets, line(rows), strict=True) if not spot]
+    collapsed = [shown(name) for name, row in zip(family.datasets, rows, strict=True) if row and row.collapsed]
     counts = n_of(rows)
     parts = [
         *([f"no {', '.join(absent)}"] if absent else []),
@@ -196,8 +197,8 @@ def markdown(family: Family) -> str:
     body = []
     for key, rows in family.rows.items():
         figures = [_figure(row, value) for row in rows for value in (PUSHED, TRUE)]
-        body.append([f"`{key.method}`", memory(group, key), n_of(rows), *figures])
-    columns = [f"{name} {what}" for name in family.datasets for what in ("pushed false %", "true rSum")]
+        body.append([code(key.method), memory(group, key), n_of(rows), *figures])
+    columns = [f"{in_cell(name)} {what}" for name in family.datasets for what in ("pushed false %", "true rSum")]
     sides = ["left", "left", *["right"] * (len(columns) + 1)]
     table = tabulate(body, ["method", "memory", "n", *columns], "pipe", disable_numparse=True, colalign=sides)
     notes = [
@@ -207,9 +208,9 @@ def markdown(family: Family) -> str:
             if any(row and row.collapsed for row in chain(*family.rows.values()))
             else []
         ),
-        *(f"Not shown {line}." for line in missing(family)),
+        *(escape(f"Not shown {line}.") for line in missing(family)),
     ]
-    return "\n\n".join(["  \n".join(family.headings), table, *notes]) + "\n"
+    return "\n\n".join(["  \n".join(map(paragraph, family.headings)), table, *notes]) + "\n"
 
 
 def _figure(row: Row | None, value: str) -> str:

@@ -20,6 +20,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from benchmark.plots.selection import Series
+from pipelines.text import short
 
 BLUE, ORANGE, GREEN, VERMILLION, GREY, BLACK = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#767676", "#000000"
 COLOURS = (BLUE, VERMILLION, GREEN, "#B85C90", "#A87200", "#3C8DBC", BLACK)
@@ -56,6 +57,7 @@ STYLE: Any = {
     "grid.color": "#E4E4E4",
     "legend.frameon": False,
     "svg.hashsalt": "negbench",  # or else the names inside change with every file
+    "text.parse_math": False,  # a dollar sign in a name is one
 }
 
 
@@ -85,7 +87,7 @@ def form(method: str, memory: int) -> Form:
         method: method id.
         memory: its size; 0: in the batch.
     """
-    colour, marker, line = LOOKS.get(method) or EVERY[crc32(method.encode()) % len(EVERY)]
+    colour, marker, line = LOOKS.get(method) or EVERY[crc32(method.encode(errors="replace")) % len(EVERY)]
     return Form(colour, marker, line, filled=not memory)
 
 
@@ -111,12 +113,14 @@ def heading(figure: Figure, *lines: str, missing: Sequence[str] = ()) -> None:
     """What the numbers are of and what is not shown, small, above the picture; lines as long as it is wide."""
     width = int(LETTERS * figure.get_figwidth())
     told = [*filter(None, lines), *(f"not shown: {line}" for line in missing)]
-    parts = [part for line in told for part in wrap(line, width, subsequent_indent="    ")]
+    parts = [part for line in told for part in wrap(short(line, LONGEST), width, subsequent_indent="    ")]
     figure.suptitle("\n".join(parts), x=0.01, ha="left", fontsize=8, color="#404040", linespacing=1.4)
 
 
 LETTERS = 16
 """Of a heading in an inch."""
+LONGEST = 2000
+"""Characters of a line of a heading, before it is broken."""
 
 
 def grid(axes: Axes) -> None:

@@ -6,7 +6,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 from benchmark.errors import NoDataError
 from benchmark.plots.canvas import Drawn, forms, heading
 from benchmark.plots.scatter import MANY, name_points, places, scatter
-from benchmark.plots.selection import Question, Table, lacking, named
+from benchmark.plots.selection import Question, Table, lacking, named, shown
 from benchmark.plots.selection import tables as subjects
 from benchmark.tables.sheet import setting, title
 
@@ -25,7 +25,7 @@ def draw(table: Table, question: Question) -> Drawn:
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.xaxis.set_minor_formatter(NullFormatter())
-    devices = sorted({cell.record.device for one in spots for cell in one.cells} - {""})
+    devices = sorted({shown(cell.record.device) for one in spots for cell in one.cells} - {""})
     axes.set(xlabel=f"training step, ms ({', '.join(devices)})" if devices else "training step, ms", ylabel="rSum")
     hollow = " · hollow: with a memory" if any(one.row.memory for one in spots) else ""
     missing = lacking(table, spots, "no cost")

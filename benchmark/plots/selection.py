@@ -6,12 +6,32 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from benchmark.believed import survey
 from benchmark.errors import NoDataError
 from benchmark.hints import how_to_record
 from benchmark.leaderboard import Group, Key, Row, build, row_of, table_of
 from benchmark.records import RUNS, RunRecord, content
+from pipelines.text import short
+
+LONGEST = 48
+"""Characters of a name in a picture."""
+LONGEST_FILE = 100
+"""The same of a file's; of a longer one the end is replaced by a digest."""
+
+
+def shown(name: str) -> str:
+    """A name from outside, as it is written in a picture."""
+    return short(name, LONGEST)
+
+
+def safe(name: str) -> str:
+    """A file name of letters, digits and a few signs: one part of a path."""
+    plain = "".join(sign if sign.isascii() and (sign.isalnum() or sign in "-_.=") else "-" for sign in name).strip("-")
+    if len(plain) <= LONGEST_FILE:
+        return plain
+    return f"{plain[: LONGEST_FILE - 9]}-{crc32(name.encode(errors='replace')):08x}"
 
 
 @dataclass(frozen=True)
@@ -69,7 +89,7 @@ class Series:
 
     @property
     def label(self) -> str:
-        return self.row.method + (f" +{self.row.memory:,}" if self.row.memory else "")
+        return shown(self.row.method) + (f" +{self.row.memory:,}" if self.row.memory else "")
 
 
 @dataclass(frozen=True)

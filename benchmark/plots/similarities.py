@@ -66,7 +66,7 @@ def subjects(question: Question) -> list[Subject]:
     if question.run:
         record = believed.read(question.run)
         name = f"{record.config.dataset}-{record.method_id}-seed-{record.config.seed}"
-        return [Subject(safe(name), Cell(question.run, record))]
+        return [Subject(name, Cell(question.run, record))]
     found = []
     for table in tables(question):
         cells = [cell for series in table.whole for cell in series.cells]
@@ -75,11 +75,6 @@ def subjects(question: Question) -> list[Subject]:
     if not found:
         raise NoDataError("every run asked for failed; there is nothing to draw")
     return found
-
-
-def safe(name: str) -> str:
-    """A file name of letters, digits and a few signs."""
-    return "".join(sign if sign.isalnum() or sign in "-_.=" else "-" for sign in name).strip("-")
 
 
 def fits(cell: Cell) -> bool:

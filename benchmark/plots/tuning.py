@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from benchmark.plots.canvas import BLACK, BLUE, GREY, ORANGE, write
+from benchmark.plots.selection import shown
 from benchmark.studies import Row, best_of
 
 
@@ -38,7 +39,9 @@ def importance(shares: Mapping[str, float], path: Path) -> None:
     names = sorted(shares, key=lambda name: shares[name])
     figure = Figure(figsize=(7, 1.2 + 0.4 * len(names)), layout="constrained")
     axes = figure.subplots()
-    bars = axes.barh(names, [shares[name] for name in names], color=BLUE)
+    bars = axes.barh([shown(name) for name in names], [shares[name] for name in names], color=BLUE)
+    for label in axes.get_yticklabels():
+        label.set_parse_math(False)
     axes.bar_label(bars, fmt="%.2f", padding=3)
     axes.set(xlabel="importance for validation rSum (PED-ANOVA, share of 1)", xlim=(0, 1.1 * max(shares.values())))
     axes.spines[["top", "right"]].set_visible(False)

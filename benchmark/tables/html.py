@@ -1,10 +1,11 @@
 """The leaderboard as a page: one HTML file that needs no other."""
 
 from collections.abc import Iterator
-from html import escape
+from html import escape as escape_signs
 
 from benchmark.leaderboard import Group
 from benchmark.tables.sheet import Cell, Sheet, by_dataset, legend, literature, notes, setting, title, whole
+from pipelines.text import clean
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 90rem; padding: 0 1rem; color: #222 }
@@ -20,6 +21,16 @@ td.left { white-space: normal }
 """
 OPEN, CLOSE = ("", "<b>", "<u>"), ("", "</b>", "</u>")
 """Around what has another place, the best, the second."""
+POLICY = (
+    '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:;'
+    " style-src 'unsafe-inline'\">"
+)
+"""No script, nothing from elsewhere, whatever stands in a page."""
+
+
+def escape(text: str) -> str:
+    """For the text of a page, and for an attribute in quotes."""
+    return escape_signs(clean(text))
 
 
 def html(groups: list[Group]) -> str:
@@ -27,6 +38,7 @@ def html(groups: list[Group]) -> str:
     return "\n".join(
         [
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+            POLICY,
             '<meta name="viewport" content="width=device-width">',
             f"<title>Leaderboard</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>Leaderboard</h1>",
             *_body(groups),

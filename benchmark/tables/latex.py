@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from benchmark.leaderboard import Group
 from benchmark.tables.sheet import Cell, Column, Sheet, by_dataset, legend, literature, notes, setting, stacked, title
+from pipelines.text import REPLACED, one_line
 
 ROWS = {"method": 36, "published": 28}
 """Of a float, by its first column; more go on in another one. Those of the literature break into more lines."""
@@ -24,14 +25,18 @@ LATEX = {
     "↓": r"$\downarrow$",
     "·": r"$\cdot$",
     "–": "--",
+    "|": r"\textbar{}",
+    REPLACED: "?",
 }
+"""Of text from outside: LaTeX's own signs, and what its usual fonts lack. Control characters and line ends are gone
+before."""
 
 
 def latex(groups: list[Group]) -> str:
     """Per table a float with the recalls, one with the rest, and one with the literature where it was asked for."""
     lines = []
     for line, tables in by_dataset(groups):
-        lines += [f"% {line}"] if line else []
+        lines += [f"% {one_line(line)}"] if line else []
         for group in tables:
             below = " ".join([legend([group]), *notes(group)])
             sheets = [*stacked(group), *([literature(group.published)] if group.published else [])]
@@ -102,4 +107,4 @@ def _cell(cell: Cell, key: str) -> str:
 
 
 def _tex(text: str) -> str:
-    return "".join(LATEX.get(character, character) for character in text)
+    return "".join(LATEX.get(character, character) for character in one_line(text))

@@ -4,7 +4,7 @@ import io
 from typing import TYPE_CHECKING
 
 from benchmark.leaderboard import Group
-from benchmark.screen import PIPE
+from benchmark.screen import PIPE, Screen
 from benchmark.tables.sheet import (
     NARROW,
     Sheet,
@@ -17,10 +17,12 @@ from benchmark.tables.sheet import (
     title,
     whole,
 )
+from pipelines.text import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
 FOLDED = ("method", "published", "features", "source")
 """Columns that may break their text."""
@@ -30,15 +32,13 @@ STYLES = ("", "bold green", "underline")
 
 def show(groups: list[Group], console: "Console") -> None:
     """Print tables that fit the terminal. What has no room: deviations first, then recall and the rest are apart."""
-    from rich.text import Text
-
     spread = True
     for line, some in by_dataset(groups):
         if line:
-            console.print(Text(line + "\n", style="yellow"))
+            console.print(_text(line, "yellow"), "")
         for group in some:
-            console.print(Text(title(group), style="bold"))
-            console.print(Text(setting(group) + "\n", style="dim"))
+            console.print(_text(title(group), "bold"))
+            console.print(_text(setting(group), "dim"), "")
             tables, whole_spread = _fitting(group, console)
             spread = spread and whole_spread
             for table in tables:
@@ -46,17 +46,22 @@ def show(groups: list[Group], console: "Console") -> None:
             if group.published:
                 console.print(_rich_table(literature(group.published), style="dim italic"), "")
             for note in notes(group):
-                console.print(Text(note + "\n", style="yellow"))
-    console.print(Text(legend(groups, spread), style="dim"))
+                console.print(_text(note, "yellow"), "")
+    console.print(_text(legend(groups, spread), "dim"))
 
 
 def plain(groups: list[Group]) -> str:
     """What a terminal shows, without colours and as wide as it needs."""
-    from rich.console import Console
-
     text = io.StringIO()
-    show(groups, Console(file=text, highlight=False, width=PIPE))
+    show(groups, Screen(file=text, width=PIPE))
     return text.getvalue()
+
+
+def _text(line: str, style: str) -> "Text":
+    """A line that no name in it can end."""
+    from rich.text import Text
+
+    return Text(one_line(line), style=style)
 
 
 def _fitting(group: Group, console: "Console") -> tuple[list["Table"], bool]:
@@ -94,7 +99,7 @@ def _rich_table(sheet: Sheet, style: str = "") -> "Table":
         table.add_row(
             *(
                 Text.assemble(
-                    (cell.text, STYLES[cell.place]),
+                    (one_line(cell.text), STYLES[cell.place]),
                     cell.mark,
                     ("".join(f"\n{part}" for part in cell.remark.split(", ") if part), "red"),
                 )
