@@ -16,9 +16,10 @@ from methods.registry import UnknownMethodError, broken, get, names
 from pipelines import sources
 from pipelines.atomic import write_text
 from pipelines.encoders import spelled
-from pipelines.errors import DataError, RequestError, invalid, short, unknown
+from pipelines.errors import DataError, RequestError, invalid, unknown
 from pipelines.files import parse_yaml, read_yaml
 from pipelines.names import check_dataset, check_encoder
+from pipelines.text import short
 
 if TYPE_CHECKING:
     from methods.base import Method
