@@ -203,16 +203,7 @@ def test_who_waits_for_features_says_for_whom(project: Path) -> None:
 # --- Trainings ----------------------------------------------------------------------------------------------------
 
 SMALL = ["--epochs", "2", "--batch", "16", "--memory", "16", "--set", "dim=8", "--set", "hidden=8"]
-STEPS_AFTER = (
-    "write_ranks",
-    "write_similarities",
-    "write_json",
-    "write_history",
-    "test",
-    "cost",
-    "audit_test",
-    "commit_record",
-)
+STEPS_AFTER = ("write_ranks", "write_similarities", "write_json", "write_history", "test", "cost", "commit_record")
 
 
 def config(**changes: Any) -> RunConfig:
