@@ -33,18 +33,7 @@ from pipelines.locks import alone
 from pipelines.manifest import SPLITS, Manifest
 from pipelines.rows import Features, Rows
 from pipelines.sources import FEATURES, Source, manifest_folder, store_folder
-from pipelines.store import (
-    INDEXES,
-    KIND,
-    SCHEMA_VERSION,
-    FeatureStore,
-    digest_of,
-    digests,
-    index_digest,
-    intact,
-    load_array,
-    read_info,
-)
+from pipelines.store import KIND, FeatureStore, add_digests, complete, intact, load_array, read_info
 from pipelines.work import Work
 
 PRECOMPUTED_REVISION = "1"
@@ -147,7 +136,7 @@ class Maker:
         told = f"features of {self.manifest.name} are being made by"
         with alone(self.work.lock, lambda holder: waiting(f"{told} {holder}; waiting")):  # many cells need one store
             if not force:
-                _add_digests(self.target, self.manifest)
+                add_digests(self.target, self.manifest)
             if force or not self._is_current(verify):
                 prepare.check_apart(self.manifest.name, self.source)
                 KIND.check(self.target)
@@ -184,7 +173,7 @@ class Maker:
             first = found.get(modality) or first_batch(self.how, side.device)
             batch = self._encode(modality, side, first, recipe["dtype"], progress)
             made[modality] = {**asdict(side.device), "batch": batch}
-        _complete(self.work.store, self.manifest, {**recipe, "made": made})
+        complete(self.work.store, self.manifest, {**recipe, "made": made})
         self.work.finish()
         self.work.move()
 
@@ -383,41 +372,3 @@ def _header(file: BinaryIO, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> i
         file.truncate(0)
         file.write(header.getvalue())
     return length
-
-
-def _index(manifest: Manifest) -> dict[str, pd.DataFrame]:
-    """The tables of a store: which rows its features are of."""
-    split_of = manifest.images.set_index("image_id")["split"]
-    captions = manifest.captions[["caption_id", "image_id"]].assign(split=manifest.captions["image_id"].map(split_of))
-    return dict(zip(INDEXES, (manifest.images[["image_id", "split"]], captions), strict=True))
-
-
-def _add_digests(target: Path, manifest: Manifest) -> None:
-    """Give a store that an older version made the digests of its tables, where these are the manifest's.
-
-    So nothing is encoded again. Whatever else is wrong with the store is found by who looks whether it is current.
-    """
-    try:
-        info = read_json(target / KIND.mark)
-        files = digests(target)
-        arrays = {name: digest for name, digest in files.items() if name not in INDEXES}
-        tables = {name: index_digest(frame) for name, frame in _index(manifest).items()}
-        if info["manifest"] == manifest.hash and info["files"] == arrays and files == arrays | tables:
-            info |= {"files": files, "hash": digest_of(files)}
-            write_text(target / KIND.mark, json.dumps(info, indent=2) + "\n")
-    except (DataError, OSError, ValueError, TypeError, KeyError):
-        return
-
-
-def _complete(folder: Path, manifest: Manifest, recipe: dict[str, Any]) -> None:
-    """Add ids and ``features.json`` to the finished arrays."""
-    for name, frame in _index(manifest).items():
-        frame.to_parquet(folder / name, index=False)
-    files = digests(folder)
-    info = {
-        "schema_version": SCHEMA_VERSION,
-        **recipe,
-        "files": files,
-        "hash": digest_of(files),
-    }
-    write_text(folder / "features.json", json.dumps(info, indent=2) + "\n")

@@ -16,6 +16,7 @@ features, give them; the vectors beside them are their means. A step of zeros is
 model looks at it. So a shorter sequence needs no length beside it.
 """
 
+import json
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,10 +26,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipelines.atomic import Kind, whole
+from pipelines.atomic import Kind, whole, write_text
 from pipelines.errors import DataError, damage
 from pipelines.files import digest, file_digest, read_json
-from pipelines.manifest import SPLITS
+from pipelines.manifest import SPLITS, Manifest
 from pipelines.rows import BLOCK, Rows, release
 
 SCHEMA_VERSION = 1
@@ -228,3 +229,41 @@ def read_info(folder: Path) -> dict[str, Any]:
     if info["hash"] != digest_of(files):
         raise DataError(f"{path}: hash: not that of its files; make it again with: {command} --force")
     return info
+
+
+def tables_of(manifest: Manifest) -> dict[str, pd.DataFrame]:
+    """The tables of a store: which rows its features are of."""
+    split_of = manifest.images.set_index("image_id")["split"]
+    captions = manifest.captions[["caption_id", "image_id"]].assign(split=manifest.captions["image_id"].map(split_of))
+    return dict(zip(INDEXES, (manifest.images[["image_id", "split"]], captions), strict=True))
+
+
+def add_digests(target: Path, manifest: Manifest) -> None:
+    """Give a store that an older version made the digests of its tables, where these are the manifest's.
+
+    So nothing is encoded again. Whatever else is wrong with the store is found by who looks whether it is current.
+    """
+    try:
+        info = read_json(target / KIND.mark)
+        files = digests(target)
+        arrays = {name: digest for name, digest in files.items() if name not in INDEXES}
+        tables = {name: index_digest(frame) for name, frame in tables_of(manifest).items()}
+        if info["manifest"] == manifest.hash and info["files"] == arrays and files == arrays | tables:
+            info |= {"files": files, "hash": digest_of(files)}
+            write_text(target / KIND.mark, json.dumps(info, indent=2) + "\n")
+    except (DataError, OSError, ValueError, TypeError, KeyError):
+        return
+
+
+def complete(folder: Path, manifest: Manifest, recipe: dict[str, Any]) -> None:
+    """Add ids and ``features.json`` to the finished arrays."""
+    for name, frame in tables_of(manifest).items():
+        frame.to_parquet(folder / name, index=False)
+    files = digests(folder)
+    info = {
+        "schema_version": SCHEMA_VERSION,
+        **recipe,
+        "files": files,
+        "hash": digest_of(files),
+    }
+    write_text(folder / "features.json", json.dumps(info, indent=2) + "\n")
