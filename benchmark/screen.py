@@ -27,12 +27,6 @@ class Screen(Console):
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         return super().render(_cleaned(renderable) if isinstance(renderable, Text) else renderable, options)
 
-    def on_broken_pipe(self) -> None:
-        """Whoever reads had enough: nothing more is written, and the exit code is 1."""
-        self.quiet = True
-        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
-        raise SystemExit(1)
-
 
 def _cleaned(text: Text) -> Text:
     """With as many characters, so that its styles stay where they are."""

@@ -13,6 +13,7 @@ from benchmark.plots import PICTURES, draw
 from benchmark.plots.selection import Question
 from benchmark.records import RUNS
 from benchmark.screen import log
+from pipelines.text import clean
 
 PLOTS = Path("plots")
 
@@ -40,4 +41,4 @@ def plot(
     for reason in left_out:
         log().print(f"not drawn: {reason}", style="yellow", markup=False)
     for file in files:
-        typer.echo(file)
+        typer.echo(clean(str(file)))

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from benchmark.screen import log
+from pipelines.text import clean
 
 
 def sweep(
@@ -30,7 +31,7 @@ def sweep(
     configs = [cell.config for cell in plan]  # a wrong word is told before the first cell runs
     if dry_run:
         for cell in plan:
-            typer.echo(shlex.join(["bench", *cell.command]))
+            typer.echo(clean(shlex.join(["bench", *cell.command])))
         return
     for dataset, encoder in dict.fromkeys((config.dataset, config.encoder) for config in configs):
         ensure_with_progress(dataset, encoder)  # once, before all cells ask for them at the same time

@@ -35,10 +35,10 @@ def show(groups: list[Group], console: "Console") -> None:
     spread = True
     for line, some in by_dataset(groups):
         if line:
-            console.print(_text(line, "yellow"), "")
+            console.print(_text(line, "yellow", "\n"))
         for group in some:
             console.print(_text(title(group), "bold"))
-            console.print(_text(setting(group), "dim"), "")
+            console.print(_text(setting(group), "dim", "\n"))
             tables, whole_spread = _fitting(group, console)
             spread = spread and whole_spread
             for table in tables:
@@ -46,7 +46,7 @@ def show(groups: list[Group], console: "Console") -> None:
             if group.published:
                 console.print(_rich_table(literature(group.published), style="dim italic"), "")
             for note in notes(group):
-                console.print(_text(note, "yellow"), "")
+                console.print(_text(note, "yellow", "\n"))
     console.print(_text(legend(groups, spread), "dim"))
 
 
@@ -57,11 +57,11 @@ def plain(groups: list[Group]) -> str:
     return text.getvalue()
 
 
-def _text(line: str, style: str) -> "Text":
+def _text(line: str, style: str, after: str = "") -> "Text":
     """A line that no name in it can end."""
     from rich.text import Text
 
-    return Text(one_line(line), style=style)
+    return Text(one_line(line) + after, style=style)
 
 
 def _fitting(group: Group, console: "Console") -> tuple[list["Table"], bool]:
