@@ -17,7 +17,7 @@ def check(device: str) -> None:
     """``BenchError`` where torch cannot train on ``device``; call it before anything runs there."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic products on CUDA need it
     if not USABLE.fullmatch(device):
-        raise BenchError(f"device '{device}' is none to train on; use cpu, cuda or cuda:N")
+        raise BenchError(f"device '{device}' cannot be used for a training; use cpu, cuda or cuda:N")
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError):
