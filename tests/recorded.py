@@ -1,5 +1,6 @@
 """Records for tests, as a run would leave them: their ranks give their recalls."""
 
+import json
 from pathlib import Path
 
 import torch
@@ -26,3 +27,11 @@ def write_record(folder: Path, record: RunRecord) -> RunRecord:
         record = record.model_copy(update={"ranks_sha256": sha256, "metrics": record.metrics | metrics(ranks)})
     (folder / "run.json").write_text(record.model_dump_json())
     return record
+
+
+def forget_truth(folder: Path) -> None:
+    """Let a manifest's truth be unknown."""
+    (folder / "truth.npz").unlink()
+    info = json.loads((folder / "dataset.json").read_text())
+    del info["truth"]
+    (folder / "dataset.json").write_text(json.dumps(info))

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from recorded import forget_truth
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -400,7 +401,7 @@ def test_without_judgements_there_are_histograms_only(tiny: Tiny) -> None:
 
 def test_judged_pairs_of_the_test_split_are_audited(tiny: Tiny, tmp_path: Path) -> None:
     manifest, store = tiny
-    (manifest_folder("tiny") / "truth.npz").unlink()
+    forget_truth(manifest_folder("tiny"))
     rows = [(f"test{i}", f"test{k}#{i % 3}", float((i + k) % 4 == 0), "crowd") for i in range(10) for k in range(10)]
     judged = Manifest("tiny", manifest.images, manifest.captions, table("judgements", rows))
     record = cell.run(config(), tmp_path / "out", judged, store, Watcher())

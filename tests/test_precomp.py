@@ -205,7 +205,7 @@ def test_changed_rows_are_refused(folder: Path) -> None:
     np.save(folder / "dev_ims.npy", np.zeros((2, 4), dtype=np.float16))
     with pytest.raises(DataError, match=r"raw/dev_ims\.npy: row 0 changed"):
         features.make("my")
-    assert not Path("features/my").exists()
+    assert not sources.store_folder("my", "precomputed+ngrams").exists()
 
 
 def test_names_of_encoders() -> None:

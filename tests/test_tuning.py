@@ -31,7 +31,7 @@ from benchmark.tuning import Study, Task, TuningWatcher, tune
 from methods.base import Choice, Range
 from pipelines import locks
 from pipelines.manifest import Manifest
-from pipelines.store import FeatureStore, Split
+from pipelines.store import FeatureStore, Split, digest_of
 
 Tiny = tuple[Manifest, FeatureStore]
 SMALL = {"epochs": 4, "batch": 16, "memory": 16, "dim": 8, "hidden": 16, "learning_rate": 0.01}
@@ -249,7 +249,9 @@ def test_features_made_anew_meanwhile_end_the_tuning(tiny: Tiny, scripted: Scrip
     task = task_of(tiny)
     search(task, 2)
     file = task.store.folder / "features.json"
-    file.write_text(file.read_text().replace("00ff", "11ff"))
+    info = json.loads(file.read_text())
+    files = info["files"] | {"train_images.npy": "0" * 32}
+    file.write_text(json.dumps(info | {"files": files, "hash": digest_of(files)}))
     with pytest.raises(NoDataError, match="made anew meanwhile"):
         search(task, 3)
     assert len(scripted.seen) == 2
