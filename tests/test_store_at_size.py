@@ -221,7 +221,7 @@ features.make("my", batch=5, dtype="float16", force=True, progress=report)
 """
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
-    work = features.WORK / "my" / "precomputed+ngrams"
+    work = Path("features/my/.precomputed+ngrams.work/store")
     (work / "train_images.npy").write_bytes((work / "train_images.npy").read_bytes()[:-5])
     assert contents(features.make("my", batch=5, dtype="float16", force=True)) == whole
 
