@@ -76,6 +76,7 @@ def arrive(
         except DataError as error:
             said = first.name if isinstance(first, Path) else plain(first)
             raise type(error)(str(error).replace(str(scratch), said if len(local) == 1 else str(home))) from None
+        _check_own(home)  # once more: unpacking may take hours
     for place in local:
         if isinstance(place, str):
             remove_downloads(place)

@@ -180,6 +180,22 @@ def test_a_file_put_beside_what_was_unpacked_stays(project: Path) -> None:
     assert "bench writes raw/my/" in refused("data", "add", "my", "--from", "raw/my/my.zip", "--replace", code=2)
 
 
+def test_a_file_put_there_meanwhile_stays(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    added("my", "--from", zipped())
+    detect = datasets.detect
+
+    def meanwhile(folder: Path) -> str:
+        Path("raw/my/notes").write_text("mine")
+        return detect(folder)
+
+    monkeypatch.setattr(datasets, "detect", meanwhile)
+    done = bench("data", "add", "my", "--from", "my.zip", "--replace")
+    assert done.exit_code == 2
+    assert "raw/my holds 'notes'" in done.stderr
+    assert Path("raw/my/notes").read_text() == "mine"
+    assert {path.name for path in Path("raw").iterdir()} == {"my"}
+
+
 def test_the_source_of_another_dataset_is_not_replaced(project: Path) -> None:
     added("one", "--from", zipped())
     added("two", "--from", "raw/one")
