@@ -23,6 +23,7 @@ from rich.text import Text
 from typer.testing import CliRunner
 
 from benchmark import plots
+from benchmark.cli.inspect import show
 from benchmark.cli.main import app
 from benchmark.config import RunConfig
 from benchmark.inspection import Inspection, Item, Look, Picks
@@ -153,6 +154,17 @@ def test_the_screen_keeps_styles_and_widths() -> None:
     assert file.getvalue() == "\x1b[1ma\ufffd\x1b[0mb\n"
     lines = shown(as_cells("a\x1b\x1bb")).splitlines()
     assert len({len(line) for line in lines[1:-1]}) == 1
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_an_inspection_has_the_lines_of_a_harmless_name(name: str) -> None:
+    def lines(text: str) -> list[str]:
+        file = io.StringIO()
+        show(inspection(text), Screen(file=file, width=1000))
+        return file.getvalue().splitlines()
+
+    assert len(lines(name)) == len(lines("x"))
+    assert not any(UNPRINTABLE.search(line) for line in lines(name))
 
 
 def test_names_of_files_and_broken_records_are_shown_as_text(tmp_path: Path) -> None:

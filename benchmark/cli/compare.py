@@ -8,7 +8,7 @@ import typer
 from benchmark.errors import BenchError
 from benchmark.records import RUNS
 from benchmark.screen import log, out, wide
-from pipelines.text import json_text
+from pipelines.text import json_text, one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,9 +56,9 @@ def show(found: "Comparison", screen: "Console") -> None:
     from benchmark.compare import explain
 
     for sentence in explain(found):
-        screen.print(Text(sentence))
+        screen.print(Text(one_line(sentence)))
     screen.print("", metrics_table(found), "")
-    screen.print(Text(seeds_line(found), style="dim"), "", sep="\n")
+    screen.print(Text(one_line(seeds_line(found)), style="dim"), "", sep="\n")
     for title, queries in ((f"A, {found.a},", found.won), (f"B, {found.b},", found.lost)):
         if queries:
             screen.print(Text(f"Queries that {title} ranks most above the other; ranks are means over seeds:"))
@@ -116,7 +116,7 @@ def queries_table(queries: "list[Changed]") -> "Table":
     table.columns[1].justify = "left"
     table.columns[1].overflow = "fold"
     for query in queries:
-        table.add_row(query.direction, Text(query.id), f"{query.a:.1f}", f"{query.b:.1f}")
+        table.add_row(query.direction, Text(one_line(query.id)), f"{query.a:.1f}", f"{query.b:.1f}")
     return table
 
 
@@ -130,7 +130,7 @@ def show_left_out(left_out: "list[LeftOut]", screen: "Console") -> None:
     for column in table.columns:
         column.justify, column.overflow, column.no_wrap = "left", "fold", False
     for each in left_out:
-        table.add_row(*map(Text, (each.what, each.reason)), style="yellow")
+        table.add_row(*(Text(one_line(text)) for text in (each.what, each.reason)), style="yellow")
     screen.print(table, "")
 
 

@@ -9,7 +9,7 @@ import typer
 from benchmark.errors import NoDataError, NotTrackedError
 from benchmark.screen import log, out, wide
 from pipelines.errors import DataError, RequestError, unknown
-from pipelines.text import json_text
+from pipelines.text import json_text, one_line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -189,7 +189,7 @@ def diff(
         table = change.table.removesuffix("s") if change.count == 1 else change.table
         out().print(f"{change.count:,} {table} {change.what}", style="bold", markup=False)
         for example in [*change.examples, *(["…"] if change.count > len(change.examples) > 0 else [])]:
-            out().print(f"  {example}", markup=False)
+            out().print(f"  {one_line(example)}", markup=False)
 
 
 @app.command("list")
@@ -236,7 +236,7 @@ def _findings(report: "Report") -> "Table":
         for one in findings:
             more = ["…"] if one.count > len(one.examples) else []
             found = Text(f"{one.what}: {one.count:,}\n", style="bold")
-            found.append("\n".join([*one.examples, *more]), style="not bold")
+            found.append("\n".join([*map(one_line, one.examples), *more]), style="not bold")
             found.append(f"\n→ {one.todo}", style="not bold dim")
             table.add_row(Text(level, style=style), found)
     return table
@@ -311,7 +311,7 @@ def _tell(manifest: "Manifest") -> None:
     if noise := manifest.info.get("noise"):
         log().print(f"noise: {noise['exchanged']:,} of {noise['captions']:,} training captions exchanged", markup=False)
     for message in manifest.info.get("bad", [])[:SHOWN]:
-        log().print(f"bad row: {message}", style="yellow", markup=False)
+        log().print(f"bad row: {one_line(message)}", style="yellow", markup=False)
 
 
 def _flat(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ import typer
 
 from benchmark.errors import BenchError
 from benchmark.screen import log, out, wide
-from pipelines.text import json_text
+from pipelines.text import json_text, one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -69,15 +69,16 @@ def show(found: "Inspection", screen: "Console") -> None:
     """Two tables for each direction, and what their columns mean."""
     from rich.text import Text
 
-    screen.print(Text(f"{found.method} on {found.dataset}, seed {found.seed}, {found.protocol}", style="bold"))
+    what = f"{found.method} on {found.dataset}, seed {found.seed}, {found.protocol}"
+    screen.print(Text(one_line(what), style="bold"))
     for look in found.looks:
         asks = "image to texts" if look.direction == "i2t" else "text to images"
-        screen.print(Text(f"\n{asks}: {look.anchor}", style="bold"))
-        screen.print(Text(f"“{look.text}”" + (f" of {look.image_id}" if look.direction == "t2i" else "")))
+        screen.print(Text(f"\n{asks}: {one_line(look.anchor)}", style="bold"))
+        screen.print(Text(one_line(f"“{look.text}”" + (f" of {look.image_id}" if look.direction == "t2i" else ""))))
         screen.print(Text(f"The labelled positive ranks {look.rank:,g} of {look.candidates:,}.\n"))
         screen.print(retrieved(look), "", negatives(look), "")
     for name, state in {each.method: each.state for each in found.looks[0].picks}.items():
-        screen.print(Text(f"{name}: {state}.", style="dim"))
+        screen.print(Text(one_line(f"{name}: {state}."), style="dim"))
     known = {
         "truth": "the truth is known of every pair",
         "judgements": "judged true, judged not: people said so; empty: nobody was asked",
@@ -108,9 +109,9 @@ def negatives(look: "Look") -> "Table":
     for each in look.picks:
         for number, item in enumerate(each.items):
             share = f"{item.share:.0%}" if item.share is not None and item.share >= 0.01 else "<1%"
-            table.add_row(Text("" if number else each.method), share, f"{item.place:,}", *cells(item))
+            table.add_row(Text("" if number else one_line(each.method)), share, f"{item.place:,}", *cells(item))
         if not each.items:
-            table.add_row(Text(each.method), "–", "", "", "", "", Text(each.reason))
+            table.add_row(Text(one_line(each.method)), "–", "", "", "", "", Text(one_line(each.reason)))
     return table
 
 
@@ -122,8 +123,8 @@ def cells(item: "Item") -> "list[Text]":
 
     style = {"labelled": "green", "true": "bold yellow", "judged true": "bold yellow"}.get(item.mark, "dim")
     p = "–" if item.suspicion is None else probability(item.suspicion)
-    name = Text.assemble((item.text, ""), "  " if item.text else "", (item.id, "dim"))
-    return [Text(f"{item.similarity:.3f}"), Text(item.mark, style=style), Text(p), name]
+    name = Text.assemble((one_line(item.text), ""), "  " if item.text else "", (one_line(item.id), "dim"))
+    return [Text(f"{item.similarity:.3f}"), Text(one_line(item.mark), style=style), Text(p), name]
 
 
 def plain_table(*headers: "tuple[str, str]") -> "Table":
