@@ -103,7 +103,7 @@ def scene(seed: int = 0, rows: int = 5, columns: int = 9, dim: int = 3) -> View:
         candidates=unit(columns, dim),
         anchor_ids=ids[:rows],
         positive=ids[:rows, None] == ids[None, :columns],
-        momentum=unit(rows, dim),
+        counterparts=unit(columns, dim),
         extras=Extras(torch.arange(rows) + 7, Guide(unit(columns, 2), text, support)),
     )
 
@@ -433,14 +433,15 @@ def test_distance_weighted_follows_its_density() -> None:
     expected = torch.tensor(weights)
     assert expected[-1] == 0
     assert chi_square("distance-weighted", expected, SIMILARITY, dimension=16) < 18.47  # 4 degrees of freedom
-    got = DistanceWeighted(dimension=16).weights(SIMILARITY[None, 1:])[0]
+    got = DistanceWeighted().weights(SIMILARITY[None, 1:], 16)[0]
     torch.testing.assert_close(got, expected[1:] / expected.max())
 
 
 def test_distance_weighted_takes_the_hardest_where_all_are_far() -> None:
     method = methods.get("distance-weighted")(cutoff=0.5)
     assert isinstance(method, Sampler)
-    seen = Candidates.of(SIMILARITY[None].clone(), torch.tensor([0.7]), torch.tensor([0]), torch.arange(7))
+    ids = torch.tensor([0]), torch.arange(7)
+    seen = Candidates.of(SIMILARITY[None].clone(), torch.tensor([0.7]), *ids, dimension=16)
     assert method.choose(seen).tolist() == [1]
 
 

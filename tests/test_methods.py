@@ -50,7 +50,7 @@ def candidates(similarity: Tensor, anchor_ids: Tensor, candidate_ids: Tensor, se
     """Positive similarity is that of the first candidate with the anchor's id, or 0.5."""
     own = torch.where(anchor_ids[:, None] == candidate_ids[None, :], similarity, -torch.inf).amax(dim=1)
     own = torch.where(own > -torch.inf, own, 0.5)
-    return Candidates.of(similarity.clone(), own, anchor_ids, candidate_ids, generator(seed))
+    return Candidates.of(similarity.clone(), own, anchor_ids, candidate_ids, generator(seed), dimension=8)
 
 
 @pytest.mark.parametrize("name", NAMES)
