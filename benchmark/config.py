@@ -7,8 +7,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 ADDED: dict[str, Any] = {"guide": "image"}
-"""Keys that the schema did not always have, and the values that stand for what was before them. At these a digest leaves
-them out: a new key changes no digest of a configuration that does not use it, and no older record loses its place."""
+"""Keys that the schema did not always have, and the values that stand for what was before them. At these a digest
+leaves them out, so that a new key changes no digest of a configuration that does not use it."""
 LONGEST_LABEL = 100
 """A longer name of a folder is replaced by a digest."""
 
@@ -33,7 +33,7 @@ class Recipe(BaseModel):
     positives: Literal["labelled", "oracle"] = "labelled"
     """What is never a negative: pairs of one image, or, as an oracle where the truth is known, every true pair."""
     guide: Literal["image", "own", "shuffled"] = "image"
-    """Captions a guide knows of an anchor: all of its image, its own alone, or, as a control, those of another image."""
+    """Captions a guide knows of an anchor: all of its image, its own alone, or, as a control, another image's."""
     expert_match: float = Field(default=0.6, ge=0, le=1)
     """For the audit: a pair judged by experts matches from here on; 0.6 is a median of 3 on a scale of 1 to 4."""
     crowd_match: float = Field(default=0.5, ge=0, le=1)

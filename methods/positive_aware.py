@@ -36,5 +36,5 @@ class PositiveAware(Sampler):
         return torch.where(none, candidates.easiest, index)
 
     def cap(self, own: Tensor) -> Tensor:
-        """``[B, 1]``: the largest similarity allowed; at distance 0 that of a copy of the partner is, however rounded."""
+        """``[B, 1]``: the largest similarity allowed; at distance 0 a copy of the partner is, however it is rounded."""
         return own[:, None] - float(self.settings.distance) + ALIKE

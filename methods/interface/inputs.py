@@ -101,7 +101,7 @@ def check_kinds(image: Any, text: Any, ids: Any, memory: Any, generator: Any, ex
     kinds = {"memory": (memory, Memory), "generator": (generator, torch.Generator), "extras": (extras, Extras)}
     for name, (value, kind) in kinds.items():
         if value is not None and not isinstance(value, kind):
-            raise ValueError(f"{name}: expected a {kind.__name__}, got {type(value).__name__}")
+            raise ValueError(f"{name}: expected {kind.__name__}, got {type(value).__name__}")
     tensors = {"image": image, "text": text, "ids": ids}
     tensors |= {f"memory.{name}": value for name, value in memory._asdict().items()} if memory is not None else {}
     extras = extras or NOTHING
