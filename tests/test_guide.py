@@ -92,14 +92,11 @@ def test_other_images_of_uneven_captions() -> None:
     assert other_captions(caption_image).shape == (6, 2)
 
 
-@pytest.mark.parametrize("method", ["fnc-elimination", "fnc-attraction", "gist", "sacl"])
+@pytest.mark.parametrize("method", ["fnc-elimination", "fnc-attraction", "sacl"])
 def test_controls_train_and_differ(tiny: Tiny, method: str) -> None:
     losses = {
         known: train(config(method=method, guide=known), tiny[1], None).history[-1]["loss"]
         for known in ("image", "own", "shuffled")
     }
     assert losses["shuffled"] != losses["image"]
-    if method.startswith("fnc"):  # `sacl` compares with the partner alone; `gist` finds nothing alike here
-        assert losses["own"] != losses["image"]
-    if method == "sacl":
-        assert losses["own"] == losses["image"]
+    assert (losses["own"] != losses["image"]) == (method != "sacl")  # which compares with the partner alone
