@@ -10,6 +10,9 @@ from methods.registry import check_name
 from pipelines.errors import RequestError
 from pipelines.names import check_dataset, check_encoder
 
+ADDED: dict[str, Any] = {"guide": "image"}
+"""Keys that the schema did not always have, and the values that stand for what was before them. At these a digest
+leaves them out, so that a new key changes no digest of a configuration that does not use it."""
 LONGEST_LABEL = 100
 """A longer name of a folder is replaced by a digest."""
 
@@ -33,6 +36,8 @@ class Recipe(BaseModel):
     """Numbers in which the memory keeps its pairs; half precision takes half the room."""
     positives: Literal["labelled", "oracle"] = "labelled"
     """What is never a negative: pairs of one image, or, as an oracle where the truth is known, every true pair."""
+    guide: Literal["image", "own", "shuffled"] = "image"
+    """Captions a guide knows of an anchor: all of its image, its own alone, or, as a control, another image's."""
     expert_match: float = Field(default=0.6, ge=0, le=1)
     """For the audit: a pair judged by experts matches from here on; 0.6 is a median of 3 on a scale of 1 to 4."""
     crowd_match: float = Field(default=0.5, ge=0, le=1)
@@ -108,19 +113,23 @@ class RunConfig(Recipe):
             parts.append(f"encoder={self.encoder}")
         label = "+".join([self.method_id.replace("-", "_"), *parts])
         if len(label) > LONGEST_LABEL:
-            label = f"{self.method.replace('-', '_')}+{digest(self.model_dump(exclude={'seed'}))}"
+            label = f"{self.method.replace('-', '_')}+{self._digest({'seed'})}"
         return label
 
     @property
     def hash(self) -> str:
         """Digest of the whole configuration."""
-        return digest(self.model_dump())
+        return self._digest(set())
 
     @property
     def recipe_hash(self) -> str:
         """Digest of what must agree before two methods are compared: all but method, memory and seed."""
-        apart = {"method", "settings", "seed", "memory", "momentum"}
-        return digest(self.model_dump(exclude=apart))
+        return self._digest({"method", "settings", "seed", "memory", "momentum"})
+
+    def _digest(self, apart: set[str]) -> str:
+        """Of all but some keys, and but later ones that change nothing."""
+        unused = {name for name, value in ADDED.items() if getattr(self, name) == value}
+        return digest(self.model_dump(exclude=apart | unused))
 
 
 def digest(content: dict[str, Any]) -> str:

@@ -55,9 +55,13 @@ class ExtrasOf:
         model: TwoHeads,
         texts: Texts | None = None,
         truth: Truth | None = None,
+        captions_known: str = "image",
     ) -> None:
-        """With ``truth`` all true pairs are positives. ``BenchError`` where captions are needed as text in vain."""
-        self.data, self.model, self.texts, self.truth = data, model, texts, truth
+        """With ``truth`` all true pairs are positives; ``captions_known`` is the recipe's ``guide``.
+
+        ``BenchError`` where captions are needed as text in vain.
+        """
+        self.data, self.model, self.texts, self.truth, self.captions_known = data, model, texts, truth, captions_known
         needs = {need for loss in losses for need in loss.needs}
         if "words" in needs and texts is None:
             raise BenchError("this method needs the captions as text, and an encoder for new ones")
@@ -71,6 +75,9 @@ class ExtrasOf:
             self.others = other_captions(self.data.caption_image)
         if self.centres is not None:
             self.image, self.text = map(centred, self.data.frozen(), self.centres)
+            if self.captions_known == "shuffled":
+                images, captions = of_another(self.data.caption_image, len(self.image))
+                self.image, self.text = self.image[images], self.text[captions]
 
     def of(self, data: "SplitTensors") -> "ExtrasOf":
         """The same for another split, for a look that trains nothing: the guide as it is, no words."""
@@ -101,10 +108,11 @@ class ExtrasOf:
         """Frozen features of the candidates; zeros for what is no caption (a random start of the memory)."""
         rows = torch.searchsorted(self.data.caption_rows, pool)
         known = (pool >= 0)[:, None]
+        others = self.others[captions][:, : 0 if self.captions_known == "own" else None]
         return Guide(
             image=self.image[self.data.caption_image[rows]] * known,
             text=self.text[rows] * known,
-            support=self.text[torch.cat([captions[:, None], self.others[captions]], dim=1)],
+            support=self.text[torch.cat([captions[:, None], others], dim=1)],
         )
 
     def words(self, captions: Tensor) -> Words:
@@ -141,3 +149,22 @@ def other_captions(caption_image: Tensor) -> Tensor:
     steps = torch.arange(max(1, int(counts.max()) - 1), device=order.device)[None, :]
     turn = 1 + steps % (count - 1).clamp_min(1)
     return order[first[:, None] + ((place - first)[:, None] + turn) % count]
+
+
+def of_another(caption_image: Tensor, images: int) -> tuple[Tensor, Tensor]:
+    """For each image ``[I]`` another one, and for each caption ``[C]`` the caption of the same place there.
+
+    Captions of one image stay together; each image stands for one other, by a random circle through those that have
+    captions, the same in every run. Of an image with fewer captions some stand in twice.
+    """
+    counts = torch.bincount(caption_image, minlength=images)
+    captioned = counts.nonzero()[:, 0]
+    circle = captioned[torch.randperm(len(captioned), generator=torch.Generator().manual_seed(0)).to(captioned.device)]
+    other = torch.arange(images, device=caption_image.device)
+    other[circle] = circle.roll(1)
+    order = torch.argsort(caption_image, stable=True)
+    first = counts.cumsum(dim=0) - counts
+    place = torch.empty_like(order)
+    place[order] = torch.arange(len(order), device=order.device)
+    image = other[caption_image]
+    return other, order[first[image] + (place - first[caption_image]) % counts[image]]

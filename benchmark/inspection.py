@@ -139,9 +139,8 @@ class Trained:
         some = [method for method in chosen if "words" not in method.needs]
         guided = any("guide" in method.needs for method in some)
         data = SplitTensors(self.store.split("train"), "cpu") if guided else self.data
-        return ExtrasOf(some, data, self.model, truth=self.truth if self.config.positives == "oracle" else None).of(
-            self.data
-        )
+        truth = self.truth if self.config.positives == "oracle" else None
+        return ExtrasOf(some, data, self.model, truth=truth, captions_known=self.config.guide).of(self.data)
 
 
 @dataclass(frozen=True)

@@ -317,7 +317,8 @@ class Trainer:
         self.audit = Audit(truth)
         if config.positives == "oracle" and truth is None:
             raise BenchError(f"positives: the truth of every pair is not known for '{config.dataset}'; use labelled")
-        self.extras_of = ExtrasOf(losses, data, model, texts, truth if config.positives == "oracle" else None)
+        known = truth if config.positives == "oracle" else None
+        self.extras_of = ExtrasOf(losses, data, model, texts, known, config.guide)
         self.step_ms: list[float] = []
         """Mean step of each epoch after the warm-up, in milliseconds."""
 

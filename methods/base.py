@@ -22,11 +22,12 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from methods.interface.drawing import draw, largest, race
-from methods.interface.inputs import NOTHING, Direction, Extras, Guide, Memory, Words, check, check_extras
+from methods.interface.inputs import NOTHING, Direction, Extras, Guide, Memory, Words, check, check_extras, check_kinds
 from methods.interface.settings import Choice, Range, SettingError, Settings, setting
-from methods.interface.view import Candidates, View, single, views
+from methods.interface.view import ALIKE, Candidates, View, single, views
 
 __all__ = [
+    "ALIKE",
     "Candidates",
     "Choice",
     "Direction",
@@ -74,7 +75,7 @@ class Method(nn.Module, ABC):
         generator: torch.Generator | None = None,
         extras: Extras | None = None,
     ) -> Tensor:
-        """Scalar loss of a batch: both directions added.
+        """Scalar loss of a batch: both directions added. The same inside ``torch.autocast`` as outside.
 
         Args:
             image: ``[B, D]``, L2-normalised; any floating type.
@@ -89,14 +90,16 @@ class Method(nn.Module, ABC):
             ValueError: names the argument that does not fit. What is not finite is found on a CPU only: to look for
                 it elsewhere would make every step wait for the device.
         """
+        check_kinds(image, text, ids, memory, generator, extras)
         check(image, text, ids, memory, generator)
         extras = extras or NOTHING
         for need in self.needs:
             if getattr(extras, need) is None:
                 raise ValueError(f"extras: {type(self).__name__} needs extras.{need}")
         check_extras(extras, len(ids), len(ids) if memory is None else len(memory.ids))
-        self.begin(image, text, ids, extras)
-        return self.total_loss(*views(image, text, ids, memory, generator, extras))
+        with torch.autocast(image.device.type, enabled=False):  # in the precision of ``image``
+            self.begin(image, text, ids, extras)
+            return self.total_loss(*views(image, text, ids, memory, generator, extras))
 
     def total_loss(self, i2t: View, t2i: View) -> Tensor:
         """Scalar loss of all anchors of both directions."""
@@ -177,13 +180,21 @@ class Sampler(Method):
     @torch.no_grad()
     def pick(self, view: View) -> Tensor:
         """``choose`` for all anchors, -1 where the choice is no negative; remembered in ``chosen``."""
-        similarity, own = view.anchors @ view.candidates.T, view.positive_similarity
+        similarity = view.anchors @ view.candidates.T
         view.check_finite(similarity)
+        own = similarity.diagonal(view.start).clone()  # of one source: what is masked below is masked in place
         picked = []
         for rows in view.rows():
             positive = view.positive[rows]
             index = self.choose(
-                Candidates.masked(similarity[rows], own[rows], positive, view.generator, view.direction)
+                Candidates.masked(
+                    similarity[rows],
+                    own[rows],
+                    positive,
+                    view.generator,
+                    view.direction,
+                    view.anchors.shape[1],
+                )
             )
             none = positive.gather(1, index.view(len(index), -1)).view(index.shape)
             picked.append(torch.where(none, -1, index))
@@ -196,9 +207,22 @@ class Listwise(Method):
 
     def total_loss(self, i2t: View, t2i: View) -> Tensor:
         """By parts of the anchors, so that no graph over ``[B, N]`` is kept."""
+        if not torch.is_grad_enabled():
+            return self.value(i2t, t2i)
         seen = [i2t.anchors, i2t.candidates, t2i.anchors, t2i.candidates]
         learnt = [parameter for parameter in self.parameters() if parameter.requires_grad]
         total: Tensor = InParts.apply(self, (i2t, t2i), *seen, *learnt)  # type: ignore[no-untyped-call]
+        return total
+
+    def value(self, i2t: View, t2i: View) -> Tensor:
+        """The loss alone, in the same parts."""
+        total = torch.zeros((), device=i2t.anchors.device)
+        for rows in i2t.blocks():
+            extras = i2t.extras.part(rows)
+            for view in (i2t, t2i):
+                block = replace(view.part(rows), extras=extras)
+                for part in block.parts(block.similarity.detach()):
+                    total = total + self.view_loss(part) * (len(part.anchors) / len(view.anchors))
         return total
 
     def view_loss(self, view: View) -> Tensor:
@@ -222,12 +246,14 @@ class InParts(torch.autograd.Function):
     def forward(context: Any, method: Listwise, views: tuple[View, View], *inputs: Tensor) -> Tensor:
         needed = context.needs_input_grad[2:]
         seen, learnt = [value.detach() for value in inputs[:4]], inputs[4:]
+        for leaf, learns in zip(seen, (True, needed[1], True, needed[3]), strict=True):
+            leaf.requires_grad_(learns)
         sides = []
-        for number, view in enumerate(views):
-            anchors, candidates = seen[2 * number], seen[2 * number + 1]
-            candidates.requires_grad_(needed[2 * number + 1])
-            leaves = [leaf for leaf in (anchors.requires_grad_(), candidates, *learnt) if leaf.requires_grad]
-            sides.append((replace(view, anchors=anchors, candidates=candidates), leaves))
+        for view, (anchors, candidates, counterparts) in zip(
+            views, (seen[:2] + seen[3:], seen[2:] + seen[1:2]), strict=True
+        ):
+            leaves = [leaf for leaf in (anchors, candidates, counterparts, *learnt) if leaf.requires_grad]
+            sides.append((replace(view, anchors=anchors, candidates=candidates, counterparts=counterparts), leaves))
         kept = {leaf: torch.zeros_like(leaf) for _, leaves in sides for leaf in leaves}
         total, count = torch.zeros((), device=seen[0].device), len(seen[0])
         with torch.enable_grad():  # off in here, and then the rows of a block would be cut from the leaves

@@ -11,9 +11,11 @@ with False Negative Elimination, ACM MM 2023. The defaults are the numbers of th
 3. Cut-down: the weight of easy candidates, ``s <= mu+ - cut_offset``, is ``cut_weight``.
 4. One negative per anchor is drawn by weight; where all weights are zero, the hardest is taken.
 
-Apart from the authors' code on purpose: the posterior is computed in log space (theirs is 0 / 0 some 13 sigma
-away), variances are exact, not around a drifting mean (``moments=official`` has theirs), and nothing is cut before
-the first statistics.
+Five things differ from the authors' code on purpose. The posterior is computed in log space (theirs is 0 / 0 some 13
+sigma away). Variances are exact, not around a drifting mean (``moments=official`` has theirs, bit for bit where both
+sum in float64). Nothing is cut before the first statistics. In the statistics a caption of the anchor's own image is no
+negative, where theirs leave out the partner only; and a hardest negative may lie below 0, where theirs, which put 0 in
+the partner's place, may not.
 """
 
 import math
@@ -298,8 +300,8 @@ class Moments(nn.Module):
 class OfficialMoments(Moments):
     """As the authors' code has it: sums in the order of the stream, squares around the mean so far.
 
-    On a CPU its float64 sums are those of a plain loop, bit for bit (``cumsum`` adds one after the other); elsewhere
-    the order is the device's.
+    On a CPU its sums are those of a plain loop in float64, bit for bit (``cumsum`` adds one after the other); elsewhere
+    the order is the device's. The authors sum in the precision of the similarities, single for most.
     """
 
     total: Tensor

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from methods.base import Candidates, Range, View, setting
+from methods.base import Candidates, Extras, Range, View, setting
 from methods.fne import FNE, WeighingSettings
 from methods.info_nce import InfoNCE, InfoNCESettings
 
@@ -31,6 +31,10 @@ class FNEInfoNCE(FNE):
 
     def report(self) -> dict[str, float]:
         return super().report() | self.softmax.report()
+
+    def begin(self, image: Tensor, text: Tensor, ids: Tensor, extras: Extras) -> None:
+        super().begin(image, text, ids, extras)
+        self.softmax.begin(image, text, ids, extras)
 
     def choose(self, candidates: Candidates) -> Tensor:
         """``[B, count]``"""

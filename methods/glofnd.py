@@ -2,10 +2,16 @@
 
 V. Balmaseda, B. Wang, C.-L. Lin, T. Yang: Discovering Global False Negatives On the Fly for Self-supervised
 Contrastive Learning, ICML 2025: the threshold is the (1 - share) quantile of the anchor's similarities over the whole
-dataset, found by stochastic steps. It starts as that quantile of the first candidates seen, and at once, where the
-paper waits for some epochs; the softmax is InfoNCE's.
+dataset, found by stochastic steps. As in the authors' code, a visit first moves the threshold, then leaves out what is
+above it, and one that sets the threshold (their ``init_quantile``) takes no step. The softmax is InfoNCE's.
+
+Otherwise than theirs: a threshold starts at its first visit, not after 15 epochs. So Adam's moments start as what they
+are at the quantile, mean 0 and variance ``share (1 - share) / N``, and need no correction; theirs start at 0 and are
+corrected by the number of the epoch, which at the first epochs makes a full step of each. And where a batch is too
+small to show the quantile, the threshold starts beyond its largest similarity, as an exponential tail has it.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -39,7 +45,7 @@ class GloFND(InfoNCE):
     Settings = GloFNDSettings
     needs = ("captions",)
     state: Tensor
-    """``[2, slots, 4]``: of image and of caption anchors, threshold, both moments of Adam, and visits."""
+    """``[2, slots, 4]``: of image and of caption anchors, threshold, both moments of Adam, visits with negatives."""
 
     def __init__(self, **changes: object) -> None:
         super().__init__(**changes)
@@ -55,22 +61,31 @@ class GloFND(InfoNCE):
 
     @torch.no_grad()
     def false_negatives(self, view: View) -> Tensor:
-        """Mask ``[B, N]`` by the thresholds as they are; then a step of the thresholds."""
+        """A step of the thresholds, then the mask ``[B, N]`` by them."""
         assert view.extras.captions is not None  # ``needs`` was checked
         side, keys = (0, view.anchor_ids) if view.direction == "i2t" else (1, view.extras.captions)
         slots = keys.long() % self.settings.slots
-        threshold, first, second, visits = self.state[side, slots].unbind(dim=1)
         negatives = torch.where(view.positive, -torch.inf, view.similarity)
-        count = max(1, int(self.settings.share * negatives.shape[1]))
-        start = negatives.topk(count, dim=1).values[:, -1]
-        start = torch.where(start > -torch.inf, start, 1)  # an anchor without a negative has seen nothing yet
-        threshold = torch.where(visits > 0, threshold, start)
-        false = negatives > threshold[:, None]
-        gradient = self.settings.share - false.sum(dim=1) / (~view.positive).sum(dim=1).clamp_min(1)
-        visits = visits + 1
-        first = 0.9 * first + 0.1 * gradient
-        second = 0.98 * second + 0.02 * gradient.square()
-        move = (first / (1 - 0.9**visits)) / ((second / (1 - 0.98**visits)).sqrt() + 1e-8)
-        moved = (threshold - self.settings.rate * move).clamp(-1, 1)
-        self.state[side, slots] = torch.stack([moved, first, second, visits], dim=1).to(self.state.dtype)
-        return false
+        count = (~view.positive).sum(dim=1)
+        threshold, first, second, visits = self.state[side, slots].unbind(dim=1)
+        begins, sees = visits == 0, count > 0
+        gradient = self.settings.share - (negatives > threshold[:, None]).sum(dim=1) / count.clamp_min(1)
+        first = torch.where(begins, 0, 0.9 * first + 0.1 * gradient)
+        variance = self.settings.share * (1 - self.settings.share) / count.clamp_min(1)
+        second = torch.where(begins, variance, 0.98 * second + 0.02 * gradient.square())
+        moved = threshold - self.settings.rate * first / (second.sqrt() + 1e-8)
+        moved = torch.where(begins, self.start(negatives), moved).clamp(-1, 1)
+        fresh = torch.stack([moved, first, second, visits + 1], dim=1).to(self.state.dtype)
+        self.state[side, slots] = torch.where(sees[:, None], fresh, self.state[side, slots])
+        return negatives > moved[:, None]
+
+    def start(self, negatives: Tensor) -> Tensor:
+        """``[B]``: the (1 - share) quantile of ``negatives [B, N]``."""
+        columns = negatives.shape[1]
+        expected = self.settings.share * columns
+        count = max(1, int(expected))
+        if expected >= 1 or columns < 4 or not expected:
+            return negatives.topk(count, dim=1).values[:, -1]
+        top = negatives.topk(math.isqrt(columns), dim=1).values.clamp_min(-1)
+        excess = top[:, :-1].mean(dim=1) - top[:, -1]
+        return top[:, 0] - math.log(expected) * excess

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from methods.base import Listwise, Range, Settings, setting
+from methods.base import Extras, Listwise, Range, Settings, setting
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,16 @@ class InfoNCESettings(Settings):
         0.07, "temperature at the start", low=0.01, high=10.0, search=Range(0.01, 0.3, log=True)
     )
     learn: bool = setting(True, "whether the temperature is learnt; never below 0.01")
+
+
+LARGEST = math.log(100)
+"""Of the logarithm of a learnt scale: CLIP's bound."""
+
+
+@torch.no_grad()
+def bound(log_scale: Tensor) -> None:
+    """Put a learnt scale back to its bound, in place, as CLIP does: a clamp in the graph has no gradient beyond it."""
+    log_scale.clamp_max_(LARGEST)
 
 
 class InfoNCE(Listwise):
@@ -32,12 +42,16 @@ class InfoNCE(Listwise):
         self.log_scale = nn.Parameter(scale, requires_grad=self.settings.learn)
 
     def report(self) -> dict[str, float]:
+        bound(self.log_scale)  # the last step of an epoch may have left it beyond
         return {"temperature": 1 / float(self.scale.detach())}
+
+    def begin(self, image: Tensor, text: Tensor, ids: Tensor, extras: Extras) -> None:
+        bound(self.log_scale)
 
     @property
     def scale(self) -> Tensor:
-        """1 / T, at most 100."""
-        return self.log_scale.exp().clamp_max(100)
+        """1 / T, at most 100 from the beginning of a step on."""
+        return self.log_scale.exp()
 
     def direction_loss(self, similarity: Tensor, positive: Tensor, own: Tensor) -> Tensor:
         return self.against_all_but(positive, similarity, own)

@@ -31,6 +31,7 @@ class MomentumDistilled(InfoNCE):
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     def begin(self, image: Tensor, text: Tensor, ids: Tensor, extras: Extras) -> None:
+        super().begin(image, text, ids, extras)
         self.steps += 1
 
     def view_loss(self, view: View) -> Tensor:

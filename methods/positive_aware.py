@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from methods.base import Candidates, Range, Sampler, TripletSettings, View, largest, setting
+from methods.base import ALIKE, Candidates, Range, Sampler, TripletSettings, View, largest, setting
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,15 @@ class PositiveAware(Sampler):
 
     def suspicion(self, view: View) -> Tensor:
         """Whether it is above the cap."""
-        cap = view.positive_similarity[:, None] - float(self.settings.distance)
-        return (view.similarity > cap).float()
+        return (view.similarity > self.cap(view.own_similarity)).float()
 
     def choose(self, candidates: Candidates) -> Tensor:
-        similarity, cap = candidates.similarity, candidates.positive_similarity[:, None] - self.settings.distance
+        similarity, cap = candidates.similarity, self.cap(candidates.positive_similarity)
         index = largest(torch.where(similarity <= cap, similarity, -torch.inf))
         best = similarity.gather(1, index[:, None])
         none = ((best > cap) | (best == -torch.inf))[:, 0]
         return torch.where(none, candidates.easiest, index)
+
+    def cap(self, own: Tensor) -> Tensor:
+        """``[B, 1]``: the largest similarity allowed; at distance 0 a copy of the partner is, however it is rounded."""
+        return own[:, None] - float(self.settings.distance) + ALIKE

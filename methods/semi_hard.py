@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from methods.base import Candidates, Choice, Sampler, TripletSettings, View, largest, setting
+from methods.base import ALIKE, Candidates, Choice, Sampler, TripletSettings, View, largest, setting
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,17 @@ class SemiHard(Sampler):
 
     def choose(self, candidates: Candidates) -> Tensor:
         similarity, positive = candidates.similarity, candidates.positive_similarity[:, None]
-        index = largest(torch.where(similarity < positive, similarity, -torch.inf))
+        highest = positive - ALIKE
+        index = largest(torch.where(similarity < highest, similarity, -torch.inf))
         best = similarity.gather(1, index[:, None])
-        none = ((best >= positive) | (best <= positive - self.settings.margin))[:, 0]
+        none = ((best >= highest) | (best <= positive - self.settings.margin))[:, 0]
         self.anchors += len(index)
         self.fallbacks += none.sum()
         return torch.where(none, self._fallback(candidates), index)
 
     def suspicion(self, view: View) -> Tensor:
         """Whether it is as similar as the positive, which is too hard."""
-        return (view.similarity >= view.positive_similarity[:, None]).float()
+        return (view.similarity >= view.own_similarity[:, None] - ALIKE).float()
 
     def _fallback(self, candidates: Candidates) -> Tensor:
         return candidates.hardest if self.settings.fallback == "hardest" else candidates.easiest

@@ -1,7 +1,7 @@
 """SigLIP: each pair on its own is a yes-or-no question.
 
 X. Zhai, B. Mustafa, A. Kolesnikov, L. Beyer: Sigmoid Loss for Language Image Pre-Training, ICCV 2023. All pairs of
-equal image id are a yes.
+equal image id are a yes. The factor stays at most 100, as in open_clip's training.
 """
 
 import math
@@ -11,13 +11,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from methods.base import Listwise, Range, Settings, setting
+from methods.base import Extras, Listwise, Range, Settings, setting
+from methods.info_nce import bound
 
 
 @dataclass(frozen=True)
 class SigLIPSettings(Settings):
     scale: float = setting(
-        10.0, "factor of the similarity at the start; learnt", low=0.1, search=Range(2.0, 50.0, log=True)
+        10.0,
+        "factor of the similarity at the start; learnt, never above 100",
+        low=0.1,
+        high=100.0,
+        search=Range(2.0, 50.0, log=True),
     )
     bias: float = setting(-10.0, "bias at the start; learnt", low=-50.0, high=50.0, search=Range(-20.0, 0.0))
 
@@ -32,7 +37,11 @@ class SigLIP(Listwise):
         self.log_scale = nn.Parameter(torch.tensor(math.log(self.settings.scale)))
         self.bias = nn.Parameter(torch.tensor(self.settings.bias))
 
+    def begin(self, image: Tensor, text: Tensor, ids: Tensor, extras: Extras) -> None:
+        bound(self.log_scale)
+
     def report(self) -> dict[str, float]:
+        bound(self.log_scale)
         return {"scale": float(self.log_scale.detach().exp()), "bias": float(self.bias.detach())}
 
     def direction_loss(self, similarity: Tensor, positive: Tensor, own: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
 """TAGS-like: besides the hardest negative, sentences made from the image's own caption by swapping a word.
 
-Z. Fan, Z. Wei, Z. Li, S. Wang, H. Shan, X. Huang, J. Fan: Constructing Phrase-level Semantic Labels to Form
-Multi-Grained Supervision / TAGS-DC (arXiv 2111.03349) refill masked phrases by a language model. Here a rule does: a
-word gives way to one that stands between the same two words elsewhere in the batch. A sentence that equals a caption of
-the image is dropped; others may still be true.
+Z. Fan et al.: Negative Sample is Negative in Its Own Way: Tailoring Negative Sentences for Image-Text Retrieval,
+Findings of NAACL 2022 (arXiv 2111.03349; TAGS-DC) refill masked phrases by a language model. Here a rule does: a word
+gives way to one that stands between the same two words elsewhere in the batch. A sentence that equals a caption of the
+image is dropped; others may still be true.
 """
 
 import random

@@ -1,6 +1,8 @@
 """Every registered method keeps the contract of ``methods.base``; new files are tested by themselves."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 import methods
-from methods.base import Candidates, Extras, Listwise, Memory, Method, Sampler, SettingError, draw, views
+from methods.base import Candidates, Extras, Guide, Listwise, Memory, Method, Sampler, SettingError, draw, views
 from methods.registry import UnknownMethodError, summaries
 
 NAMES = methods.names()
@@ -50,7 +52,7 @@ def candidates(similarity: Tensor, anchor_ids: Tensor, candidate_ids: Tensor, se
     """Positive similarity is that of the first candidate with the anchor's id, or 0.5."""
     own = torch.where(anchor_ids[:, None] == candidate_ids[None, :], similarity, -torch.inf).amax(dim=1)
     own = torch.where(own > -torch.inf, own, 0.5)
-    return Candidates.of(similarity.clone(), own, anchor_ids, candidate_ids, generator(seed))
+    return Candidates.of(similarity.clone(), own, anchor_ids, candidate_ids, generator(seed), dimension=8)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -173,8 +175,8 @@ def test_parts_and_blocks_of_a_batch_change_nothing(
     """Loss, gradients of both sides and of what is learnt, and the choices, one anchor at a time or all at once."""
 
     def step() -> list[Tensor]:
-        image, text, ids = unit(7).requires_grad_(), unit(7, seed=1).requires_grad_(), torch.arange(7)
-        memory = Memory(unit(20, seed=2), unit(20, seed=3), torch.arange(20)) if with_memory else None
+        image, text, ids = (*(unit(7, seed=seed).double().requires_grad_() for seed in (0, 1)), torch.arange(7))
+        memory = Memory(unit(20, seed=2).double(), unit(20, seed=3).double(), torch.arange(20)) if with_memory else None
         method = methods.get(name)()
         loss = method.loss(image, text, ids, memory, generator(), extras(7, 20 if with_memory else 7, 8))
         torch.autograd.backward(loss)
@@ -303,3 +305,44 @@ def test_unknown_names_and_settings_are_told() -> None:
         methods.get("fne")(minimum_count=2.5)
     with pytest.raises(ValueError, match="differ in length: 2, 3, 3"):
         methods.get("hardest")().loss(unit(2), unit(3), torch.arange(3))
+
+
+IDS = torch.arange(3)
+GUIDE = Guide(unit(3, 6), unit(3, 5), unit(3, 5)[:, None])
+NO_TENSORS: dict[str, tuple[dict[str, Any], str]] = {
+    "ids as a list": ({"ids": [0, 1, 2]}, "^ids: expected a tensor, got list; torch.as_tensor makes one$"),
+    "ids as an array": ({"ids": IDS.numpy()}, "^ids: expected a tensor, got ndarray"),
+    "image as an array": ({"image": unit(3).numpy()}, "^image: expected a tensor, got ndarray"),
+    "text as a list": ({"text": unit(3).tolist()}, "^text: expected a tensor, got list"),
+    "memory as a tuple": ({"memory": (unit(3), unit(3), IDS)}, "^memory: expected Memory, got tuple$"),
+    "ids of the memory as a list": ({"memory": Memory(unit(3), unit(3), [0, 1, 2])}, "^memory.ids: .* got list"),
+    "a seed": ({"generator": 5}, "^generator: expected Generator, got int$"),
+    "extras as a mapping": ({"extras": {"captions": IDS}}, "^extras: expected Extras, got dict$"),
+    "captions as a list": ({"extras": Extras([0, 1, 2])}, "^extras.captions: expected a tensor, got list"),
+    "guide as an array": (
+        {"extras": Extras(guide=replace(GUIDE, text=GUIDE.text.numpy()))},
+        "^extras.guide.text: expected a tensor, got ndarray",
+    ),
+    "known pairs as a list": (
+        {"extras": Extras(known={"i2t": [[True]], "t2i": [[True]]})},
+        r"^extras.known\[i2t\]: expected a tensor, got list",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NO_TENSORS)
+def test_lists_and_arrays_are_told(case: str) -> None:
+    changes, message = NO_TENSORS[case]
+    batch = {"image": unit(3), "text": unit(3, seed=1), "ids": IDS} | changes
+    for name in ("hardest", "info-nce", "glofnd", "gist"):
+        with pytest.raises(ValueError, match=message):
+            methods.get(name)().loss(**batch)
+    with pytest.raises(ValueError, match=message):
+        list(views(**batch))
+
+
+def test_candidates_are_made_of_tensors() -> None:
+    with pytest.raises(ValueError, match=r"^candidate_ids: expected a tensor, got list"):
+        Candidates.of(torch.eye(3), torch.ones(3), IDS, [0, 1, 2])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"^positive: expected a tensor, got ndarray"):
+        Candidates.masked(torch.eye(3), torch.ones(3), torch.eye(3).bool().numpy())

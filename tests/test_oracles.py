@@ -170,7 +170,7 @@ def test_distance_weighted_has_the_miners_distribution(
     for _, anchors, candidates in sides(image, text):
         expected = miner_weights(anchors, candidates, ids, monkeypatch, cutoff=nearest, nonzero_loss_cutoff=cutoff)
         similarity = (anchors @ candidates.T).masked_fill(ids[:, None] == ids[None, :], -torch.inf)
-        weights = method.weights(similarity)
+        weights = method.weights(similarity, dim)
         got = weights / weights.sum(dim=1, keepdim=True)
         # 0 / 0 in both where no negative is near enough
         torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-12, equal_nan=True)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -65,7 +65,7 @@ class Words(NamedTuple):
     captions: Sequence[Sequence[str]]
     """Of each anchor's image, its own first."""
     encode: Callable[[list[str]], Tensor]
-    """Texts to ``[n, D]``, L2-normalised, with gradient into the text encoder."""
+    """Texts to ``[n, D]``, L2-normalised, with gradient into the text encoder. Called outside ``torch.autocast``."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,29 @@ class Extras:
 
 
 NOTHING = Extras()
+
+
+def check_tensors(values: Mapping[str, Any]) -> None:
+    """``ValueError`` naming the argument that is no tensor."""
+    for name, value in values.items():
+        if not isinstance(value, Tensor):
+            raise ValueError(f"{name}: expected a tensor, got {type(value).__name__}; torch.as_tensor makes one")
+
+
+def check_kinds(image: Any, text: Any, ids: Any, memory: Any, generator: Any, extras: Any) -> None:
+    """``ValueError`` naming the argument of ``Method.loss`` that is of another kind: lists and arrays are not taken."""
+    kinds = {"memory": (memory, Memory), "generator": (generator, torch.Generator), "extras": (extras, Extras)}
+    for name, (value, kind) in kinds.items():
+        if value is not None and not isinstance(value, kind):
+            raise ValueError(f"{name}: expected {kind.__name__}, got {type(value).__name__}")
+    tensors = {"image": image, "text": text, "ids": ids}
+    tensors |= {f"memory.{name}": value for name, value in memory._asdict().items()} if memory is not None else {}
+    extras = extras or NOTHING
+    tensors |= {} if extras.captions is None else {"extras.captions": extras.captions}
+    for name in ("image", "text", "support") if extras.guide is not None else ():
+        tensors[f"extras.guide.{name}"] = getattr(extras.guide, name)
+    tensors |= {f"extras.known[{direction}]": mask for direction, mask in (extras.known or {}).items()}
+    check_tensors(tensors)
 
 
 def check(image: Tensor, text: Tensor, ids: Tensor, memory: Memory | None, generator: torch.Generator | None) -> None:

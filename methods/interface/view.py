@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from methods.interface.drawing import largest
-from methods.interface.inputs import NOTHING, Direction, Extras, Guide, Memory
+from methods.interface.inputs import NOTHING, Direction, Extras, Guide, Memory, check_kinds, check_tensors
 
 CHUNK = 2**20
 """Similarities that a method sees at a time on a CPU, so that its temporaries stay in the cache."""
@@ -16,6 +16,9 @@ LISTWISE_CHUNK = 2**18
 """The same for losses over all candidates, whose graphs hold a dozen such parts."""
 BLOCK = 64
 """Anchors whose products are made at once on a CPU; of fewer, a product costs more time per row."""
+ALIKE = 1e-6
+"""Similarities no farther apart than this are one: a product rounds the same features differently from place to place
+(in single precision by some 2e-7). What compares a candidate with the partner must allow for it."""
 DEVICE_CHUNK = 2**24
 """The same elsewhere: enough to keep a device busy, and little of its memory."""
 
@@ -51,8 +54,8 @@ class View:
     """``[B]`` image ids."""
     positive: Tensor
     """``[B, N]``: whether anchor and candidate have the same image id, or are known to match."""
-    momentum: Tensor
-    """``[B, D]``: the anchors as the encoder of the candidates sees them, no gradient."""
+    counterparts: Tensor
+    """``[N, D]``: the candidates' own partners, which are of the anchors' modality."""
     generator: torch.Generator | None = None
     extras: Extras = NOTHING
     start: int = 0
@@ -73,9 +76,19 @@ class View:
         return self.candidates[self.own]
 
     @property
+    def momentum(self) -> Tensor:
+        """``[B, D]``: the anchors as the encoder of the candidates sees them, no gradient."""
+        return self.counterparts[self.own].detach()
+
+    @property
     def positive_similarity(self) -> Tensor:
         """``[B]`` of each anchor and its own partner."""
         return single((self.anchors * self.partners).sum(dim=1))
+
+    @property
+    def own_similarity(self) -> Tensor:
+        """The same as entries of ``similarity``, without gradient: what candidates are compared with."""
+        return self.similarity.detach().diagonal(self.start)
 
     @cached_property
     def similarity(self) -> Tensor:
@@ -141,7 +154,6 @@ class View:
             anchors=self.anchors[rows],
             anchor_ids=self.anchor_ids[rows],
             positive=self.positive[rows],
-            momentum=self.momentum[rows],
             extras=self.extras.part(rows),
             start=self.start + rows.start,
         )
@@ -188,6 +200,15 @@ class Candidates:
     """``[B, N]``: whether the candidate is a positive."""
     generator: torch.Generator | None = None
     direction: Direction = "i2t"
+    dimension: int | None = None
+    """Of the joint space; None where that is not known."""
+
+    @property
+    def known_dimension(self) -> int:
+        """``ValueError`` where it is not known."""
+        if self.dimension is None:
+            raise ValueError("candidates: their dimension is not given, and the method needs it")
+        return self.dimension
 
     @classmethod
     def of(
@@ -198,15 +219,16 @@ class Candidates:
         candidate_ids: Tensor,
         generator: torch.Generator | None = None,
         direction: Direction = "i2t",
+        dimension: int | None = None,
     ) -> "Candidates":
         """Mask the positives by their ids: ``anchor_ids [B]``, ``candidate_ids [N]``.
 
         ``similarity`` is changed in place, as a second ``[B, N]`` matrix would cost more than most choices; half
         precision becomes single.
         """
-        return cls.masked(
-            similarity, positive_similarity, anchor_ids[:, None] == candidate_ids[None, :], generator, direction
-        )
+        check_tensors({"anchor_ids": anchor_ids, "candidate_ids": candidate_ids})
+        positive = anchor_ids[:, None] == candidate_ids[None, :]
+        return cls.masked(similarity, positive_similarity, positive, generator, direction, dimension)
 
     @classmethod
     def masked(
@@ -216,12 +238,15 @@ class Candidates:
         positive: Tensor,
         generator: torch.Generator | None = None,
         direction: Direction = "i2t",
+        dimension: int | None = None,
     ) -> "Candidates":
         """The same, given the mask of positives ``[B, N]``."""
+        given = {"similarity": similarity, "positive_similarity": positive_similarity, "positive": positive}
+        check_tensors(given)
         similarity = single(similarity)
         # several times faster than masked_fill_
         torch.where(positive, similarity.new_full((), -torch.inf), similarity, out=similarity)
-        return cls(similarity, single(positive_similarity), positive, generator, direction)
+        return cls(similarity, single(positive_similarity), positive, generator, direction, dimension)
 
     @cached_property
     def hardest(self) -> Tensor:
@@ -243,12 +268,12 @@ def views(
     extras: Extras | None = None,
 ) -> Iterator[View]:
     """Both directions of a batch. A memory in another precision is converted to that of the batch."""
+    check_kinds(image, text, ids, memory, generator, extras)
     extras = extras or NOTHING
     if memory is None:
         memory = Memory(image, text, ids)
     memory = Memory(memory.image.to(image.dtype), memory.text.to(text.dtype), memory.ids)
-    batch = slice(0, len(ids))
     same, known = ids[:, None] == memory.ids[None, :], extras.known
     i2t, t2i = (same | known["i2t"], same | known["t2i"]) if known else (same, same)
-    yield View("i2t", image, memory.text, ids, i2t, memory.image[batch].detach(), generator, extras)
-    yield View("t2i", text, memory.image, ids, t2i, memory.text[batch].detach(), generator, extras)
+    yield View("i2t", image, memory.text, ids, i2t, memory.image, generator, extras)
+    yield View("t2i", text, memory.image, ids, t2i, memory.text, generator, extras)
