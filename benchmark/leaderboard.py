@@ -191,6 +191,7 @@ class Group:
             "epochs": self.recipe["epochs"],
             "batch": self.recipe["batch"],
             "baseline": str(self.baseline) if self.baseline else None,
+            "family": sum(row.mark is not None for row in self.rows) or None,
         }
 
 
@@ -497,5 +498,5 @@ def _flat_row(row: Row) -> dict[str, Any]:
 
 
 def _flat_mark(row: Row) -> dict[str, Any]:
-    keys = ("difference", "p", "p_holm", "p_t", "significant")
+    keys = ("difference", "p", "p_holm", "p_both", "p_both_holm", "p_t", "significant")
     return {f"mark_{key}": getattr(row.mark, key) if row.mark else None for key in keys}

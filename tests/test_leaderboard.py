@@ -20,7 +20,7 @@ from benchmark.cli.main import app
 from benchmark.config import RunConfig
 from benchmark.evaluation.ranks import Ranks
 from benchmark.evaluation.stored_ranks import write_ranks
-from benchmark.leaderboard import VALUES, Choice, Group, load
+from benchmark.leaderboard import VALUES, Choice, Group, flat, load
 from benchmark.paired import marks, rows_of
 from benchmark.published import FILE
 from benchmark.records import Cost, Measured, Protocol, RunRecord, survey
@@ -134,7 +134,7 @@ def test_markdown(runs: Path) -> None:
     assert set(alignment) <= set("|:-")
     fne, hardest = ([cell.strip() for cell in row.split("|")[1:-1]] for row in rows)
     assert fne[:4] == ["`fne`", "4,096", "3", "**41.0 ±1.0**"]
-    assert fne[-4:] == ["**246.0 ±6.0** ↑", ".004", "**5.0**", "30.0 (1.5×)"]
+    assert fne[-4:] == ["**246.0 ±6.0** ↑", ".002", "**5.0**", "30.0 (1.5×)"]
     assert hardest[:4] == ["`hardest`", "in batch", "3", "32.0 ±2.0"]
     assert hardest[-4:] == ["192.0 ±12.0", "base", "20.0", "**12.0 (1.5×)**"]
 
@@ -160,7 +160,7 @@ def test_terminal(runs: Path, width: int) -> None:
 def test_piped_text_is_plain_and_whole(runs: Path, tmp_path: Path) -> None:
     text = bench(runs).stdout
     assert "\x1b" not in text
-    assert re.search(r"fne +4,096 +3 +41.0 ±1.0 .* 246.0 ±6.0↑ +\.004 +5.0 +30.0 \(1.5×\)", text)
+    assert re.search(r"fne +4,096 +3 +41.0 ±1.0 .* 246.0 ±6.0↑ +\.002 +5.0 +30.0 \(1.5×\)", text)
     assert bench(runs, "--output", str(tmp_path / "out" / "board.txt")).stdout == ""
     assert (tmp_path / "out" / "board.txt").read_text() == text
 
@@ -423,13 +423,14 @@ def test_marks_are_those_of_paired(tmp_path: Path) -> None:
     assert {row.key: row.mark for row in group.rows if row.mark} == expected
     text = markdown([group])
     found = lines(text)
-    assert "246.0 ±6.0** ↑ | – |" in found["fne"]  # each seed is 60 ahead: nothing to test over seeds
+    assert "246.0 ±6.0** ↑ | <.001 |" in found["fne"]  # each seed is 60 ahead: trainings add nothing to the doubt
     assert "60.0 ±0.0 ↓ | <.001 |" in found["random"]
     assert "↑" not in found["sum"]
     assert "| base |" in found["hardest"]
     assert not {"↑", "↓"} & {*found["mean"], *found["semi-hard"]}
-    assert "Holm-corrected for 3 row(s)" in text
-    assert "p over seeds: paired t of rSum, uncorrected" in text
+    family = "the 3 row(s) tested against hardest (in batch) (fne (in batch), sum (in batch), random (in batch))"
+    assert f"each Holm-corrected over this family: {family}" in text
+    assert {row["family"] for row in flat([group])} == {3}
     assert "a failed one: mean (in batch), semi-hard (in batch)." in text
 
 
