@@ -45,7 +45,8 @@ class Paired:
     @property
     def difference(self) -> Array:
         """``[C, 6]``: the mean over seeds."""
-        return self.by_seed.sum(axis=0) / len(self.seeds)
+        mean: Array = self.by_seed.sum(axis=0) / len(self.seeds)
+        return mean
 
     @property
     def parts(self) -> Array:
@@ -123,10 +124,10 @@ def _by_image(found: dict[str, NDArray[np.int64]], of: StoredRanks) -> Array:
     """``[S, C, 6]``: what was found of each image's queries, from ``[S, Q, 3]`` per direction."""
     images, place = np.unique(of.i2t_ids, return_inverse=True)
     image_of = {"i2t": place, "t2i": np.searchsorted(images, of.t2i_images)}
-    sums = np.zeros((len(found["i2t"]), len(images), len(RECALLS)))
+    sums = np.zeros((len(images), len(found["i2t"]), len(RECALLS)))
     for direction, columns in DIRECTIONS.items():
-        np.add.at(sums[:, :, columns], (slice(None), image_of[direction]), found[direction])
-    return sums
+        np.add.at(sums[:, :, columns], image_of[direction], found[direction].swapaxes(0, 1))
+    return sums.swapaxes(0, 1)
 
 
 def parts_of_rsum(row: Mapping[int, Cell]) -> Array:
@@ -206,8 +207,8 @@ def marks(rows: Mapping[Key, Mapping[int, Cell]], baseline: Key) -> dict[Key, Ma
     parts = np.column_stack([each.parts[:, -1] for each in pairs])
     p = sign_flip(parts)
     p_both = np.concatenate([both(each.parts_by_seed[:, :, -1:]) for each in pairs])
-    columns = zip(parts.sum(axis=0), p, holm(p), p_both, holm(p_both), strict=True)
+    columns = np.stack([parts.sum(axis=0), p, holm(p), p_both, holm(p_both)], axis=1).tolist()
     return {
-        row: Mark(*map(float, figures), paired_t(*(side[:, -1] for side in each.values)), each.seeds)
-        for row, each, figures in zip(others, pairs, columns, strict=True)
+        row: Mark(gap, one, adjusted, anew, anew_adjusted, paired_t(*(side[:, -1] for side in each.values)), each.seeds)
+        for row, each, (gap, one, adjusted, anew, anew_adjusted) in zip(others, pairs, columns, strict=True)
     }
