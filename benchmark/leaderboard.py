@@ -120,6 +120,8 @@ class Row:
     """Seeds whose best epoch was one of the warm-up: the method itself only made it worse."""
     stats: dict[str, Stat]
     """Of ``VALUES``. A value that any seed lacks has no mean; a row with a failed seed has none at all."""
+    older: int = 0
+    """Seeds with an older audit, whose pushed share means something else and is left out (docs/audit.md)."""
     mark: "Mark | None" = None
     """Its rSum against the baseline's, where it was tested."""
 
@@ -385,12 +387,17 @@ def _row(records: list[RunRecord]) -> Row:
         failed=failed,
         collapsed=sum(record.status == "collapsed" for record in records),
         warmup=sum(_is_warmup(record) for record in records),
+        older=sum(_is_older(record.audit) for record in records),
         stats={} if failed else dict(_stats([_values(record) for record in records])),
     )
 
 
 def _is_warmup(record: RunRecord) -> bool:
     return record.best_epoch is not None and record.best_epoch < record.config.warmup_epochs
+
+
+def _is_older(audit: Mapping[str, float]) -> bool:
+    return any(f"{name}_judged" in audit and f"{name}_anchors" not in audit for name in ("pushed_i2t", "pushed_t2i"))
 
 
 def _momentum(config: RunConfig) -> float | None:
@@ -419,9 +426,10 @@ def _values(record: RunRecord) -> dict[str, float]:
 def _pushed(audit: Mapping[str, float]) -> dict[str, float]:
     """Both directions of the audit together, weighted by their judged push, in percent.
 
+    Nothing of an older audit, whose push of a sampler was its picks: two meanings never share a column.
     The ends of the interval are averaged like the share, as if both directions erred alike: if anything too wide.
     """
-    names = [name for name in ("pushed_i2t", "pushed_t2i") if f"{name}_judged" in audit]
+    names = [name for name in ("pushed_i2t", "pushed_t2i") if f"{name}_anchors" in audit]
     judged = sum(audit[f"{name}_judged"] for name in names)
     if not judged:
         return {}

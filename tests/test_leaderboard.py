@@ -496,8 +496,8 @@ def test_edited_ranks_are_one_line(runs: Path) -> None:
 
 
 def test_both_directions_of_the_audit_weigh_by_their_judged_push(tmp_path: Path) -> None:
-    sides = {"i2t": (0.1, 0.05, 0.2, 300, 0.2), "t2i": (0.4, 0.3, 0.5, 100, 0.2)}
-    names = ("", "_low", "_high", "_judged", "_base")
+    sides = {"i2t": (0.1, 0.05, 0.2, 300, 0.2, 900), "t2i": (0.4, 0.3, 0.5, 100, 0.2, 900)}
+    names = ("", "_low", "_high", "_judged", "_base", "_anchors")
     audit = {
         f"pushed_{side}{name}": value for side, row in sides.items() for name, value in zip(names, row, strict=True)
     }
@@ -507,6 +507,19 @@ def test_both_directions_of_the_audit_weigh_by_their_judged_push(tmp_path: Path)
     assert "| – |" in lines(text)["sum"]
     assert "Pushing all judged pairs alike would give a pushed false % of 20.0." in text
     assert "pushed false %: on test pairs" in text
+
+
+def test_the_push_of_an_older_audit_is_not_mixed_in(tmp_path: Path) -> None:
+    """It took a sampler's picks for its push, whether or not their hinge is active."""
+    parts = {"": 0.1, "_low": 0.05, "_high": 0.2, "_judged": 300.0, "_base": 0.2, "_all": 400.0}
+    old = {f"pushed_{way}{name}": value for way in ("i2t", "t2i") for name, value in parts.items()}
+    new = old | {f"pushed_{way}_anchors": 900.0 for way in ("i2t", "t2i")}
+    save(tmp_path, record("fne", 0, 40, audit=old), record("fne", 1, 40, audit=new), record("sum", 0, 30, audit=new))
+    text = markdown(board(tmp_path))
+    assert "| – |" in lines(text)["fne"]  # a mean of two meanings is none
+    assert "| 10.0 [5.0, 20.0] of 600 |" in lines(text)["sum"]
+    assert "No pushed false % of fne (in batch): the audit is older and takes all picks for pushes" in text
+    assert "No pushed false %" not in markdown(board(save(tmp_path / "new", record("sum", 0, 30, audit=new))))
 
 
 def test_a_column_stands_where_it_says_something(tmp_path: Path) -> None:
@@ -576,7 +589,14 @@ def a_full_board(root: Path) -> Path:
     audit = {
         f"pushed_{side}{name}": value
         for side in ("i2t", "t2i")
-        for name, value in (("", 0.1), ("_low", 0.05), ("_high", 0.15), ("_judged", 1234.0), ("_base", 0.05))
+        for name, value in (
+            ("", 0.1),
+            ("_low", 0.05),
+            ("_high", 0.15),
+            ("_judged", 1234.0),
+            ("_base", 0.05),
+            ("_anchors", 2000),
+        )
     }
     f30k = Protocol(name="f30k-1k", images=1000, captions=5000)
     metrics = record("fne", 0, 50).metrics | {"true_rsum": 355.5, "eccv_i2t_map_at_r": 30.0, "eccv_t2i_map_at_r": 40.0}

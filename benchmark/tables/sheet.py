@@ -61,8 +61,8 @@ COLUMNS = {
     PUSHED: Column(
         "pushed false %",
         "[95 %] of judged",
-        "pushed false %: on test pairs of known truth, share of the push that is on true ones, both directions;"
-        " [mean interval of a seed], of so many judged anchors' worth of push (for a sampler: picks).",
+        "pushed false %: on test pairs of known truth, share of the push (the slope of the loss) that is on true ones,"
+        " both directions; [mean interval of a seed], of so many judged anchors' worth of push.",
     ),
     "step_ms": Column(
         "step ms",
@@ -219,6 +219,12 @@ def notes(group: Group) -> Iterator[str]:
     if bases:
         alike = bases[0] if bases[0] == bases[-1] else f"{bases[0]} to {bases[-1]}"
         yield f"Pushing all judged pairs alike would give a pushed false % of {alike}."
+    older = [f"{row.method} ({memory(group, row.key)})" for row in group.rows if row.older]
+    if older:
+        yield (
+            f"No pushed false % of {_some(older)}: the audit is older and takes all picks for pushes"
+            " (docs/audit.md); run the cells again with --force."
+        )
     if any(row.collapsed for row in group.rows):
         yield "† Collapsed: the model no longer tells positives from negatives. Averaged in, but never best or second."
     if any(row.warmup for row in group.rows):
