@@ -270,6 +270,48 @@ def test_the_interval_covers_the_truth_as_often_as_said() -> None:
     assert 0.93 <= inside / (10 * BATCH) <= 0.97
 
 
+# --- Which test over trainings and images -----------------------------------------------------------------------
+
+
+def of_the_model(seeds: int, images: int, shares: tuple[float, float], level: float, draws: int) -> dict[str, float]:
+    """How often each candidate errs at ``level``, from the mixed model itself: its mean squares are chi-squared.
+
+    ``shares``: of the variance of the mean that trainings and images have; the rest is of neither.
+    """
+    random, freedom = np.random.default_rng(15), (seeds - 1, images - 1)
+    rest = 1 - sum(shares)
+    of_seeds, of_images = (
+        (share + rest) * random.chisquare(degrees, draws) / degrees
+        for share, degrees in zip(shares, freedom, strict=True)
+    )
+    degrees = freedom[0] * freedom[1]
+    of_rest = rest * random.chisquare(degrees, draws) / degrees
+    more = np.maximum(of_images - of_rest, 0)
+    value, whole = random.normal(size=draws), of_seeds + more
+    below = of_seeds**2 / freedom[0] + np.where(more > 0, of_images**2 / freedom[1] + of_rest**2 / degrees, 0)
+    p = {
+        "flips": 2 * scipy.stats.norm.sf(np.abs(value) / of_images**0.5),  # as good as, with 300 images
+        "t": 2 * scipy.stats.t.sf(np.abs(value) / of_seeds**0.5, freedom[0]),
+        "satterthwaite": 2 * scipy.stats.t.sf(np.abs(value) / whole**0.5, whole**2 / below),
+        "cochran": statistics._cochran(value, (of_seeds, more), freedom),
+    }
+    return {name: float(((one < level) & (p["flips"] < level)).mean()) for name, one in p.items()}
+
+
+@pytest.mark.slow
+def test_why_cochrans_quantile() -> None:
+    """Of the candidates it alone errs no more often than it says, whatever the mixture, and far out."""
+    mixtures = [(0.999, 0.001), (0.9, 0.1), (0.6, 0.4), (0.4, 0.6), (0.1, 0.9), (0.6, 0.2)]
+    worst = {seeds: [of_the_model(seeds, 300, shares, 0.05, 10_000) for shares in mixtures] for seeds in (3, 10)}
+    assert all(each["cochran"] < 0.057 for some in worst.values() for each in some)
+    assert max(each["satterthwaite"] for each in worst[3]) > 0.07
+    assert max(each["t"] for each in worst[10]) > 0.1  # either may pass by chance: more seeds make it worse
+    assert max(each["flips"] for each in worst[3]) > 0.9
+    far = of_the_model(3, 300, (0.9, 0.1), 0.0025, 100_000)
+    assert far["satterthwaite"] > 6 * 0.0025
+    assert far["cochran"] < 2 * 0.0025
+
+
 # --- Simulated trainings ----------------------------------------------------------------------------------------
 
 STABLE, UNSTABLE, COLLAPSING = 0.03, 0.15, 1.0
