@@ -346,7 +346,7 @@ def _over_both(found: Comparison) -> str:
     if line.p_both is None:
         return f"Whether new trainings on new images would agree takes {T_SEEDS} common seeds to say."
     verdict = "more" if line.p_both < ALPHA else "no more"
-    return f"It is {verdict} than trainings and test images together explain (p {probability(line.p_both)})."
+    return f"The lead is {verdict} than trainings and test images together explain (p {probability(line.p_both)})."
 
 
 def _ordered(found: Comparison) -> tuple[Key, Key]:

@@ -200,7 +200,7 @@ def test_three_sentences(found: Comparison) -> None:
         trainings,
     )
     p = f"{line.p_both:.3f}"
-    assert over_both == f"It is more than trainings and test images together explain (p = {p})."
+    assert over_both == f"The lead is more than trainings and test images together explain (p = {p})."
 
 
 def test_one_seed_says_nothing_of_another_training(tmp_path: Path, save: Save) -> None:

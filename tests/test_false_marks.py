@@ -83,7 +83,7 @@ def test_an_instability_is_no_mark(tmp_path: Path, save: Save) -> None:
     images, _, over_both = found.as_dict()["sentences"]
     assert "fne (in batch) stands" in images
     assert "more than the choice of test images explains" in images
-    assert over_both.startswith("It is no more than trainings and test images together explain (p = 0.")
+    assert over_both.startswith("The lead is no more than trainings and test images together explain (p = 0.")
 
 
 def test_a_steady_lead_is_a_mark(tmp_path: Path, save: Save) -> None:
