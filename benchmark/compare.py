@@ -30,7 +30,17 @@ from benchmark.leaderboard import (
 )
 from benchmark.paired import ALPHA, METRICS, Cell, Paired, pair, rows_of
 from benchmark.records import RUNS, Protocol
-from benchmark.statistics import LEVEL, holm, interval, paired_t, paired_wilcoxon, sign_flip, standardised
+from benchmark.statistics import (
+    LEVEL,
+    T_SEEDS,
+    both,
+    holm,
+    interval,
+    paired_t,
+    paired_wilcoxon,
+    sign_flip,
+    standardised,
+)
 
 
 @dataclass(frozen=True)
@@ -45,13 +55,22 @@ class Line:
     high: float
     """The interval of the difference: bootstrap over images, percentile, 95 %."""
     p: float
-    """Sign flips of images."""
+    """Other images: sign flips."""
     p_holm: float
     """The same, corrected for the lines of this table."""
+    p_both: float | None
+    """Other trainings and other images: a mixed model; None with too few seeds."""
+    p_both_holm: float | None
+    """The same, corrected likewise."""
     won: int
     lost: int
     tied: int
     """Queries that A finds more often than B over the seeds, less often, as often."""
+
+    @property
+    def significant(self) -> bool:
+        """As of a mark: both, corrected."""
+        return self.p_both_holm is not None and max(self.p_holm, self.p_both_holm) < ALPHA
 
 
 @dataclass(frozen=True)
@@ -244,7 +263,9 @@ def _collapsed(row: Key, cells: Mapping[int, Cell], seeds: Sequence[int]) -> lis
 
 def _lines(paired: Paired) -> list[Line]:
     parts, (low, high) = paired.parts, interval(paired.samples)
-    p = sign_flip(parts)
+    p, anew = sign_flip(parts), both(paired.parts_by_seed)
+    over_both = [(None, None)] * len(METRICS) if anew is None else zip(anew.tolist(), holm(anew).tolist(), strict=True)
+    columns = zip(METRICS, holm(p), over_both, strict=True)
     return [
         Line(
             metric,
@@ -255,9 +276,10 @@ def _lines(paired: Paired) -> list[Line]:
             float(high[place]),
             float(p[place]),
             float(adjusted),
+            *anew_and_adjusted,
             *paired.counts[metric],
         )
-        for place, (metric, adjusted) in enumerate(zip(METRICS, holm(p), strict=True))
+        for place, (metric, adjusted, anew_and_adjusted) in enumerate(columns)
     ]
 
 
@@ -291,19 +313,18 @@ def _changed(paired: Paired, queries: int) -> tuple[list[Changed], list[Changed]
 
 
 def explain(found: Comparison) -> list[str]:
-    """The difference in two sentences: on these test images, and over trainings."""
-    return [_on_these_images(found), _over_trainings(found)]
+    """The difference in three sentences: on other images, in other trainings, and in both at once."""
+    return [_on_these_images(found), _over_trainings(found), _over_both(found)]
 
 
 def _on_these_images(found: Comparison) -> str:
     line, (a, b) = found.lines[-1], _ordered(found)
     low, high = (line.low, line.high) if a == found.a else (-line.high, -line.low)
-    if line.p < ALPHA:  # rSum is the one figure named beforehand, so its own p
-        claim = f"{a} beats {b} by {abs(line.difference):.1f} points of rSum"
-        verdict = "more than the choice of test images explains"
-    else:
-        claim = f"{a} stands {abs(line.difference):.1f} points of rSum above {b}"
-        verdict = "no more than the choice of test images explains"
+    points = f"{abs(line.difference):.1f} points of rSum"
+    # rSum is the one figure named beforehand, so its own p
+    sure = line.p < ALPHA and line.p_both is not None and line.p_both < ALPHA
+    claim = f"{a} beats {b} by {points}" if sure else f"{a} stands {points} above {b}"
+    verdict = f"{'' if line.p < ALPHA else 'no '}more than the choice of test images explains"
     return (
         f"On {describe(found.protocol)}, {claim} ({LEVEL:.0%} interval {low:.1f} to {high:.1f}),"
         f" {verdict} (p {probability(line.p)})."
@@ -324,6 +345,14 @@ def _over_trainings(found: Comparison) -> str:
         f"It is ahead in {ahead} of {len(gaps)} trainings with the same seeds"
         f" ({abs(seeds.stat.mean):.1f} ± {seeds.stat.std or 0:.1f}, {p}), and finds {shares}."
     )
+
+
+def _over_both(found: Comparison) -> str:
+    line = found.lines[-1]
+    if line.p_both is None:
+        return f"Whether new trainings on new images would agree takes {T_SEEDS} common seeds to say."
+    verdict = "more" if line.p_both < ALPHA else "no more"
+    return f"The lead is {verdict} than trainings and test images together explain (p {probability(line.p_both)})."
 
 
 def _ordered(found: Comparison) -> tuple[Key, Key]:

@@ -21,7 +21,7 @@ import methods
 from benchmark import believed
 from benchmark.config import RunConfig
 from benchmark.errors import BenchError, NoDataError
-from benchmark.evaluation.pushes import pushed
+from benchmark.evaluation.pushes import push
 from benchmark.evaluation.ranks import ranks
 from benchmark.evaluation.relation import MATCH, UNKNOWN, Codes, Judged, Relation
 from benchmark.extras import ExtrasOf
@@ -445,7 +445,10 @@ class Looker:
         return Picks(ready.name, ready.state, items, "" if items else "nothing pushes this anchor")
 
     def push(self, method: Method) -> NDArray[np.float64] | None:
-        """``[N]``, a sum of 1, or 0 without any push; None as of ``pushed``."""
+        """``[N]``, a sum of 1, or 0 without any push: the picks of a method that chooses, else the shares of the slope.
+
+        None where it does neither.
+        """
         state = copy.deepcopy(method.state_dict())
         view = self.view(method)
         found = list(self.pushes(method, view, state))
@@ -458,9 +461,10 @@ class Looker:
         """``[N]`` once, or ``DRAWS`` times of a method that chooses; its state is put back."""
         for _ in range(DRAWS):
             method.load_state_dict(state)
-            weights = pushed(method, view)
+            done = push(method, view)
             method.load_state_dict(state)
+            weights = done.slope if done.picks is None else done.picks
             if weights is not None:
-                yield weights[0]
+                yield weights[0] / (weights[0].sum() or 1)
             if not method.chosen:
                 return

@@ -121,6 +121,8 @@ class Row:
     """Seeds whose best epoch was one of the warm-up: the method itself only made it worse."""
     stats: dict[str, Stat]
     """Of ``VALUES``. A value that any seed lacks has no mean; a row with a failed seed has none at all."""
+    older: int = 0
+    """Seeds with an older audit, whose pushed share means something else and is left out (docs/audit.md)."""
     mark: "Mark | None" = None
     """Its rSum against the baseline's, where it was tested."""
 
@@ -192,6 +194,7 @@ class Group:
             "epochs": self.recipe["epochs"],
             "batch": self.recipe["batch"],
             "baseline": str(self.baseline) if self.baseline else None,
+            "family": sum(row.mark is not None for row in self.rows) or None,
         }
 
 
@@ -388,12 +391,17 @@ def _row(records: list[RunRecord]) -> Row:
         failed=failed,
         collapsed=sum(record.status == "collapsed" for record in records),
         warmup=sum(_is_warmup(record) for record in records),
+        older=sum(_is_older(record.audit) for record in records),
         stats={} if failed else dict(_stats([_values(record) for record in records])),
     )
 
 
 def _is_warmup(record: RunRecord) -> bool:
     return record.best_epoch is not None and record.best_epoch < record.config.warmup_epochs
+
+
+def _is_older(audit: Mapping[str, float]) -> bool:
+    return any(f"{name}_judged" in audit and f"{name}_anchors" not in audit for name in ("pushed_i2t", "pushed_t2i"))
 
 
 def _momentum(config: RunConfig) -> float | None:
@@ -422,10 +430,12 @@ def _values(record: RunRecord) -> dict[str, float]:
 def _pushed(audit: Mapping[str, float]) -> dict[str, float]:
     """Both directions of the audit together, weighted by their judged push, in percent.
 
+    Nothing of an older audit, whose push of a sampler was its picks: two meanings never share a column.
     The ends of the interval are averaged like the share, as if both directions erred alike: if anything too wide.
     """
     ends = ("", "_low", "_high", "_base")
-    names = [name for name in ("pushed_i2t", "pushed_t2i") if {*(name + end for end in (*ends, "_judged"))} <= {*audit}]
+    needed = (*ends, "_judged", "_anchors")
+    names = [name for name in ("pushed_i2t", "pushed_t2i") if {name + end for end in needed} <= {*audit}]
     judged = sum(audit[f"{name}_judged"] for name in names)
     if not judged:
         return {}
@@ -502,5 +512,5 @@ def _flat_row(row: Row) -> dict[str, Any]:
 
 
 def _flat_mark(row: Row) -> dict[str, Any]:
-    keys = ("difference", "p", "p_holm", "p_t", "significant")
+    keys = ("difference", "p", "p_holm", "p_both", "p_both_holm", "p_t", "significant")
     return {f"mark_{key}": getattr(row.mark, key) if row.mark else None for key in keys}

@@ -15,7 +15,7 @@ from benchmark.errors import NoDataError
 from benchmark.evaluation.stored_ranks import StoredRanks, read_ranks
 from benchmark.leaderboard import RECALLS, SEEDS_TO_MARK, Key, describe, row_of
 from benchmark.records import RunRecord
-from benchmark.statistics import bootstrap, holm, paired_t, sign_flip
+from benchmark.statistics import bootstrap, both, holm, paired_t, sign_flip
 
 METRICS = (*RECALLS, "rsum")
 DIRECTIONS = {"i2t": slice(0, 3), "t2i": slice(3, 6)}
@@ -31,9 +31,9 @@ class Paired:
     """Two rows on the same queries, over the seeds that both have."""
 
     seeds: tuple[int, ...]
-    difference: Array
-    """``[C, 6]``: hits of A less hits of B, of each image's queries, mean over seeds; columns are ``RECALLS``."""
-    queries: NDArray[np.int64]
+    by_seed: Array
+    """``[S, C, 6]``: hits of A less hits of B, of each image's queries; columns are ``RECALLS``."""
+    queries: Array
     """``[C, 6]``: queries of each image."""
     counts: dict[str, list[int]]
     """Metric: queries won, lost, tied."""
@@ -43,10 +43,24 @@ class Paired:
     """Direction: ids of the queries, mean rank in A, in B."""
 
     @property
+    def difference(self) -> Array:
+        """``[C, 6]``: the mean over seeds."""
+        mean: Array = self.by_seed.sum(axis=0) / len(self.seeds)
+        return mean
+
+    @property
     def parts(self) -> Array:
         """``[C, 7]``: what each image adds to the difference of each metric, in points."""
-        recalls: Array = 100 * self.difference / self.queries.sum(axis=0)
-        return np.column_stack([recalls, recalls.sum(axis=1)])
+        return self._points(self.difference)
+
+    @property
+    def parts_by_seed(self) -> Array:
+        """``[S, C, 7]``: the same of each seed."""
+        return self._points(self.by_seed)
+
+    def _points(self, hits: Array) -> Array:
+        recalls = 100 * hits / self.queries.sum(axis=0)
+        return np.concatenate([recalls, recalls.sum(axis=-1, keepdims=True)], axis=-1)
 
     @property
     def samples(self) -> Array:
@@ -72,20 +86,17 @@ def pair(a: Mapping[int, Cell], b: Mapping[int, Cell], of_b: Mapping[int, Stored
             if not all(np.array_equal(getattr(first, key), getattr(ranks, key)) for key in first._fields[2:]):
                 raise NoDataError(f"{cells[seed][0]}: other queries than {a[seeds[0]][0]}; run both again with --force")
     hits_a, hits_b = _hits(stored_a), _hits(stored_b)
-    images, place = np.unique(first.i2t_ids, return_inverse=True)
-    image_of = {"i2t": place, "t2i": np.searchsorted(images, first.t2i_images)}
-    gaps = {direction: (hits_a[direction] - hits_b[direction]).sum(axis=0) for direction in DIRECTIONS}
-    difference, queries = np.zeros((2, len(images), len(RECALLS)), dtype=np.int64)
-    for direction, columns in DIRECTIONS.items():
-        np.add.at(difference[:, columns], image_of[direction], gaps[direction])
-        np.add.at(queries[:, columns], image_of[direction], 1)
+    each = {direction: hits_a[direction] - hits_b[direction] for direction in DIRECTIONS}
+    gaps = {direction: gap.sum(axis=0) for direction, gap in each.items()}
+    by_seed = _by_image(each, first)
+    queries = _by_image({way: np.ones((1, *gap.shape), dtype=np.int64) for way, gap in gaps.items()}, first)[0]
     by_metric = [*gaps["i2t"].T, *gaps["t2i"].T, np.concatenate([gap.sum(axis=1) for gap in gaps.values()])]
     counts = {metric: _count(gap) for metric, gap in zip(METRICS, by_metric, strict=True)}
     means = {
         direction: (getattr(first, f"{direction}_ids"), _mean(stored_a, direction), _mean(stored_b, direction))
         for direction in DIRECTIONS
     }
-    return Paired(seeds, difference / len(seeds), queries, counts, (_values(hits_a), _values(hits_b)), means)
+    return Paired(seeds, by_seed, queries, counts, (_values(hits_a), _values(hits_b)), means)
 
 
 def _ranks(folder: Path, record: RunRecord) -> StoredRanks:
@@ -109,6 +120,25 @@ def _hits(stored: Sequence[StoredRanks]) -> dict[str, NDArray[np.int64]]:
     return {direction: (found[:, :, None] <= CUTOFFS).astype(np.int64) for direction, found in positions.items()}
 
 
+def _by_image(found: dict[str, NDArray[np.int64]], of: StoredRanks) -> Array:
+    """``[S, C, 6]``: what was found of each image's queries, from ``[S, Q, 3]`` per direction."""
+    images, place = np.unique(of.i2t_ids, return_inverse=True)
+    image_of = {"i2t": place, "t2i": np.searchsorted(images, of.t2i_images)}
+    sums = np.zeros((len(images), len(found["i2t"]), len(RECALLS)))
+    for direction, columns in DIRECTIONS.items():
+        np.add.at(sums[:, :, columns], image_of[direction], found[direction].swapaxes(0, 1))
+    return sums.swapaxes(0, 1)
+
+
+def parts_of_rsum(row: Mapping[int, Cell]) -> Array:
+    """``[S, C]``: what each image adds to the rSum of each seed of a row, in points; seeds in order."""
+    stored = [_ranks(*row[seed]) for seed in sorted(row)]
+    hits = _hits(stored)
+    queries = [hits[direction].shape[1] for direction in DIRECTIONS for _ in CUTOFFS]
+    parts: Array = (100 * _by_image(hits, stored[0]) / np.array(queries)).sum(axis=2)
+    return parts
+
+
 def _values(hits: dict[str, NDArray[np.int64]]) -> Array:
     """``[S, 7]``: the recalls in percent, and their sum."""
     recalls = np.concatenate([100 * hits[direction].mean(axis=1) for direction in DIRECTIONS], axis=1)
@@ -128,15 +158,25 @@ class Mark:
 
     difference: float
     p: float
+    """Other images: sign flips."""
     p_holm: float
-    """Corrected for all rows that were tested. It alone decides."""
+    """The same, corrected for all rows that were tested."""
+    p_both: float
+    """Other trainings and other images: ``statistics.both``."""
+    p_both_holm: float
+    """The same, corrected likewise."""
     p_t: float | None
-    """Paired t over the seeds, to stand beside it, uncorrected; None where all differences are alike."""
+    """Other trainings on these images: paired t, uncorrected, no part of the mark; None where all seeds are alike."""
     seeds: tuple[int, ...]
 
     @property
+    def p_mark(self) -> float:
+        """What decides: the larger of the two corrected ones."""
+        return max(self.p_holm, self.p_both_holm)
+
+    @property
     def significant(self) -> bool:
-        return self.p_holm < ALPHA
+        return self.p_mark < ALPHA
 
 
 def rows_of(cells: Iterable[Cell]) -> dict[Key, dict[int, Cell]]:
@@ -157,7 +197,7 @@ def rows_of(cells: Iterable[Cell]) -> dict[Key, dict[int, Cell]]:
 def marks(
     rows: Mapping[Key, Mapping[int, Cell]], baseline: Key, untested: dict[Key, str] | None = None
 ) -> dict[Key, Mark]:
-    """Sign-flip test of the rSum of every row against the baseline, Holm-corrected over the rows.
+    """Both tests of the rSum of every row against the baseline, each Holm-corrected over the rows: one family.
 
     A row with fewer than ``SEEDS_TO_MARK`` seeds in common with the baseline is not tested, nor part of the correction;
     nor is one of other queries, which goes into ``untested`` with its reason.
@@ -177,9 +217,9 @@ def marks(
     others, pairs = list(found), list(found.values())
     parts = np.column_stack([each.parts[:, -1] for each in pairs])
     p = sign_flip(parts)
+    p_both = np.concatenate([both(each.parts_by_seed[:, :, -1:]) for each in pairs])
+    columns = np.stack([parts.sum(axis=0), p, holm(p), p_both, holm(p_both)], axis=1).tolist()
     return {
-        row: Mark(
-            float(total), float(one), float(adjusted), paired_t(*(side[:, -1] for side in each.values)), each.seeds
-        )
-        for row, total, one, adjusted, each in zip(others, parts.sum(axis=0), p, holm(p), pairs, strict=True)
+        row: Mark(gap, one, adjusted, anew, anew_adjusted, paired_t(*(side[:, -1] for side in each.values)), each.seeds)
+        for row, each, (gap, one, adjusted, anew, anew_adjusted) in zip(others, pairs, columns, strict=True)
     }

@@ -279,7 +279,7 @@ def exact(split: SplitTensors, truth: Truth | None) -> Relation | None:
 def pushed_shares(method: Method, gallery: Gallery, relation: Relation) -> History:
     """``val_pushed_i2t`` and ``val_pushed_t2i``, of a few steps on the validation split."""
     found = audit(method, gallery, relation, AUDIT_STEPS)
-    shares = {f"val_pushed_{direction}": one.shares("").get("") for direction, one in found.items()}
+    shares = {f"val_pushed_{way}": one.pushed.shares("").get("") for way, one in found.items()}
     return {name: share for name, share in shares.items() if share is not None}
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,14 +22,14 @@ from benchmark.errors import NoDataError, RunFailedError
 from benchmark.evaluation.after_training import audit_test, detection
 from benchmark.evaluation.detection import average_precision, calibration, roc_auc
 from benchmark.evaluation.order import order_accuracy
-from benchmark.evaluation.pushes import Gallery, audit, pushed
+from benchmark.evaluation.pushes import Gallery, audit, push
 from benchmark.evaluation.relation import MATCH, NO_MATCH, UNKNOWN, Codes, Exact, Judged, Relation, Rows
 from benchmark.evaluation.shares import share, wilson
 from benchmark.evaluation.similarities import BINS, histograms, read_similarities
 from benchmark.extras import ExtrasOf, Texts, centred
 from benchmark.models.heads import make
 from benchmark.training import SplitTensors, Watcher, train
-from methods.base import Method, View, views
+from methods.base import Method, Sampler, View, views
 from pipelines.manifest import Manifest, table
 from pipelines.sources import manifest_folder
 from pipelines.store import FeatureStore
@@ -86,12 +87,54 @@ def split_gallery(tiny: Tiny, name: str, memory: int = 8, split: str = "test") -
 def test_the_interval_is_wilsons_where_every_item_stands_alone() -> None:
     part = np.array([1.0] * 30 + [0.0] * 170)
     found = share(part, np.ones(200), np.arange(200))
-    low, high = wilson(0.15, 200 * 199 / 200)  # G / (G - 1) of the variance
+    squares = [(one - 0.15) ** 2 for one in part]
+    freedom = sum(squares) ** 2 / sum(square**2 for square in squares)
+    z, n, p = float(scipy.stats.t.ppf(0.975, freedom)), 199, 0.15  # G / (G - 1) of the variance
+    low, high = wilson(p, n, z)
     assert found == {"": 0.15, "_low": pytest.approx(low), "_high": pytest.approx(high)}
-    z, n, p = 1.96, 199, 0.15
     centre, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     assert low == pytest.approx((centre - half) / (1 + z * z / n), abs=1e-5)
     assert high == pytest.approx((centre + half) / (1 + z * z / n), abs=1e-5)
+
+
+def two_way(part: list[float], whole: list[float], g: list[int], h: list[int]) -> float:
+    """Variance of a share, clustered both ways, in plain loops; the larger way where the sum is below it."""
+    total, found = sum(whole), sum(part) / sum(whole)
+
+    def of(keys: list[Any]) -> float:
+        sums = [sum(p - found * w for p, w, k in zip(part, whole, keys, strict=True) if k == key) for key in {*keys}]
+        return len(sums) / (len(sums) - 1) * sum(one**2 for one in sums)
+
+    return max(of(g) + of(h) - of([*zip(g, h, strict=True)]), of(g), of(h)) / total**2
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_clusters_of_two_kinds_against_plain_loops(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    g, h = rng.integers(0, 7, 60), rng.integers(0, 2 + 3 * seed, 60)
+    whole = rng.uniform(0.5, 2, 60)
+    part = whole * (rng.random(60) < 0.2 + 0.5 * (h == 0))
+    found = share(part, whole, g, h)
+    variance = two_way(part.tolist(), whole.tolist(), g.tolist(), h.tolist())
+    squares = [
+        [float(((part - found[""] * whole)[of == key]).sum()) ** 2 for key in np.unique(of)] for of in (g, h)
+    ]  # fmt: skip
+    freedom = min(
+        max(2.0, sum(some) ** 2 / sum(one**2 for one in some)) if max(some) > 1e-20 else 99 for some in squares
+    )
+    z = float(scipy.stats.t.ppf(0.975, freedom))
+    expected = wilson(found[""], found[""] * (1 - found[""]) / variance, z)
+    assert (found["_low"], found["_high"]) == pytest.approx(expected)
+    assert share(3 * part, 3 * whole, g, h) == pytest.approx(found)  # its unit has no effect
+    assert share(part, whole, h, g) == pytest.approx(found)
+
+
+def test_a_hub_widens_the_interval() -> None:
+    """A hundred anchors of as many images, half of whose picks are one candidate: the same matches, or spread out."""
+    match, anchors = np.array([1.0] * 50 + [0.0] * 50), np.arange(100)
+    alone = share(match, np.ones(100), anchors, anchors)
+    hub = share(match, np.ones(100), anchors, np.where(match > 0, 0, anchors))
+    assert hub["_high"] - hub["_low"] > 2 * (alone["_high"] - alone["_low"])
 
 
 def test_picks_that_repeat_within_an_image_say_no_more_than_one() -> None:
@@ -165,20 +208,59 @@ def test_experts_win_and_thresholds_are_settings() -> None:
 # --- (a) what is pushed
 
 
-def test_a_sampler_pushes_its_picks_and_a_softmax_its_shares() -> None:
-    image, text = (normalize(torch.randn(6, 4), dim=1).requires_grad_() for _ in range(2))
-    ids = torch.tensor([0, 0, 1, 2, 3, 4])
+def test_a_push_is_what_the_loss_would_lose_by_it() -> None:
+    """A sampler pushes its picks whose hinge is active, a softmax its shares; both by the slope of their loss."""
+    torch.manual_seed(1)
+    image = normalize(torch.randn(6, 4), dim=1)
+    text = normalize(image + 0.4 * torch.randn(6, 4), dim=1).requires_grad_()  # near, so that some hinges are inactive
+    image.requires_grad_()
+    ids, inactive = torch.tensor([0, 0, 1, 2, 3, 4]), 0
     for view in views(image, text, ids):
-        hardest, softmax = methods.get("hardest")(), methods.get("info-nce")(temperature=0.2)
-        weights = {"hardest": pushed(hardest, view), "softmax": pushed(softmax, view)}
+        hardest, softmax = push(methods.get("hardest")(), view), push(methods.get("info-nce")(temperature=0.2), view)
+        assert hardest.slope is not None
+        assert hardest.picks is not None
+        assert softmax.slope is not None
+        assert softmax.picks is None
         similarity = (view.anchors @ view.candidates.T).tolist()
         for i in range(6):
             negatives = [j for j in range(6) if ids[i] != ids[j]]
             best = max(negatives, key=lambda j: similarity[i][j])
-            assert weights["hardest"][i].tolist() == [float(j == best) for j in range(6)]
-            total = sum(math.exp(similarity[i][j] / 0.2) for j in negatives)
-            expected = [math.exp(similarity[i][j] / 0.2) / total if j in negatives else 0 for j in range(6)]
-            assert weights["softmax"][i].tolist() == pytest.approx(expected, rel=1e-4)
+            active = 0.2 + similarity[i][best] - similarity[i][i] > 0
+            inactive += not active
+            assert hardest.picks[i].tolist() == [float(j == best) for j in range(6)]
+            assert hardest.slope[i].tolist() == pytest.approx([float(j == best and active) for j in range(6)])
+            total = sum(math.exp(similarity[i][j] / 0.2) for j in [i, *negatives])
+            expected = [math.exp(similarity[i][j] / 0.2) / total / 0.2 / 2 if j in negatives else 0 for j in range(6)]
+            assert softmax.slope[i].tolist() == pytest.approx(expected, rel=1e-4)
+    assert 0 < inactive < 12
+
+
+@pytest.mark.parametrize("name", ["hardest", "sct", "top-k", "fne", "fne-info-nce", "semi-hard"])
+def test_the_slope_of_a_choice_against_its_loss_written_out(name: str) -> None:
+    """The loss of the chosen pairs from their similarities alone, each a leaf."""
+    torch.manual_seed(2)
+    image, text = (normalize(torch.randn(8, 3), dim=1).requires_grad_() for _ in range(2))
+    for view in views(image, text, torch.tensor([0, 1, 2, 3, 4, 5, 6, 6])):
+        method = methods.get(name)()
+        found = push(method, view)
+        index = method.chosen[view.direction].reshape(8, -1)
+        assert found.slope is not None
+        expected = torch.zeros(8, 8)
+        for i in range(8):
+            own = view.positive_similarity[i].detach()
+            pairs = (view.anchors[i] @ view.candidates[index[i].clamp_min(0)].T).detach().requires_grad_()
+            real = pairs[index[i] >= 0]
+            if name == "fne-info-nce":
+                logits = torch.cat([own[None], real]) * method.softmax.scale.detach()
+                cost = (logits.logsumexp(dim=0) - logits[0]) / 2
+            else:
+                cost = method.pair_loss(own.expand_as(real), real).sum()
+            (slopes,) = torch.autograd.grad(cost, pairs)
+            for j, slope in zip(index[i].tolist(), slopes.tolist(), strict=True):
+                expected[i, j] += max(slope, 0)
+        expected[view.positive] = 0
+        assert found.slope == pytest.approx(expected.numpy(), rel=1e-3, abs=1e-5)
+        assert "pick" not in vars(method)
 
 
 def test_pulling_is_no_push() -> None:
@@ -188,9 +270,10 @@ def test_pulling_is_no_push() -> None:
 
     image, text = (normalize(torch.randn(5, 4), dim=1).requires_grad_() for _ in range(2))
     for view in views(image, text, torch.arange(5)):
-        weights = pushed(Pulls(), view)
-        assert weights is not None
-        assert weights.tolist() == [[0, 0, float(i != 2), 0, 0] for i in range(5)]
+        found = push(Pulls(), view)
+        assert found.picks is None
+        assert found.slope is not None
+        assert found.slope.tolist() == [[0, 0, 5 * float(i != 2), 0, 0] for i in range(5)]
 
 
 def test_what_the_interface_does_not_show_is_not_audited(tiny: Tiny) -> None:
@@ -199,8 +282,8 @@ def test_what_the_interface_does_not_show_is_not_audited(tiny: Tiny) -> None:
             return (view.anchors @ view.candidates.T).sum()
 
     _, gallery, relation = split_gallery(tiny, "hardest")
-    for found in audit(Hidden(), gallery, relation).values():
-        assert found.shares("pushed") == {}
+    for direction, found in audit(Hidden(), gallery, relation).items():
+        assert found.shares(direction) == {}
 
 
 @pytest.mark.parametrize("memory", [0, 8])
@@ -209,10 +292,15 @@ def test_every_method_is_audited_and_left_as_it_was(name: str, memory: int, tiny
     method, gallery, relation = split_gallery(tiny, name, memory)
     before = copy.deepcopy(method.state_dict())
     for direction, found in audit(method, gallery, relation).items():
-        figures = found.shares("pushed")
-        assert 0 <= figures["pushed_low"] <= figures["pushed"] <= figures["pushed_high"] <= 1
-        assert 0 < figures["pushed_judged"] == pytest.approx(figures["pushed_all"])
-        assert figures["pushed_all"] == pytest.approx(round(figures["pushed_all"]), abs=1e-3)
+        figures = found.shares(direction)
+        pushed = f"pushed_{direction}"
+        assert 0 <= figures[f"{pushed}_low"] <= figures[pushed] <= figures[f"{pushed}_high"] <= 1
+        assert 0 < figures[f"{pushed}_judged"] == pytest.approx(figures[f"{pushed}_all"])
+        assert figures[f"{pushed}_all"] == round(figures[f"{pushed}_all"]) <= figures[f"{pushed}_anchors"] == 16
+        chooses = bool(method.chosen)
+        assert (f"picked_{direction}_low" in figures) == chooses
+        if chooses:  # what is pushed was picked, but not all that was picked is pushed
+            assert figures[f"{pushed}_all"] <= figures[f"picked_{direction}_all"] <= 16
         areas, _ = detection(found, direction)
         assert f"similarity_{direction}_auc" in areas
         suspicious = type(method).suspicion is not Method.suspicion
@@ -220,36 +308,76 @@ def test_every_method_is_audited_and_left_as_it_was(name: str, memory: int, tiny
     after = method.state_dict()
     assert all(torch.equal(before[key], after[key]) for key in before)
     for view, _, _ in gallery.steps(method):
-        weights, suspicion = pushed(method, view), method.suspicion(view)
-        assert weights is not None
-        sums = weights.sum(axis=1)
-        assert np.all(np.isclose(sums, 1, atol=1e-5) | (sums == 0))
-        assert not weights[view.positive.numpy()].any()
+        done, suspicion = push(method, view), method.suspicion(view)
+        assert done.slope is not None
+        assert done.slope.min() >= 0
+        assert not done.slope[view.positive.numpy()].any()
+        if done.picks is not None:
+            sums = done.picks.sum(axis=1)
+            assert np.all(np.isclose(sums, 1, atol=1e-5) | (sums == 0))
+            assert not done.picks[view.positive.numpy()].any()
+            assert not done.slope[done.picks == 0].any()
         assert suspicion is None or (suspicion.shape == view.positive.shape and 0 <= suspicion.min() <= suspicion.max())
         assert suspicion is None or suspicion.max() <= 1 + 1e-6
 
 
-def test_the_share_against_a_loop_over_the_picks(tiny: Tiny) -> None:
-    """Partly judged: picks that nobody judged count for nothing."""
-    method, gallery, _ = split_gallery(tiny, "hardest")
+def test_the_shares_against_a_loop_over_the_picks(tiny: Tiny) -> None:
+    """Partly judged: picks that nobody judged count for nothing, and for the push those that cost nothing."""
+    method, gallery, _ = split_gallery(tiny, "random")
     codes = np.random.default_rng(0).integers(-1, 2, (10, 30)).astype(np.int8)
     found = audit(method, gallery, All(codes))
-    counted = {"i2t": [0, 0, 0], "t2i": [0, 0, 0]}
+    assert isinstance(method, Sampler)
+    margin = method.settings.margin
+    counted = {name: {"i2t": [0, 0, 0], "t2i": [0, 0, 0]} for name in ("picked", "pushed")}
+    items: dict[str, list[tuple[int, int, int]]] = {"i2t": [], "t2i": []}
     owner = gallery.extras_of.data.caption_image.tolist()
     for view, anchors, pool in gallery.steps(method):
-        pushed(method, view)
+        push(method, view)
         for place, index in enumerate(method.chosen[view.direction].tolist()):
             anchor, candidate = int(anchors[place]), int(pool[index])
             image, caption = (owner[anchor], candidate) if view.direction == "i2t" else (owner[candidate], anchor)
             assert owner[anchor] != owner[candidate]
             code = codes[image, caption]
-            for place_, counts in enumerate((code == 1, code >= 0, True)):
-                counted[view.direction][place_] += counts
-    for direction, one in found.items():
-        figures = one.shares("x")
-        match, judged, picks = counted[direction]
-        assert figures["x"] == pytest.approx(match / judged)
-        assert (figures["x_judged"], figures["x_all"]) == (judged, picks)
+            if code >= 0:
+                items[view.direction].append((code, owner[anchor], owner[candidate]))
+            cost = margin + view.similarity[place, index] - view.positive_similarity[place]
+            for name in ("picked", *(["pushed"] if cost > 0 else [])):
+                for place_, counts in enumerate((code == 1, code >= 0, True)):
+                    counted[name][view.direction][place_] += counts
+    for name, by_direction in counted.items():
+        for direction, one in found.items():
+            figures, name_ = one.shares(direction), f"{name}_{direction}"
+            match, judged, picks = by_direction[direction]
+            assert figures[name_] == pytest.approx(match / judged)
+            assert figures[f"{name_}_judged"] == pytest.approx(judged)
+            assert (figures[f"{name_}_all"], figures[f"{name_}_anchors"]) == (picks, 16)
+    assert counted["pushed"] != counted["picked"]
+    for direction, one in found.items():  # picks of one anchor's image go together, and picks of one candidate's
+        match, anchors_, candidates = np.array(items[direction]).T
+        expected = share(match.astype(float), np.ones(len(match)), anchors_, candidates)
+        figures = one.shares(direction)
+        assert [figures[f"picked_{direction}{end}"] for end in ("_low", "_high")] == pytest.approx(
+            [expected["_low"], expected["_high"]]
+        )
+
+
+def test_an_anchor_that_hardly_moves_hardly_counts(tiny: Tiny) -> None:
+    """Of a softmax as of a hinge: the push is the slope, not one for every anchor."""
+
+    class Steep(Method):
+        def view_loss(self, view: View) -> Tensor:
+            strength = torch.where(torch.arange(len(view.anchors)) == 0, 100.0, 1e-3)
+            return (view.similarity.mean(dim=1) * strength).mean()
+
+    _, gallery, _ = split_gallery(tiny, "hardest")
+    codes = np.zeros((10, 30), dtype=np.int8)
+    for view, anchors, _ in gallery.steps(Steep()):
+        if view.direction == "i2t":
+            first = gallery.extras_of.data.caption_image.tolist()[int(anchors[0])]
+    codes[first] = 1
+    figures = audit(Steep(), gallery, All(codes))["i2t"].shares("i2t")
+    assert figures["pushed_i2t"] > 0.99
+    assert figures["pushed_i2t_all"] == figures["pushed_i2t_anchors"] == 16
 
 
 def test_a_random_sampler_picks_at_the_base_rate(tiny: Tiny) -> None:
@@ -258,10 +386,10 @@ def test_a_random_sampler_picks_at_the_base_rate(tiny: Tiny) -> None:
     inside = 0
     for seed in range(20):
         found = audit(method, Gallery(*[*vars(gallery).values()][:-1], seed=seed), All(codes))
-        for one in found.values():
-            figures = one.shares("x")
-            inside += figures["x_low"] <= figures["x_base"] <= figures["x_high"]
-            assert figures["x_base"] == pytest.approx(0.2, abs=0.03)
+        for direction, one in found.items():
+            figures, x = one.shares(direction), f"picked_{direction}"
+            inside += figures[f"{x}_low"] <= figures[f"{x}_base"] <= figures[f"{x}_high"]
+            assert figures[f"{x}_base"] == pytest.approx(0.2, abs=0.03)
     assert inside >= 34  # of 40; nominally 38
 
 
@@ -377,7 +505,9 @@ def test_a_record_holds_the_audit(tiny: Tiny, tmp_path: Path) -> None:
     one = cell.run(config(method="fne"), tmp_path / "one", manifest, store, Watcher())
     two = cell.run(config(method="fne"), tmp_path / "two", manifest, store, Watcher())
     assert one.audit == two.audit
-    assert {"pushed_i2t", "pushed_t2i_low", "order_i2t", "order_t2i_start", "suspicion_i2t_auc"} <= set(one.audit)
+    assert {"pushed_i2t", "pushed_t2i_low", "picked_i2t", "order_i2t", "order_t2i_start", "suspicion_i2t_auc"} <= set(
+        one.audit
+    )
     assert 0 < one.audit["pushed_i2t_base"] < 1
     assert (tmp_path / "one/similarities.npz").read_bytes() == (tmp_path / "two/similarities.npz").read_bytes()
     arrays = read_similarities(tmp_path / "one/similarities.npz")
@@ -405,7 +535,8 @@ def test_judged_pairs_of_the_test_split_are_audited(tiny: Tiny, tmp_path: Path) 
     rows = [(f"test{i}", f"test{k}#{i % 3}", float((i + k) % 4 == 0), "crowd") for i in range(10) for k in range(10)]
     judged = Manifest("tiny", manifest.images, manifest.captions, table("judgements", rows))
     record = cell.run(config(), tmp_path / "out", judged, store, Watcher())
-    assert 0 < record.audit["pushed_i2t_judged"] < record.audit["pushed_i2t_all"] == 16
+    assert 0 < record.audit["picked_i2t_judged"] < record.audit["picked_i2t_all"] == 16
+    assert 0 < record.audit["pushed_i2t_judged"] < record.audit["pushed_i2t_all"] <= 16
     assert record.audit["order_i2t_anchors"] > 0
 
 

@@ -114,6 +114,9 @@ def test_every_number_of_a_line_in_plain_loops(found: Comparison) -> None:
         assert line.a.mean - line.b.mean == pytest.approx(line.difference)
         assert line.low <= line.difference <= line.high
     assert [line.p_holm for line in found.lines] == pytest.approx(holm([line.p for line in found.lines]).tolist())
+    assert [line.p_both_holm for line in found.lines] == pytest.approx(
+        holm([line.p_both or 0 for line in found.lines]).tolist()
+    )
     assert found.lines[6].difference == pytest.approx(sum(line.difference for line in found.lines[:6]))
 
 
@@ -174,7 +177,10 @@ def test_marks_of_a_table(tmp_path: Path, save: Save, found: Comparison) -> None
     assert fne.p == found.lines[-1].p  # a table and a comparison say the same
     assert fne.difference == pytest.approx(found.lines[-1].difference)
     assert fne.p_t == found.over_seeds.p_t
+    assert fne.p_both == found.lines[-1].p_both
     assert [fne.p_holm, random.p_holm] == holm([fne.p, random.p]).tolist()
+    assert [fne.p_both_holm, random.p_both_holm] == holm([fne.p_both, random.p_both]).tolist()
+    assert fne.p_mark == max(fne.p_holm, fne.p_both_holm)
     assert (fne.significant, random.significant) == (True, False)
     assert marks({Key("hardest", 0, None): sides[Key("hardest", 0, None)]}, Key("hardest", 0, None)) == {}
 
@@ -182,8 +188,8 @@ def test_marks_of_a_table(tmp_path: Path, save: Save, found: Comparison) -> None
 # --- The words --------------------------------------------------------------------------------------------------
 
 
-def test_two_sentences(found: Comparison) -> None:
-    images, trainings = found.as_dict()["sentences"]
+def test_three_sentences(found: Comparison) -> None:
+    images, trainings, over_both = found.as_dict()["sentences"]
     line = found.lines[-1]
     assert images == (
         f"On toy (40 images, 80 captions), fne (in batch) beats hardest (in batch) by {line.difference:.1f} points of"
@@ -195,6 +201,8 @@ def test_two_sentences(found: Comparison) -> None:
         r" \d+% of the queries better and \d+% worse\.",
         trainings,
     )
+    p = f"{line.p_both:.3f}"
+    assert over_both == f"The lead is more than trainings and test images together explain (p = {p})."
 
 
 def test_one_seed_says_nothing_of_another_training(tmp_path: Path, save: Save) -> None:

@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 from benchmark.believed import survey
 from benchmark.cli.main import app
 from benchmark.config import RunConfig
-from benchmark.leaderboard import VALUES, Choice, Group, load
+from benchmark.leaderboard import VALUES, Choice, Group, flat, load
 from benchmark.paired import marks, rows_of
 from benchmark.published import FILE
 from benchmark.records import Cost, Measured, Protocol, RunRecord
@@ -117,7 +117,7 @@ def test_markdown(runs: Path) -> None:
     assert set(alignment) <= set("|:-")
     fne, hardest = ([cell.strip() for cell in row.split("|")[1:-1]] for row in rows)
     assert fne[:4] == ["`fne`", "4,096", "3", "**41.0 ±1.0**"]
-    assert fne[-4:] == ["**246.0 ±6.0** ↑", ".004", "**5.0**", "30.0 (1.5×)"]
+    assert fne[-4:] == ["**246.0 ±6.0** ↑", ".002", "**5.0**", "30.0 (1.5×)"]
     assert hardest[:4] == ["`hardest`", "in batch", "3", "32.0 ±2.0"]
     assert hardest[-4:] == ["192.0 ±12.0", "base", "20.0", "**12.0 (1.5×)**"]
 
@@ -143,7 +143,7 @@ def test_terminal(runs: Path, width: int) -> None:
 def test_piped_text_is_plain_and_whole(runs: Path, tmp_path: Path) -> None:
     text = bench(runs).stdout
     assert "\x1b" not in text
-    assert re.search(r"fne +4,096 +3 +41.0 ±1.0 .* 246.0 ±6.0↑ +\.004 +5.0 +30.0 \(1.5×\)", text)
+    assert re.search(r"fne +4,096 +3 +41.0 ±1.0 .* 246.0 ±6.0↑ +\.002 +5.0 +30.0 \(1.5×\)", text)
     assert bench(runs, "--output", str(tmp_path / "out" / "board.txt")).stdout == ""
     assert (tmp_path / "out" / "board.txt").read_text() == text
 
@@ -404,13 +404,14 @@ def test_marks_are_those_of_paired(tmp_path: Path) -> None:
     assert {row.key: row.mark for row in group.rows if row.mark} == expected
     text = markdown([group])
     found = lines(text)
-    assert "246.0 ±6.0** ↑ | – |" in found["fne"]  # each seed is 60 ahead: nothing to test over seeds
+    assert "246.0 ±6.0** ↑ | <.001 |" in found["fne"]  # each seed is 60 ahead: trainings add nothing to the doubt
     assert "60.0 ±0.0 ↓ | <.001 |" in found["random"]
     assert "↑" not in found["sum"]
     assert "| base |" in found["hardest"]
     assert not {"↑", "↓"} & {*found["mean"], *found["semi-hard"]}
-    assert "Holm-corrected for 3 row(s)" in text
-    assert "p over seeds: paired t of rSum, uncorrected" in text
+    family = "the 3 row(s) tested against hardest (in batch) (fne (in batch), sum (in batch), random (in batch))"
+    assert f"each Holm-corrected over this family: {family}" in text
+    assert {row["family"] for row in flat([group])} == {3}
     assert "a failed one: mean (in batch), semi-hard (in batch)." in text
 
 
@@ -476,8 +477,8 @@ def test_a_record_with_edited_ranks_is_left_out(runs: Path) -> None:
 
 
 def test_both_directions_of_the_audit_weigh_by_their_judged_push(tmp_path: Path) -> None:
-    sides = {"i2t": (0.1, 0.05, 0.2, 300, 0.2), "t2i": (0.4, 0.3, 0.5, 100, 0.2)}
-    names = ("", "_low", "_high", "_judged", "_base")
+    sides = {"i2t": (0.1, 0.05, 0.2, 300, 0.2, 900), "t2i": (0.4, 0.3, 0.5, 100, 0.2, 900)}
+    names = ("", "_low", "_high", "_judged", "_base", "_anchors")
     audit = {
         f"pushed_{side}{name}": value for side, row in sides.items() for name, value in zip(names, row, strict=True)
     }
@@ -487,6 +488,19 @@ def test_both_directions_of_the_audit_weigh_by_their_judged_push(tmp_path: Path)
     assert "| – |" in lines(text)["sum"]
     assert "Pushing all judged pairs alike would give a pushed false % of 20.0." in text
     assert "pushed false %: on test pairs" in text
+
+
+def test_the_push_of_an_older_audit_is_not_mixed_in(tmp_path: Path) -> None:
+    """It took a sampler's picks for its push, whether or not their hinge is active."""
+    parts = {"": 0.1, "_low": 0.05, "_high": 0.2, "_judged": 300.0, "_base": 0.2, "_all": 400.0}
+    old = {f"pushed_{way}{name}": value for way in ("i2t", "t2i") for name, value in parts.items()}
+    new = old | {f"pushed_{way}_anchors": 900.0 for way in ("i2t", "t2i")}
+    save(tmp_path, record("fne", 0, 40, audit=old), record("fne", 1, 40, audit=new), record("sum", 0, 30, audit=new))
+    text = markdown(board(tmp_path))
+    assert "| – |" in lines(text)["fne"]  # a mean of two meanings is none
+    assert "| 10.0 [5.0, 20.0] of 600 |" in lines(text)["sum"]
+    assert "No pushed false % of fne (in batch): the audit is older and takes all picks for pushes" in text
+    assert "No pushed false %" not in markdown(board(save(tmp_path / "new", record("sum", 0, 30, audit=new))))
 
 
 def test_a_column_stands_where_it_says_something(tmp_path: Path) -> None:
@@ -556,7 +570,14 @@ def a_full_board(root: Path) -> Path:
     audit = {
         f"pushed_{side}{name}": value
         for side in ("i2t", "t2i")
-        for name, value in (("", 0.1), ("_low", 0.05), ("_high", 0.15), ("_judged", 1234.0), ("_base", 0.05))
+        for name, value in (
+            ("", 0.1),
+            ("_low", 0.05),
+            ("_high", 0.15),
+            ("_judged", 1234.0),
+            ("_base", 0.05),
+            ("_anchors", 2000),
+        )
     }
     f30k = Protocol(name="f30k-1k", images=1000, captions=5000)
     metrics = record("fne", 0, 50).metrics | {"true_rsum": 355.5, "eccv_i2t_map_at_r": 30.0, "eccv_t2i_map_at_r": 40.0}

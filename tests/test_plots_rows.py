@@ -31,7 +31,7 @@ def record(method: str, dataset: str, seed: int = 0, **changes: Any) -> RunRecor
     config = RunConfig(
         method=method, dataset=dataset, encoder="made+up", seed=seed, epochs=3, memory=changes.pop("memory", 0)
     )
-    parts = {"": pushed / 100, "_low": 0.0, "_high": 1.0, "_base": 0.01, "_judged": 50.0}
+    parts = {"": pushed / 100, "_low": 0.0, "_high": 1.0, "_base": 0.01, "_judged": 50.0, "_anchors": 80.0}
     values: dict[str, Any] = {
         "status": "done",
         "method_id": config.method_id,

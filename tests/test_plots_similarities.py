@@ -104,15 +104,22 @@ def test_what_has_no_fit_has_no_weight(tmp_path: Path) -> None:
     assert weighing(cell(tmp_path), ROW | {"method_pairs": math.nan}, similarity) is None
 
 
+def drawn(folder: Path, epochs: tuple[int, ...] = (), of: int = 3) -> Figure:
+    """The picture of a run of ``of`` epochs."""
+    columns = sorted(ROW)
+    line = ",".join(str(ROW[name]) for name in columns) + "\n"
+    (folder / "history.csv").write_text(f"{','.join(columns)}\n" + of * line)
+    counts = np.tile(np.bincount(np.arange(100, 180), minlength=200), (of, 1))
+    kinds: dict[str, Any] = {
+        f"validation_{kind}": counts for kind in ("positive", "negative", "hardest", "false_negative")
+    }
+    np.savez(folder / "similarities.npz", edges=EDGES, fitted=np.zeros(0), **kinds)
+    return draw(Subject("easy", cell(folder)), Question(epochs=epochs)).figure
+
+
 @pytest.fixture
 def picture(tmp_path: Path) -> Figure:
-    columns = sorted(ROW)
-    line = ",".join(str(ROW[name]) for name in columns)
-    (tmp_path / "history.csv").write_text(f"{','.join(columns)}\n{line}\n{line}\n")
-    counts = np.tile(np.bincount(np.arange(100, 180), minlength=200), (2, 1))
-    kinds: dict[str, Any] = {f"validation_{kind}": counts for kind in ("positive", "negative", "hardest")}
-    np.savez(tmp_path / "similarities.npz", edges=EDGES, fitted=np.zeros(0), **kinds)
-    return draw(Subject("easy", cell(tmp_path)), Question()).figure
+    return drawn(tmp_path, of=2)
 
 
 def test_both_normals_are_told_apart_without_colour(picture: Figure) -> None:
@@ -124,7 +131,7 @@ def test_both_normals_are_told_apart_without_colour(picture: Figure) -> None:
     assert top[negative] == pytest.approx(0.3, abs=0.01)
     (legend,) = picture.legends
     named = [text.get_text() for text in legend.get_texts()]
-    assert len(named) == len(set(named)) == 8  # three kinds, two normals, weight, posterior, s+
+    assert len(named) == len(set(named)) == 9  # four kinds, two normals, weight, posterior, s+
 
 
 def test_the_picture_says_what_it_assumes(picture: Figure) -> None:
@@ -137,3 +144,15 @@ def test_the_picture_says_what_it_assumes(picture: Figure) -> None:
     assert below.get_ylabel() == "sampling weight,\nposterior"
     (assumed,) = (line for line in below.lines if str(line.get_label()).startswith("s⁺"))
     assert list(assumed.get_xdata()) == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("epochs", [(2,), (2, 3), (1, 2, 3), ()], ids=str)
+def test_the_legend_is_inside_the_picture(tmp_path: Path, epochs: tuple[int, ...]) -> None:
+    shown = drawn(tmp_path, epochs)
+    shown.canvas.draw()
+    (legend,) = shown.legends
+    box, frame = legend.get_window_extent(), shown.bbox
+    assert frame.x0 <= box.x0 < box.x1 <= frame.x1
+    assert frame.y0 <= box.y0 < box.y1 <= min(axes.get_tightbbox().y0 for axes in shown.axes)
+    for text in legend.get_texts():
+        assert frame.x0 <= text.get_window_extent().x0 < text.get_window_extent().x1 <= frame.x1

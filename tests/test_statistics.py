@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.optimize
 import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -152,6 +153,58 @@ def test_standardised_difference() -> None:
     assert statistics.standardised([4, 4], [1, 1]) is None
 
 
+# --- Trainings and images drawn anew ----------------------------------------------------------------------------
+
+
+def both_by_hand(parts: Array) -> float:
+    """``parts [S, C]``, in plain loops; the p at which Cochran's quantile is |t| by a root finder."""
+    seeds, images = parts.shape
+    mean = sum(parts[s, c] for s in range(seeds) for c in range(images)) / (seeds * images)
+    of_seed = [sum(parts[s, c] for c in range(images)) / images for s in range(seeds)]
+    of_image = [sum(parts[s, c] for s in range(seeds)) / seeds for c in range(images)]
+    m_seed = images * sum((one - mean) ** 2 for one in of_seed) / (seeds - 1)
+    m_image = seeds * sum((one - mean) ** 2 for one in of_image) / (images - 1)
+    left = sum(
+        (parts[s, c] - of_seed[s] - of_image[c] + mean) ** 2 for s in range(seeds) for c in range(images)
+    )  # fmt: skip
+    more = max(m_image - left / ((seeds - 1) * (images - 1)), 0)
+    t = abs(mean) / math.sqrt((m_seed + more) / (seeds * images))
+
+    def above(log_p: float) -> float:
+        one, other = (scipy.stats.t.isf(math.exp(log_p) / 2, degrees) for degrees in (seeds - 1, images - 1))
+        return float((m_seed * one + more * other) / (m_seed + more) - t)
+
+    return math.exp(scipy.optimize.brentq(above, math.log(1e-12), 0))
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_both_against_plain_loops(seeds: int) -> None:
+    random = np.random.default_rng(9)
+    parts = (
+        random.normal(0.3, 1, (seeds, 20, 6)) + random.normal(0, 0.3, (seeds, 1, 6)) + random.normal(size=(1, 20, 6))
+    )
+    found = statistics.both(parts)
+    assert found is not None
+    assert found == pytest.approx([both_by_hand(parts[:, :, column]) for column in range(6)], rel=1e-6)
+
+
+def test_both_is_a_t_test_where_only_one_source_is_there() -> None:
+    random = np.random.default_rng(10)
+    gaps = random.normal(0.5, 1, size=(4, 5))
+    alike = statistics.both(np.repeat(gaps[:, None], 30, axis=1))  # every image says what its training says
+    assert alike == pytest.approx(scipy.stats.ttest_1samp(gaps, 0).pvalue)
+    images = random.normal(0.2, 1, size=(30, 5))
+    stable = statistics.both(np.repeat(images[None], 4, axis=0))  # every training is the same
+    assert stable == pytest.approx(scipy.stats.ttest_1samp(images, 0).pvalue)
+
+
+def test_both_at_its_ends() -> None:
+    assert statistics.both(np.ones((2, 9, 1))) is None  # two trainings say next to nothing of a third
+    assert statistics.both(np.ones((3, 1, 1))) is None
+    found = statistics.both(np.stack([np.zeros((3, 9)), np.ones((3, 9))], axis=-1))
+    assert found == pytest.approx([1, statistics.LEAST_P])
+
+
 # --- Simulated truth --------------------------------------------------------------------------------------------
 
 IMAGES, CAPTIONS, COMPARISONS, BATCH = 200, 5, 2000, 100
@@ -215,3 +268,137 @@ def test_the_interval_covers_the_truth_as_often_as_said() -> None:
         low, high = statistics.interval(shares)
         inside += int(((low <= truth) & (truth <= high)).sum())
     assert 0.93 <= inside / (10 * BATCH) <= 0.97
+
+
+# --- Which test over trainings and images -----------------------------------------------------------------------
+
+
+def of_the_model(seeds: int, images: int, shares: tuple[float, float], level: float, draws: int) -> dict[str, float]:
+    """How often each candidate errs at ``level``, from the mixed model itself: its mean squares are chi-squared.
+
+    ``shares``: of the variance of the mean that trainings and images have; the rest is of neither.
+    """
+    random, freedom = np.random.default_rng(15), (seeds - 1, images - 1)
+    rest = 1 - sum(shares)
+    of_seeds, of_images = (
+        (share + rest) * random.chisquare(degrees, draws) / degrees
+        for share, degrees in zip(shares, freedom, strict=True)
+    )
+    degrees = freedom[0] * freedom[1]
+    of_rest = rest * random.chisquare(degrees, draws) / degrees
+    more = np.maximum(of_images - of_rest, 0)
+    value, whole = random.normal(size=draws), of_seeds + more
+    below = of_seeds**2 / freedom[0] + np.where(more > 0, of_images**2 / freedom[1] + of_rest**2 / degrees, 0)
+    p = {
+        "flips": 2 * scipy.stats.norm.sf(np.abs(value) / of_images**0.5),  # as good as, with 300 images
+        "t": 2 * scipy.stats.t.sf(np.abs(value) / of_seeds**0.5, freedom[0]),
+        "satterthwaite": 2 * scipy.stats.t.sf(np.abs(value) / whole**0.5, whole**2 / below),
+        "cochran": statistics._cochran(value, (of_seeds, more), freedom),
+    }
+    return {name: float(((one < level) & (p["flips"] < level)).mean()) for name, one in p.items()}
+
+
+@pytest.mark.slow
+def test_why_cochrans_quantile() -> None:
+    """Of the candidates it alone errs no more often than it says, whatever the mixture, and far out."""
+    mixtures = [(0.999, 0.001), (0.9, 0.1), (0.6, 0.4), (0.4, 0.6), (0.1, 0.9), (0.6, 0.2)]
+    worst = {seeds: [of_the_model(seeds, 300, shares, 0.05, 10_000) for shares in mixtures] for seeds in (3, 10)}
+    assert all(each["cochran"] < 0.057 for some in worst.values() for each in some)
+    assert max(each["satterthwaite"] for each in worst[3]) > 0.07
+    assert max(each["t"] for each in worst[10]) > 0.1  # either may pass by chance: more seeds make it worse
+    assert max(each["flips"] for each in worst[3]) > 0.9
+    far = of_the_model(3, 300, (0.9, 0.1), 0.0025, 100_000)
+    assert far["satterthwaite"] > 6 * 0.0025
+    assert far["cochran"] < 2 * 0.0025
+
+
+# --- Simulated trainings ----------------------------------------------------------------------------------------
+
+STABLE, UNSTABLE, COLLAPSING = 0.03, 0.15, 1.0
+"""Deviation over trainings of a method's ease; the last: a fifth of the trainings lose as much."""
+
+
+def trainings(
+    seeds: int, spread: float, random: np.random.Generator, method: float = 0.0, rows: int = BATCH, gain: float = 0.0
+) -> Array:
+    """Hits of each image in the trainings of ``rows`` methods of one kind: ``[S, C, rows]``.
+
+    A caption is found where ease of its image + what the method makes of the image (deviation ``method``) + what the
+    training makes of it + that of the caption + the training's own skill + ``gain`` is above 0.
+    """
+    lost = random.random((seeds, 1, 1, rows)) < 0.2
+    skill = -spread * lost if spread == COLLAPSING else random.normal(0, spread, (seeds, 1, 1, rows))
+    of_method = random.normal(0, method, (1, IMAGES, 1, rows))
+    of_training = random.normal(0, 0.5, (seeds, IMAGES, 1, rows)).astype(np.float32)
+    of_caption = random.normal(0, 0.7, (seeds, IMAGES, CAPTIONS, rows)).astype(np.float32)
+    ease = np.random.default_rng(0).normal(size=(1, IMAGES, 1, 1))
+    found: Array = (ease + of_method + of_training + of_caption + skill + gain > 0).sum(axis=2).astype(np.float64)
+    return found
+
+
+def marked(gaps: Array, seed: int) -> dict[str, NDArray[np.bool_]]:
+    """Of differences ``[S, C, R]`` in one family of R rows: which are below 0.05, by each test and by both."""
+    flips = statistics.holm(statistics.sign_flip(gaps.mean(axis=0), draws=999, seed=seed)) < 0.05
+    anew = statistics.both(gaps)
+    assert anew is not None
+    over_both = statistics.holm(anew) < 0.05
+    return {"flips": flips, "both": over_both, "mark": flips & over_both}
+
+
+def one_by_one(gaps: Array, seed: int) -> dict[str, float]:
+    """The shares, where each difference is a family of its own."""
+    flips = statistics.sign_flip(gaps.mean(axis=0), draws=999, seed=seed) < 0.05
+    anew = statistics.both(gaps)
+    assert anew is not None
+    return {"flips": float(flips.mean()), "mark": float((flips & (anew < 0.05)).mean())}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize("spread", [STABLE, UNSTABLE, COLLAPSING])
+def test_two_groups_of_trainings_of_one_method_are_seldom_marked(spread: float, seeds: int) -> None:
+    random, found = np.random.default_rng(11), []
+    for batch in range(30):
+        one, other = (trainings(seeds, spread, random) for _ in range(2))
+        found.append(one_by_one(one - other, batch))
+    assert np.mean([each["mark"] for each in found]) <= 0.07
+    if spread != STABLE:  # averaging over seeds does not help the test over queries alone
+        assert np.mean([each["flips"] for each in found]) > 0.2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_methods_that_differ_on_images_but_not_on_the_whole_are_seldom_marked(seeds: int) -> None:
+    """Both sources at once: as large from images as from trainings, where each test alone errs."""
+    random, found = np.random.default_rng(12), []
+    for batch in range(30):
+        one, other = (trainings(seeds, 0.12, random, method=1.0) for _ in range(2))
+        found.append(one_by_one(one - other, batch))
+    assert np.mean([each["mark"] for each in found]) <= 0.07
+    assert np.mean([each["flips"] for each in found]) > 0.08
+
+
+@pytest.mark.slow
+def test_a_family_of_unstable_rows_has_seldom_any_mark() -> None:
+    """Ten rows of the same method as the baseline, three seeds: what Holm promises is kept."""
+    random, any_mark, any_flip = np.random.default_rng(13), 0, 0
+    for family in range(300):
+        baseline = trainings(3, UNSTABLE, random, rows=1)
+        found = marked(trainings(3, UNSTABLE, random, rows=10) - baseline, family)
+        any_mark += bool(found["mark"].any())
+        any_flip += bool(found["flips"].any())
+    assert any_mark / 300 <= 0.07
+    assert any_flip / 300 > 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("seeds", "least"), [(3, 0.5), (5, 0.85)])
+def test_a_real_effect_is_marked(seeds: int, least: float) -> None:
+    """A method that finds 8 of 100 captions more, of trainings that differ by 1 or 2."""
+    random, shares, gains = np.random.default_rng(14), [], []
+    for batch in range(12):
+        one, other = (trainings(seeds, 0.06, random, method=0.5, gain=gain) for gain in (0.28, 0.0))
+        shares.append(one_by_one(one - other, batch)["mark"])
+        gains.append(float((one - other).mean()))
+    assert 100 * np.mean(gains) / CAPTIONS == pytest.approx(8, abs=1)
+    assert np.mean(shares) >= least

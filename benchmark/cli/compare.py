@@ -50,10 +50,11 @@ def compare(
 
 
 def show(found: "Comparison", screen: "Console") -> None:
-    """Two sentences, the metrics, the seeds, the queries that changed most, what took no part."""
+    """Three sentences, the metrics, the seeds, the queries that changed most, what took no part."""
     from rich.text import Text
 
     from benchmark.compare import explain
+    from benchmark.statistics import T_SEEDS
 
     for sentence in explain(found):
         screen.print(Text(one_line(sentence)))
@@ -68,16 +69,16 @@ def show(found: "Comparison", screen: "Console") -> None:
     show_left_out(found.left_out, screen)
     legend = (
         "Recalls: mean ± sample deviation over the seeds. Interval: bootstrap over images, percentile, 95 %."
-        " p: sign flips of images, two-sided; Holm: corrected for the lines of the table."
-        " won/lost/tied: queries. How to read it: docs/statistics.md"
+        " p images: other test images, these trainings (sign flips by image); p both: other trainings and other images"
+        f" (mixed model, from {T_SEEDS} seeds); two-sided, each Holm-corrected, family: the {len(found.lines)} lines of"
+        " this table. Bold: both below 0.05. won/lost/tied: queries. How to read it: docs/statistics.md"
     )
     screen.print(Text(legend, style="dim"))
 
 
 def metrics_table(found: "Comparison") -> "Table":
-    from benchmark.paired import ALPHA
-
-    table = plain_table("metric", "A", "B", "A − B", "95 % interval", "p", "Holm", "won/lost/tied", padding=0)
+    headers = ("metric", "A", "B", "A − B", "95 % interval", "p images", "p both", "won/lost/tied")
+    table = plain_table(*headers, padding=0)
     for line in found.lines:
         name = "rSum" if line.metric == "rsum" else f"{line.metric[:3]} R@{line.metric[5:]}"
         table.add_row(
@@ -85,14 +86,16 @@ def metrics_table(found: "Comparison") -> "Table":
             *(f"{each.mean:.1f}" + (f" ±{each.std:.1f}" if each.std is not None else "") for each in (line.a, line.b)),
             f"{line.difference:+.1f}",
             f"{line.low:.1f} to {line.high:.1f}",
-            *map(small, (line.p, line.p_holm)),
+            *map(small, (line.p_holm, line.p_both_holm)),
             f"{line.won}/{line.lost}/{line.tied}",
-            style="bold" if line.p_holm < ALPHA else "",
+            style="bold" if line.significant else "",
         )
     return table
 
 
-def small(p: float) -> str:
+def small(p: float | None) -> str:
+    if p is None:
+        return "–"
     return "<.001" if p < 0.001 else f"{p:.3f}".lstrip("0") if p < 1 else "1"
 
 

@@ -19,6 +19,7 @@ from benchmark.cli import (
     compare,
     data,
     encoders,
+    false_marks,
     features,
     inspect,
     leaderboard,
@@ -144,6 +145,7 @@ app.add_typer(data.app, name="data")
 app.command("features")(features.features)
 app.command("compare")(compare.compare)
 app.command("encoders")(encoders.encoders)
+app.command("false-marks")(false_marks.false_marks)
 app.command("inspect")(inspect.inspect)
 app.command("leaderboard")(leaderboard.leaderboard)
 app.command("params")(params.params)

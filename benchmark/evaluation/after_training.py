@@ -35,7 +35,7 @@ def audit_test(config: RunConfig, trained: "Trained", split: "SplitTensors", rel
     figures: dict[str, float] = {}
     curves: dict[str, Any] = {}
     for direction, found in audit(trained.method, gallery, relation).items():
-        figures |= found.shares(f"pushed_{direction}")
+        figures |= found.shares(direction)
         detected, curve = detection(found, direction)
         figures |= detected
         curves |= {f"calibration_{direction}": curve} if curve is not None else {}

@@ -6,7 +6,8 @@ is learnt: the features come from the trained model in evaluation, and the metho
 
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmark.config import RunConfig
-from benchmark.evaluation.relation import MATCH, UNKNOWN, Codes, Relation
+from benchmark.evaluation.relation import MATCH, UNKNOWN, Codes, Relation, Rows
 from benchmark.evaluation.shares import share
 from benchmark.evaluation.similarities import Counts, histograms
 from benchmark.seeds import seed_for
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from benchmark.extras import ExtrasOf
 
 ENOUGH = 1000
-"""Judged picks in either direction after which an audit ends."""
+"""Judged push in either direction, in anchors' worth, after which an audit ends."""
 PAIRS_PER_STEP = 2**12
 """Judged pairs kept of a step and direction for the detection; evenly spaced ones where there are more."""
 
@@ -88,64 +89,151 @@ class Gallery:
                 method.load_state_dict(state)
 
 
-def pushed(method: Method, view: View) -> Floats | None:
-    """``[B, N]``: how much of what pushes an anchor comes from each candidate; a row sums to 1, or 0 without a push.
+@dataclass(frozen=True)
+class Push:
+    """What a method does to the pairs of a view, ``[B, N]`` each."""
 
-    Of a method that chooses: its picks, in equal parts. Of any other: the slope ``d loss / d s(anchor, candidate)``
-    where it is positive, that is where a step makes the pair less similar. Positives count for nothing. None where
-    the method neither chooses nor computes its loss from ``View.similarity``.
-    """
+    slope: Floats | None
+    """``d loss / d s(anchor, candidate)`` times B, where it is positive: how hard a step pushes the pair apart. None
+    where the method neither chooses nor computes its loss from ``View.similarity``."""
+    picks: Floats | None
+    """Of a method that chooses: ``1 / k`` at each of an anchor's k picks, whether or not they cost anything; a row
+    sums to 1, or to 0 without a pick. None of any other method."""
+
+
+def push(method: Method, view: View) -> Push:
+    """Let a method see a view; positives count for nothing in either figure."""
     method.chosen = {}
     loss = method.view_loss(view)
+    picks = None
     if view.direction in method.chosen:
+        slope: Tensor | None = slope_of_choice(method, view, method.chosen[view.direction])
         index = method.chosen[view.direction].reshape(len(view.anchors), -1).cpu()
-        weights = torch.zeros(view.positive.shape)
-        weights.scatter_add_(1, index.clamp_min(0), (index >= 0).float())
+        counts = torch.zeros(view.positive.shape).scatter_add_(1, index.clamp_min(0), (index >= 0).float())
+        picks = np.asarray((counts / counts.sum(dim=1, keepdim=True).clamp_min(1)).numpy())
     else:
         slope = torch.autograd.grad(loss, view.similarity, allow_unused=True)[0] if loss.requires_grad else None
-        if slope is None:
-            return None
-        weights = slope.clamp_min(0).masked_fill(view.positive, 0).cpu()
-    total = weights.sum(dim=1, keepdim=True)
-    return np.asarray(torch.where(total > 0, weights / total, 0).numpy(), dtype=np.float32)
+    if slope is None:
+        return Push(None, picks)
+    slope = (slope * len(view.anchors)).clamp_min(0).masked_fill(view.positive, 0).cpu()
+    return Push(np.asarray(slope.numpy(), dtype=np.float32), picks)
+
+
+NUDGE = 2.0**-10
+"""So small that no length changes by more than rounding, and a power of two, so that no digit is lost."""
+
+
+def slope_of_choice(method: Method, view: View, index: Tensor) -> Tensor | None:
+    """``[B, N]``: the slope of the loss of this choice, whatever the method makes of the pairs it chose.
+
+    Such a loss touches the chosen rows alone and knows no matrix of similarities. So each anchor gets a direction of
+    its own, a little way along, in which candidates have a leaf: what comes back there is the slope of that pair.
+    """
+    anchors, candidates = len(view.anchors), len(view.candidates)
+    leaf = view.candidates.new_zeros(candidates, anchors).requires_grad_()
+    own = NUDGE * torch.eye(anchors, dtype=view.anchors.dtype, device=view.anchors.device)
+    seen = replace(
+        view,
+        anchors=torch.cat([view.anchors, own], dim=1),
+        candidates=torch.cat([view.candidates, leaf], dim=1),
+        counterparts=torch.cat([view.counterparts, torch.zeros_like(leaf)], dim=1),
+    )
+    with choosing(method, index):
+        loss = method.view_loss(seen)
+    slope = torch.autograd.grad(loss, leaf, allow_unused=True)[0] if loss.requires_grad else None
+    return None if slope is None else slope.T / NUDGE
+
+
+@contextmanager
+def choosing(method: Method, index: Tensor) -> Iterator[None]:
+    """Within it a sampler makes this choice again."""
+    vars(method)["pick"] = lambda _: index
+    try:
+        yield
+    finally:
+        del vars(method)["pick"]
+
+
+@dataclass
+class Tally:
+    """How much of a push is on known matches, step by step."""
+
+    anchors: int = 0
+    reached: int = 0
+    """Anchors with any push."""
+    whole: float = 0.0
+    """All push, on pairs known or not."""
+    judged: float = 0.0
+    parts: list[tuple[NDArray[np.bool_], Floats, Rows, Rows]] = field(default_factory=list)
+    """Per step, of the judged pairs with a push: whether they match, the push, the images of anchor and candidate."""
+
+    def add(self, weights: Floats, codes: Codes, owners: Rows, candidates: Rows) -> None:
+        """Of a step: ``weights [B, N]``, ``codes [B, N]``, the images of anchors ``[B]`` and candidates ``[N]``."""
+        self.anchors += len(owners)
+        self.reached += int((weights > 0).any(axis=1).sum())
+        self.whole += float(weights.sum())
+        row, column = np.nonzero((weights > 0) & (codes != UNKNOWN))
+        values = weights[row, column]
+        self.judged += float(values.sum())
+        self.parts.append((codes[row, column] == MATCH, values, owners[row], candidates[column]))
+
+    @property
+    def unit(self) -> float:
+        """What makes the push of a mean anchor 1, of those with any."""
+        return self.reached / self.whole if self.whole else 0.0
+
+    def shares(self, name: str) -> dict[str, float]:
+        """Share of the push on judged pairs that is on known matches, with interval and sizes."""
+        if not self.parts:
+            return {}
+        match, values, owners, candidates = (np.concatenate(column) for column in zip(*self.parts, strict=True))
+        whole = values.astype(np.float64)
+        found = share(whole * match, whole, owners, candidates)
+        if found:
+            found |= {"_judged": self.judged * self.unit, "_all": self.reached, "_anchors": self.anchors}
+        return {f"{name}{suffix}": float(value) for suffix, value in found.items()}
 
 
 @dataclass
 class Found:
     """What one direction of an audit found."""
 
-    judged: list[NDArray[np.float64]] = field(default_factory=list)
-    """``[B, 5]`` per step: push on known matches, on judged pairs, on all; known matches and judged candidates."""
-    owners: list[NDArray[np.int64]] = field(default_factory=list)
-    """``[B]`` per step: the anchors' images."""
+    pushed: Tally = field(default_factory=Tally)
+    """By slope: what a step really moves."""
+    picked: Tally = field(default_factory=Tally)
+    """By choice, of a method that chooses."""
+    matches: int = 0
+    judged: int = 0
+    """Candidates of all anchors, known matches and all judged ones."""
     scores: list[Floats] = field(default_factory=list)
     """``[2, P]`` per step: similarity and suspicion of judged pairs; NaN where the method has no suspicion."""
     labels: list[NDArray[np.bool_]] = field(default_factory=list)
     """``[P]`` per step."""
 
-    def add(self, weights: Floats | None, scores: Floats, codes: Codes, owners: NDArray[np.int64]) -> None:
-        """Of a step: ``weights [B, N]``, ``scores [2, B, N]``, ``codes [B, N]`` and ``owners [B]``."""
+    def add(self, found: Push, scores: Floats, codes: Codes, owners: Rows, candidates: Rows) -> None:
+        """Of a step: what was pushed, ``scores [2, B, N]``, ``codes [B, N]``, the images of anchors and candidates."""
         match, known = codes == MATCH, codes != UNKNOWN
-        push = np.zeros(codes.shape, dtype=np.float32) if weights is None else weights
-        columns = [push.sum(axis=1, where=match), push.sum(axis=1, where=known), push.sum(axis=1)]
-        self.judged.append(np.stack([*columns, match.sum(axis=1), known.sum(axis=1)], axis=1).astype(np.float64))
-        self.owners.append(owners)
+        for tally, weights in ((self.pushed, found.slope), (self.picked, found.picks)):
+            if weights is not None:
+                tally.add(weights, codes, owners, candidates)
+        self.matches += int(match.sum())
+        self.judged += int(known.sum())
         places = np.flatnonzero(known)
         places = places[:: max(1, -(-len(places) // PAIRS_PER_STEP))]
         self.scores.append(scores.reshape(2, -1)[:, places])
         self.labels.append(match.reshape(-1)[places])
 
-    def shares(self, name: str) -> dict[str, float]:
-        """Share of the push on judged pairs that is on known matches, with interval, size and base rate."""
-        match, known, whole, matches, candidates = np.concatenate(self.judged).T
-        found = share(match, known, np.concatenate(self.owners))
-        if found:
-            found |= {"_judged": known.sum(), "_all": whole.sum(), "_base": matches.sum() / candidates.sum()}
-        return {f"{name}{suffix}": float(value) for suffix, value in found.items()}
+    def shares(self, direction: str) -> dict[str, float]:
+        """``pushed_i2t`` and ``picked_i2t`` with what belongs to them; ``.._base``, the share of all judged pairs."""
+        figures: dict[str, float] = {}
+        for name, tally in (("pushed", self.pushed), ("picked", self.picked)):
+            if found := tally.shares(f"{name}_{direction}"):
+                figures |= found | {f"{name}_{direction}_base": self.matches / self.judged}
+        return figures
 
     def size(self) -> float:
-        """Push on judged pairs: for a method that chooses, its judged picks."""
-        return float(sum(step[:, 1].sum() for step in self.judged))
+        """Judged push in anchors' worth: of a method that chooses, its judged picks that cost anything."""
+        return self.pushed.judged * self.pushed.unit
 
     def pairs(self) -> tuple[Floats, Floats, NDArray[np.bool_]]:
         """Similarity, suspicion and match of the judged pairs: ``[P]`` each."""
@@ -165,16 +253,16 @@ def audit(method: Method, gallery: Gallery, relation: Relation, steps: int | Non
         with torch.no_grad():
             suspicion = method.suspicion(view)
         method.load_state_dict(state)
-        weights = pushed(method, view)
-        owners = caption_image[anchors].cpu().numpy()
+        done = push(method, view)
+        owners, candidates = caption_image[anchors].cpu().numpy(), caption_image[pool].cpu().numpy()
         if view.direction == "i2t":
             codes = relation.block(owners, pool.cpu().numpy())
         else:
-            codes = relation.block(caption_image[pool].cpu().numpy(), anchors.cpu().numpy()).T
+            codes = relation.block(candidates, anchors.cpu().numpy()).T
         codes = np.where(view.positive.cpu().numpy(), UNKNOWN, codes)
         similarity = view.similarity.detach()
         scores = torch.stack([similarity, torch.full_like(similarity, torch.nan) if suspicion is None else suspicion])
-        found[view.direction].add(weights, scores.cpu().numpy(), codes, owners)
+        found[view.direction].add(done, scores.cpu().numpy(), codes, owners, candidates)
         if view.direction == "t2i" and min(one.size() for one in found.values()) >= ENOUGH:
             break
     return found

@@ -1,7 +1,8 @@
-"""Names beside what they name, so that none covers another: no legend to look up."""
+"""Names beside what they name, so that none covers another; a legend where that cannot be."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -138,6 +139,27 @@ CROSSING = 25
 DISTANCES = (7, 14, 22, 32, 44, 58, 74, 92, 112)
 """Of a name from its point, in points of 1/72 inch."""
 DIRECTIONS = ((1, 0), (1, 0.6), (1, -0.6), (-1, 0), (0, 1), (0, -1), (-1, 0.6), (-1, -0.6), (0.5, 1), (-0.5, 1))
+
+
+COLUMNS = 4
+"""Of a legend, at most."""
+EDGE = 0.01
+"""Of a figure's width, kept free at both sides of a legend."""
+
+
+def legend_below(figure: Figure, entries: Mapping[str, Any]) -> None:
+    """A legend below the axes, of as many columns as there is room for: names and what is drawn for them.
+
+    A layout engine makes room for a legend's height, but cuts one that is too wide.
+    """
+    names, handles = list(entries), list(entries.values())
+    for columns in range(min(COLUMNS, len(names)), 0, -1):
+        legend = figure.legend(handles, names, loc="outside lower center", ncols=columns, fontsize=8)
+        FigureCanvasAgg(figure)
+        figure.draw_without_rendering()
+        if columns == 1 or legend.get_window_extent().width <= (1 - 2 * EDGE) * figure.bbox.width:
+            return
+        legend.remove()
 
 
 def settle(figure: Figure) -> None:

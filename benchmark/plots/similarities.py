@@ -17,6 +17,7 @@ from benchmark import believed
 from benchmark.errors import BenchError, NoDataError
 from benchmark.evaluation.similarities import read_similarities
 from benchmark.plots.canvas import BLACK, BLUE, GREY, ORANGE, VERMILLION, Drawn, grid, heading
+from benchmark.plots.labels import legend_below
 from benchmark.plots.selection import Cell, Question, tables
 from benchmark.records import content
 from methods.fne import FNE
@@ -173,7 +174,7 @@ def draw(subject: Subject, question: Question) -> Drawn:
     entries: dict[str, Any] = {}
     for axes in grids.flat:
         entries |= {name: handle for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)}
-    figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=4, fontsize=8)
+    legend_below(figure, entries)
     return Drawn(figure, [])
 
 

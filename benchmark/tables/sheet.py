@@ -25,7 +25,7 @@ BASE = f"{PUSHED}_base"
 BETTER, WORSE = "↑", "↓"
 NAMES = ("method", "memory", "n")
 ACCURACY = (*RECALLS, "rsum")
-EVIDENCE = ("p_seeds", TRUE, EXTENDED, ECCV, PICKED, PUSHED, "step_ms")
+EVIDENCE = ("p_mark", TRUE, EXTENDED, ECCV, PICKED, PUSHED, "step_ms")
 NARROW = (tuple(key for key in EVIDENCE if key != PUSHED), (PUSHED,))
 """``EVIDENCE`` where there is little room."""
 NAMED = 8
@@ -49,7 +49,7 @@ COLUMNS = {
     "n": Column("", "n"),
     **{key: Column(key[:3], f"R@{key[5:]}") for key in RECALLS},
     "rsum": Column("", "rSum"),
-    "p_seeds": Column("p over", "seeds"),
+    "p_mark": Column("p", "(Holm)"),
     TRUE: Column("true", "rSum", "true rSum: any candidate that is true of the query counts as found."),
     EXTENDED: Column(
         "ext.", "rSum", "ext. rSum: candidates judged to match the query, or equal to such, count as found."
@@ -61,8 +61,8 @@ COLUMNS = {
     PUSHED: Column(
         "pushed false %",
         "[95 %] of judged",
-        "pushed false %: on test pairs of known truth, share of the push that is on true ones, both directions;"
-        " [mean interval of a seed], of so many judged anchors' worth of push (for a sampler: picks).",
+        "pushed false %: on test pairs of known truth, share of the push (the slope of the loss) that is on true ones,"
+        " both directions; [mean interval of a seed], of so many judged anchors' worth of push.",
     ),
     "step_ms": Column(
         "step ms",
@@ -124,7 +124,7 @@ def sheet(group: Group, keys: tuple[str, ...], spread: tuple[str, ...] = ()) -> 
 
 
 def _has(group: Group, key: str) -> bool:
-    if key == "p_seeds":
+    if key == "p_mark":
         return any(row.mark for row in group.rows)
     if key == EXTENDED:  # without judgements or equal captions it is the plain one
         stats = [(row.stats[key].mean, row.stats["rsum"].mean) for row in group.rows if key in row.stats]
@@ -139,8 +139,8 @@ def _cell(group: Group, row: Row, key: str, spread: bool) -> Cell:
         return Cell(memory(group, row.key))
     if key == "n":
         return Cell(str(len(row.seeds) - row.failed))
-    if key == "p_seeds":
-        return Cell(_p_over_seeds(group, row))
+    if key == "p_mark":
+        return Cell(_p_of_mark(group, row))
     if key not in row.stats:
         return Cell(MISSING)
     stat = row.stats[key]
@@ -154,10 +154,10 @@ def _cell(group: Group, row: Row, key: str, spread: bool) -> Cell:
     return Cell(text, group.place(row, key), mark if key == "rsum" else "")
 
 
-def _p_over_seeds(group: Group, row: Row) -> str:
+def _p_of_mark(group: Group, row: Row) -> str:
     if row.key == group.baseline:
         return "base"
-    p = row.mark.p_t if row.mark else None
+    p = row.mark.p_mark if row.mark else None
     return MISSING if p is None else "<.001" if p < 0.001 else f"{p:.3f}".lstrip("0") if p < 1 else "1"
 
 
@@ -219,6 +219,12 @@ def notes(group: Group) -> Iterator[str]:
     if bases:
         alike = bases[0] if bases[0] == bases[-1] else f"{bases[0]} to {bases[-1]}"
         yield f"Pushing all judged pairs alike would give a pushed false % of {alike}."
+    older = [f"{row.method} ({memory(group, row.key)})" for row in group.rows if row.older]
+    if older:
+        yield (
+            f"No pushed false % of {_some(older)}: the audit is older and takes all picks for pushes"
+            " (docs/audit.md); run the cells again with --force."
+        )
     if any(row.collapsed for row in group.rows):
         yield "† Collapsed: the model no longer tells positives from negatives. Averaged in, but never best or second."
     if any(row.warmup for row in group.rows):
@@ -253,10 +259,12 @@ def marks(group: Group) -> Iterator[str]:
     if not tested or group.baseline is None:
         return
     name = f"{group.baseline.method} ({memory(group, group.baseline)})"
+    rows = [f"{row.method} ({memory(group, row.key)})" for row in tested]
     yield (
-        f"{BETTER} {WORSE} rSum above, below {name}, p < 0.05: sign flips by image on scores averaged over the seeds in"
-        f" common, Holm-corrected for {len(tested)} row(s); it speaks of these trained models on other images."
-        " p over seeds: paired t of rSum, uncorrected; it speaks of other trainings on these images."
+        f"{BETTER} {WORSE} rSum above, below {name}: p < 0.05 in two tests on the seeds in common. One speaks of other"
+        " images and these trainings (sign flips by image), one of other images and other trainings (mixed model)."
+        f" p is the larger of the two, each Holm-corrected over this family: the {len(tested)} row(s) tested against"
+        f" {name} ({_some(rows)}). In another family the same row has another p."
     )
     others = [
         f"{row.method} ({memory(group, row.key)})" for row in group.rows if not row.mark and row.key != group.baseline
