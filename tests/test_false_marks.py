@@ -18,7 +18,7 @@ from benchmark.evaluation.stored_ranks import write_ranks
 from benchmark.false_marks import rates
 from benchmark.leaderboard import Choice, Key, load
 from benchmark.paired import METRICS, pair, parts_of_rsum, rows_of
-from benchmark.records import Protocol, RunRecord, survey
+from benchmark.records import Protocol, RunRecord
 
 IMAGES, CAPTIONS = 60, 120
 SWINGS = [0.0, 0.9, -0.7, 0.5, -0.4, 0.8, -0.9, 0.3, -0.2, 0.6]
