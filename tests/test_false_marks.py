@@ -9,6 +9,7 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
+from benchmark import believed
 from benchmark.cli.main import app
 from benchmark.compare import compare
 from benchmark.config import RunConfig
@@ -111,7 +112,7 @@ def test_two_seeds_are_too_few_for_both(tmp_path: Path, save: Save) -> None:
 def test_what_the_images_of_one_side_add_up_to(tmp_path: Path, save: Save) -> None:
     save("fne", SWINGS[:3])
     save("hardest", [0.0] * 3)
-    rows = rows_of(survey(tmp_path / "runs")[0])
+    rows = rows_of(believed.survey(tmp_path / "runs")[0])
     fne, hardest = rows[Key("fne", 0, None)], rows[Key("hardest", 0, None)]
     both = pair(fne, hardest).parts_by_seed[:, :, METRICS.index("rsum")]
     assert parts_of_rsum(fne) - parts_of_rsum(hardest) == pytest.approx(both)
