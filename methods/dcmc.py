@@ -3,7 +3,7 @@
 R. Fan, M. Lin, Z. Tian, X. Yan, S. Zhu, Q. Zou, PLoS Computational Biology 21(12), 2025: progressive screening of false
 negatives in multi-omics clustering. Plain targets first, then rows of ``S = exp(-(2 - 2 cos) / width)`` among the
 candidates' own modality (theirs: another view); the nearest other sample's entry is weighted down. The plain phase
-ends by calls of ``start_epoch``. Their mean over all entries is a mean over anchors here.
+ends by calls of ``start_epoch``. Their mean over all entries is a mean over anchors here, their T is 0.5.
 """
 
 from dataclasses import dataclass
@@ -17,10 +17,6 @@ from methods.info_nce import InfoNCE, InfoNCESettings
 
 @dataclass(frozen=True)
 class DCMCSettings(InfoNCESettings):
-    temperature: float = setting(
-        0.5, "temperature at the start", low=0.01, high=10.0, search=Range(0.01, 0.5, log=True)
-    )
-    learn: bool = setting(False, "whether the temperature is learnt; never below 0.01")
     width: float = setting(
         0.1, "squared distance at which a target falls to 1 / e", low=0.001, search=Range(0.02, 0.5, log=True)
     )

@@ -17,7 +17,7 @@ class DebiasedSettings(Settings):
     prior: float = setting(
         0.1, "assumed share of false negatives", low=0.0, high=0.99, search=Range(0.001, 0.3, log=True)
     )
-    temperature: float = setting(0.5, "temperature", low=0.02, search=Range(0.03, 1.0, log=True))
+    temperature: float = setting(0.1, "temperature; the paper's is 0.5", low=0.02, search=Range(0.03, 1.0, log=True))
 
 
 class Debiased(Listwise):

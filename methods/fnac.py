@@ -2,8 +2,8 @@
 
 W. Sun, J. Zhang, J. Wang, Z. Liu, Y. Zhong, T. Feng, Y. Guo, Y. Zhang, N. Barnes: Learning Audio-Visual Source
 Localization via False Negative Aware Contrastive Learning, CVPR 2023, eq. 5-8 (FNS). False negatives are not removed;
-nothing is detached. Each direction's softmax follows its own candidates' modality. The paper's third term (true
-negatives by image regions) has no counterpart here.
+nothing is detached. Each direction's softmax follows its own candidates' modality. The paper's T, of
+both softmaxes, is 0.03; its third term (true negatives by image regions) has no counterpart here.
 """
 
 from dataclasses import dataclass
@@ -16,10 +16,6 @@ from methods.info_nce import InfoNCE, InfoNCESettings
 
 @dataclass(frozen=True)
 class FNACSettings(InfoNCESettings):
-    temperature: float = setting(
-        0.03, "temperature at the start, of both softmaxes", low=0.01, high=10.0, search=Range(0.01, 0.3, log=True)
-    )
-    learn: bool = setting(False, "whether the temperature is learnt; never below 0.01")
     weight: float = setting(
         100 / 128,
         "weight of the distance of the two rows; the paper's 100 on the mean over 128 entries, whatever N",

@@ -16,10 +16,6 @@ from methods.info_nce import InfoNCE, InfoNCESettings
 
 @dataclass(frozen=True)
 class FNCSettings(InfoNCESettings):
-    temperature: float = setting(
-        0.1, "temperature at the start", low=0.01, high=10.0, search=Range(0.01, 0.3, log=True)
-    )
-    learn: bool = setting(False, "whether the temperature is learnt; never below 0.01")
     k: int = setting(
         10, "at most this many candidates are taken for false negatives", low=1, search=Range(1, 50, log=True)
     )

@@ -4,8 +4,8 @@ A. Solatorio: GISTEmbed: Guided In-sample Selection of Training Negatives for Te
 (arXiv 2402.16829), as in sentence-transformers: candidates of the anchor's own modality and of the partner's are
 negatives too. Their guide compares anchor and candidate in all three groups; ours is a frozen text model, for which a
 caption stands for its pair, so one mask serves all three, and a candidate's caption is held against how alike the
-captions of the anchor's image are among themselves. They train one direction; with a memory, which they do not have,
-all three groups are of the memory.
+captions of the anchor's image are among themselves. Their T is 0.01. They train one direction; with a memory, which they
+do not have, all three groups are of the memory.
 """
 
 from dataclasses import dataclass
@@ -19,10 +19,6 @@ from methods.info_nce import InfoNCE, InfoNCESettings
 
 @dataclass(frozen=True)
 class GISTSettings(InfoNCESettings):
-    temperature: float = setting(
-        0.01, "temperature at the start", low=0.01, high=10.0, search=Range(0.01, 0.3, log=True)
-    )
-    learn: bool = setting(False, "whether the temperature is learnt; never below 0.01")
     distance: float = setting(
         0.0, "candidates above the guide's s+ minus this are left out", low=-1.0, high=1.0, search=Range(-0.2, 0.3)
     )

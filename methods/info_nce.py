@@ -1,7 +1,9 @@
-"""InfoNCE: softmax cross-entropy of the partner against all negatives (CLIP), with a learnt temperature.
+"""InfoNCE: softmax cross-entropy of the partner against all negatives; with ``learn=True`` as in CLIP.
 
 A. Radford et al.: Learning Transferable Visual Models From Natural Language Supervision, ICML 2021. Other captions
-of the anchor's image are neither targets nor negatives.
+of the anchor's image are neither targets nor negatives. CLIP learns T from 0.07 on. Here every softmax loss begins at
+one fixed T, as what a loss makes of false negatives cannot be told from what another T makes; docs/methods.md has the
+papers' own.
 """
 
 import math
@@ -16,9 +18,13 @@ from methods.base import Extras, Listwise, Range, Settings, setting
 @dataclass(frozen=True)
 class InfoNCESettings(Settings):
     temperature: float = setting(
-        0.07, "temperature at the start", low=0.01, high=10.0, search=Range(0.01, 0.3, log=True)
+        0.1,
+        "temperature, one default for all softmax losses; at the start, where it is learnt",
+        low=0.01,
+        high=10.0,
+        search=Range(0.01, 0.5, log=True),
     )
-    learn: bool = setting(True, "whether the temperature is learnt; never below 0.01")
+    learn: bool = setting(False, "whether the temperature is learnt; never below 0.01")
 
 
 LARGEST = math.log(100)

@@ -23,6 +23,8 @@ from methods.tags import swapped
 
 Rows = list[list[float]]
 Mask = list[list[bool]]
+T = 0.1
+"""Of every softmax loss, by default."""
 
 
 def case(seed: int = 0, rows: int = 5, columns: int = 9) -> tuple[Tensor, Tensor]:
@@ -52,13 +54,13 @@ def selhn(i: int, s: Rows, p: Mask) -> float:
 
 
 def info_nce(i: int, s: Rows, p: Mask) -> float:
-    own = math.exp(s[i][i] / 0.07)
-    return -math.log(own / (own + sum(math.exp(value / 0.07) for value in negatives(s[i], p[i])))) / 2
+    own = math.exp(s[i][i] / T)
+    return -math.log(own / (own + sum(math.exp(value / T) for value in negatives(s[i], p[i])))) / 2
 
 
 def multi_positive(i: int, s: Rows, p: Mask) -> float:
-    total = sum(math.exp(value / 0.07) for value in s[i])
-    shares = [-math.log(math.exp(value / 0.07) / total) for value, own in zip(s[i], p[i], strict=True) if own]
+    total = sum(math.exp(value / T) for value in s[i])
+    shares = [-math.log(math.exp(value / T) / total) for value, own in zip(s[i], p[i], strict=True) if own]
     return mean(shares) / 2
 
 
@@ -68,10 +70,10 @@ def siglip(i: int, s: Rows, p: Mask) -> float:
 
 
 def debiased(i: int, s: Rows, p: Mask, beta: float = 0) -> float:
-    others, own = negatives(s[i], p[i]), math.exp(s[i][i] / 0.5)
-    weights = [math.exp(beta * value / 0.5) for value in others]
-    pushed = sum(w * math.exp(value / 0.5) for w, value in zip(weights, others, strict=True)) / mean(weights)
-    g = max((pushed - 0.1 * len(others) * own) / 0.9, len(others) * math.exp(-1 / 0.5))
+    others, own = negatives(s[i], p[i]), math.exp(s[i][i] / T)
+    weights = [math.exp(beta * value / T) for value in others]
+    pushed = sum(w * math.exp(value / T) for w, value in zip(weights, others, strict=True)) / mean(weights)
+    g = max((pushed - 0.1 * len(others) * own) / 0.9, len(others) * math.exp(-1 / T))
     return -math.log(own / (own + g)) / 2
 
 
@@ -144,7 +146,7 @@ def sacl(i: int, s: list[float], view: View) -> float:
     alike = dots(view.guide.text, view.guide.text)[i]
     kept = sorted(alike)[: int(0.75 * len(alike))]
     out = [value > kept[-1] or own for value, own in zip(alike, view.positive[i].tolist(), strict=True)]
-    return without(i, s, out, 0.07)
+    return without(i, s, out, T)
 
 
 def gist(i: int, s: list[float], view: View, within: bool = True) -> float:
@@ -156,15 +158,15 @@ def gist(i: int, s: list[float], view: View, within: bool = True) -> float:
     anchors = dots(view.anchors, view.counterparts)[i]
     partners = dots(view.candidates, view.candidates)[i]
     groups = [s, anchors, partners] if within else [s]
-    pushed = sum(math.exp(value / 0.01) for group in groups for value, left in zip(group, out, strict=True) if not left)
-    return -math.log(math.exp(s[i] / 0.01) / (math.exp(s[i] / 0.01) + pushed)) / 2
+    pushed = sum(math.exp(value / T) for group in groups for value, left in zip(group, out, strict=True) if not left)
+    return -math.log(math.exp(s[i] / T) / (math.exp(s[i] / T) + pushed)) / 2
 
 
 def fnac(i: int, s: list[float], view: View) -> float:
-    adjacency = softmax([value / 0.03 for value in dots(view.candidates, view.candidates)[i]])
-    shares = softmax([value / 0.03 for value in s])
+    adjacency = softmax([value / T for value in dots(view.candidates, view.candidates)[i]])
+    shares = softmax([value / T for value in s])
     distance = sum(abs(a - b) for a, b in zip(adjacency, shares, strict=True))
-    return without(i, s, view.positive[i].tolist(), 0.03) + 100 / 128 * distance / 2
+    return without(i, s, view.positive[i].tolist(), T) + 100 / 128 * distance / 2
 
 
 def dcmc(i: int, s: list[float], view: View) -> float:
@@ -176,22 +178,22 @@ def dcmc(i: int, s: list[float], view: View) -> float:
     if abs(share[i] - share[nearest]) < 0.7:
         weights[nearest] = 1 - math.exp(share[nearest]) / sum(math.exp(v) for k, v in enumerate(share) if k != i)
     target = [value * weight for value, weight in zip(share, weights, strict=True)]
-    logs = [math.log(value) for value in softmax([value / 0.5 for value in s])]
+    logs = [math.log(value) for value in softmax([value / T for value in s])]
     return -sum(t * log for t, log in zip(target, logs, strict=True)) / sum(target) / 2
 
 
 def momentum_distilled(i: int, s: list[float], view: View) -> float:
     """At step 51 of a ramp of 200."""
-    believed = softmax([value / 0.07 for value in dots(view.momentum, view.candidates)[i]])
+    believed = softmax([value / T for value in dots(view.momentum, view.candidates)[i]])
     labels = [own / sum(view.positive[i].tolist()) for own in view.positive[i].tolist()]
     share = 0.4 * 50 / 200
-    logs = [math.log(value) for value in softmax([value / 0.07 for value in s])]
+    logs = [math.log(value) for value in softmax([value / T for value in s])]
     return -sum((share * b + (1 - share) * y) * log for b, y, log in zip(believed, labels, logs, strict=True)) / 2
 
 
 def glofnd(i: int, s: list[float], view: View) -> float:
     """At the first sight of an anchor its threshold is its largest negative: nothing is left out."""
-    return without(i, s, view.positive[i].tolist(), 0.07)
+    return without(i, s, view.positive[i].tolist(), T)
 
 
 VIEW_FORMULAS: dict[str, Callable[[int, list[float], View], float]] = {
@@ -264,7 +266,7 @@ def test_both_directions_share_what_the_guide_says_of_captions(
 
 
 def test_dcmc_begins_with_plain_targets() -> None:
-    method, plain = methods.get("dcmc")().double(), methods.get("multi-positive")(temperature=0.5).double()
+    method, plain = methods.get("dcmc")().double(), methods.get("multi-positive")().double()
     assert method.view_loss(scene()).item() == pytest.approx(plain.view_loss(scene()).item(), rel=1e-6)
     method.start_epoch()
     assert method.view_loss(scene()).item() == pytest.approx(plain.view_loss(scene()).item(), rel=1e-6)
@@ -412,7 +414,7 @@ def test_info_nce_is_cross_entropy_where_no_image_repeats() -> None:
     assert isinstance(method, Listwise)
     similarity, _ = case(columns=5)
     positive = torch.eye(5, dtype=torch.bool)
-    expected = torch.nn.functional.cross_entropy(similarity / 0.07, torch.arange(5)) / 2
+    expected = torch.nn.functional.cross_entropy(similarity / T, torch.arange(5)) / 2
     torch.testing.assert_close(
         method.direction_loss(similarity, positive, similarity.diagonal()), expected, rtol=1e-6, atol=0
     )
@@ -423,9 +425,17 @@ def test_info_nce_is_cross_entropy_where_no_image_repeats() -> None:
     )
 
 
-def test_temperature_is_learnt_unless_told_otherwise() -> None:
-    assert [weight.requires_grad for weight in methods.get("info-nce")().parameters()] == [True]
-    assert [weight.requires_grad for weight in methods.get("info-nce")(learn=False).parameters()] == [False]
+SOFTMAX = [name for name in methods.names() if hasattr(methods.get(name).Settings, "temperature")]
+
+
+@pytest.mark.parametrize("name", [name for name in SOFTMAX if issubclass(methods.get(name), Listwise)])
+def test_softmax_losses_share_their_temperature(name: str) -> None:
+    assert methods.get(name)().settings.temperature == 0.1
+
+
+def test_temperature_is_learnt_where_told() -> None:
+    assert [weight.requires_grad for weight in methods.get("info-nce")().parameters()] == [False]
+    assert [weight.requires_grad for weight in methods.get("info-nce")(learn=True).parameters()] == [True]
     assert methods.get("info-nce")(temperature=0.01).report()["temperature"] == pytest.approx(0.01)
 
 
