@@ -4,8 +4,8 @@ A. Solatorio: GISTEmbed: Guided In-sample Selection of Training Negatives for Te
 (arXiv 2402.16829), as in sentence-transformers: candidates of the anchor's own modality and of the partner's are
 negatives too. Their guide compares anchor and candidate in all three groups; ours is a frozen text model, for which a
 caption stands for its pair, so one mask serves all three, and a candidate's caption is held against how alike the
-captions of the anchor's image are among themselves. Their T is 0.01. They train one direction; with a memory, which they
-do not have, all three groups are of the memory.
+captions of the anchor's image are among themselves. Their T is 0.01. They train one direction; with a memory, which
+they do not have, all three groups are of the memory.
 """
 
 from dataclasses import dataclass
