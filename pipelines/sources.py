@@ -96,7 +96,7 @@ def check_apart(name: str, path: Path | None, said: str, *more: Path) -> None:
             raise RequestError(
                 f"{said}: bench writes {place}/, so no source may lie in it or hold it; move the files {where}"
             )
-    for other, source in _others(name):
+    for other, source in others(name):
         for place in own:
             if _overlap(source, place):
                 raise RequestError(
@@ -105,8 +105,8 @@ def check_apart(name: str, path: Path | None, said: str, *more: Path) -> None:
                 )
 
 
-def _others(name: str) -> Iterator[tuple[str, Path]]:
-    """The other datasets that read a folder, and which one."""
+def others(name: str = "") -> Iterator[tuple[str, Path]]:
+    """The datasets that read a folder, all but ``name``, and which one."""
     for other in names():
         if other == name:
             continue
