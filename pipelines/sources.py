@@ -6,7 +6,8 @@ source's files, so that DVC, which tracks this small file, notices when they cha
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +90,9 @@ def check_apart(name: str, path: Path | None, said: str, *more: Path) -> None:
     nor what is written for this one the source of another. ``said`` is what named ``path``.
     """
     own = [manifest_folder(name), FEATURES / name, *more]
-    theirs = [folder / other for other in names() for folder in (DATA, FEATURES)]
-    for place in [*own, *theirs, WORK] if path is not None else []:
+    _check_links(name, [registration(name), *own])
+    theirs = [DATA / other for other in names()]
+    for place in [*own, *theirs, FEATURES, WORK] if path is not None else []:
         if path is not None and _overlap(path, place):
             where = f"to {RAW / name}/ and add them from there" if path.is_dir() else "to another folder"
             raise RequestError(
@@ -103,6 +105,15 @@ def check_apart(name: str, path: Path | None, said: str, *more: Path) -> None:
                     f"{place}/ would be written, but dataset '{other}' is read from {source}; add '{other}' from"
                     f" another folder first (--replace), or remove {registration(other)}"
                 )
+
+
+def _check_links(name: str, own: Iterable[Path]) -> None:
+    """``RequestError`` where a link leads from what is written for a dataset to what belongs to another."""
+    for other in names():
+        theirs = [registration(other), *(folder / other for folder in (DATA, FEATURES, RAW))]
+        for place, their in product(own, theirs) if other != name else ():
+            if _overlap(place, their):
+                raise RequestError(f"{place} leads to {their} of dataset '{other}'; remove the link {place}")
 
 
 def others(name: str = "") -> Iterator[tuple[str, Path]]:

@@ -1,18 +1,24 @@
 """What a command is told to write goes where nothing else is kept: no source, record, dataset or project file."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from recorded import write_record
 from typer.testing import CliRunner
 
-from benchmark import places
+from benchmark import kept, places
 from benchmark.cli.main import app
 from benchmark.config import RunConfig
 from benchmark.records import KIND, Protocol, RunRecord
 from pipelines import sources
+from pipelines.errors import RequestError
+from pipelines.features import How, Maker
+from pipelines.manifest import Manifest
 
 RR = "runs/tiny/hardest+epochs=2/seed-0"
 OUTSIDE = "../elsewhere"
@@ -129,3 +135,88 @@ def test_records_may_lie_behind_a_link_that_leads_to_where_other_places_are(proj
     Path("runs").symlink_to("disk/runs")
     places.check_folder("--out", Path("runs/new"), KIND, places.RUNS)
     refused("run", "--method", "hardest", "--dataset", "tiny", "--out", "features/new")
+
+
+# What is left beside a record
+
+
+def test_a_lock_beside_a_record_is_gone_afterwards(project: Path) -> None:
+    folder = project.parent / "out" / "rec"
+    with kept.alone(folder, print):
+        assert [path.name for path in folder.parent.iterdir()] == [".rec.lock"]
+    with pytest.raises(RuntimeError), kept.alone(folder, print):
+        raise RuntimeError
+    assert list(folder.parent.iterdir()) == []
+    with kept.alone(Path(RR), print):
+        pass
+    assert list(Path(".bench/locks").iterdir())
+
+
+COUNTER = """
+import sys
+from pathlib import Path
+from pipelines.locks import alone
+for _ in range(200):
+    with alone(Path("lock"), lambda holder: None, stays=False):
+        number = int(Path("number").read_text())
+        Path("number").write_text(str(number + 1))
+"""
+
+
+def test_a_lock_that_is_removed_keeps_all_others_out(tmp_path: Path) -> None:
+    (tmp_path / "number").write_text("0")
+    running = [subprocess.Popen([sys.executable, "-c", COUNTER], cwd=tmp_path) for _ in range(4)]
+    assert [process.wait() for process in running] == [0] * 4
+    assert (tmp_path / "number").read_text() == "800"
+    assert not (tmp_path / "lock").exists()
+
+
+# Links to another dataset, and sources among our own
+
+
+@pytest.mark.parametrize(
+    ("link", "to"),
+    [
+        *(("data/foo", "my"), ("features/foo", "tiny"), ("data/foo", "../raw/my"), ("data/foo", "../features/tiny")),
+        *(("data/foo.yaml", "my.yaml"), ("features/foo", "tiny/made+up")),
+    ],
+)
+@pytest.mark.parametrize("words", ["--format scenes --replace", "--precomp ../plain --replace"])
+def test_no_link_makes_one_dataset_another(project: Path, link: str, to: str, words: str) -> None:
+    Path("../plain").mkdir()
+    Path("params.yaml").write_text("datasets: []\n")
+    Path(link).symlink_to(to)
+    assert Path(link).exists()
+    before = everything()
+    code, _, err = bench("data", "add", "foo", *words.split())
+    assert code == 2
+    assert f"{link} leads to " in err
+    assert {name: data for name, data in everything().items() if ".bench" not in name} == before
+
+
+def test_features_are_not_made_through_a_link_to_others(project: Path) -> None:
+    sources.write("foo", sources.read("tiny"))
+    Path("data/foo").mkdir()
+    manifest = Manifest.read(Path("data/tiny"))
+    replace(manifest, name="foo").write(Path("data/foo"))
+    Path("features/foo").mkdir()
+    Path("features/foo/hog+ngrams").symlink_to("../tiny/made+up")
+    maker = Maker(replace(manifest, name="foo"), sources.read("foo"), "hog+ngrams", How(), "float32")
+    before = everything()
+    with pytest.raises(RequestError, match=r"features/foo/hog\+ngrams leads to features/tiny of dataset 'tiny'"):
+        maker.make(lambda *_: None, print, force=True)
+    assert everything() == before
+
+
+def test_a_folder_of_one_s_own_elsewhere_may_be_linked(project: Path) -> None:
+    Path("../disk").mkdir()
+    Path("data/foo").symlink_to("../../disk")
+    sources.check_apart("foo", Path("../plain"), "--from ../plain")
+
+
+def test_no_source_lies_in_the_suite_s_own_features(project: Path) -> None:
+    Path("features/pc").mkdir()
+    Path("params.yaml").write_text("datasets: []\n")
+    code, _, err = bench("data", "add", "z", "--precomp", "features/pc")
+    assert code == 2
+    assert err.startswith("error: --precomp features/pc: bench writes features/, so no source may lie in it")
