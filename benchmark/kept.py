@@ -66,7 +66,8 @@ def alone(folder: Path, waiting: Callable[[str], None]) -> AbstractContextManage
     def told(holder: str) -> None:
         waiting(f"this cell is being trained by {holder}; waiting")
 
-    return locks.alone(_beside(folder, "locks", ".lock"), told)
+    lock = _beside(folder, "locks", ".lock")
+    return locks.alone(lock, told, stays=lock.is_relative_to(BENCH))  # nothing of ours is left beside a record
 
 
 def _beside(folder: Path, what: str, end: str) -> Path:

@@ -20,6 +20,7 @@ from typing import Any, Literal
 from pipelines.atomic import write_text
 from pipelines.text import json_text
 
+STUDIES = Path("studies")
 SCHEMA_VERSION = 1
 
 

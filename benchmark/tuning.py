@@ -26,12 +26,11 @@ from benchmark.extras import Texts
 from benchmark.journal import alone, load
 from benchmark.search_space import Space, suggest
 from benchmark.seeds import seed_for
-from benchmark.studies import Fresh, Outcome, Row, Tried, best_of
+from benchmark.studies import STUDIES, Fresh, Outcome, Row, Tried, best_of
 from benchmark.training import History, Trained, Watcher, train
 from pipelines.store import FeatureStore, read_info
 from pipelines.truth import Truth
 
-STUDIES = Path("studies")
 ENOUGH = 10
 """Trials needed before the importance of a setting means something."""
 

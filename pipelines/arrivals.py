@@ -82,15 +82,20 @@ def arrive(
             remove_downloads(place)
 
 
-def located(name: str, places: Sequence[str | Path], sha256: Sequence[str] = ()) -> list[Path | str]:
-    """The paths and URLs of a request; ``RequestError`` or ``DataError`` before anything is fetched or written."""
-    local = [_local(place) for place in places]
+def located(
+    name: str, places: Sequence[str | Path], sha256: Sequence[str] = (), option: str = "--from"
+) -> list[Path | str]:
+    """The paths and URLs of a request; ``RequestError`` or ``DataError`` before anything is fetched or written.
+
+    ``option`` is what named them.
+    """
+    local = [_local(place, option) for place in places]
     _check(local, sha256)
     home = RAW / name
     unpacks = not (isinstance(local[0], Path) and local[0].is_dir())
     for place in local:
         if isinstance(place, Path):
-            check_apart(name, place, f"--from {place}", *([home] if unpacks else []))
+            check_apart(name, place, f"{option} {place}", *([home] if unpacks else []))
         else:
             check_apart(name, None, plain(place), home)
     if unpacks:
@@ -117,11 +122,11 @@ def _files(folder: Path) -> list[str]:
     return sorted(path.as_posix() for path in every if not is_litter(path.as_posix()))
 
 
-def _local(place: str | Path) -> Path | str:
+def _local(place: str | Path, option: str) -> Path | str:
     """A path, or a URL that is none."""
     text = str(place)
     if not text.strip() or "\0" in text:
-        raise RequestError(f"--from {text!r}: name a folder, an archive or a URL")
+        raise RequestError(f"{option} {text!r}: name a folder, an archive or a URL")
     if not isinstance(place, str) or not is_url(place):
         return Path(text)
     check_url(text)

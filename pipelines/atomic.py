@@ -48,6 +48,13 @@ class Kind:
         """Whether the suite writes files of this name into such a folder."""
         return re.match("|".join(map(translate, (self.mark, *self.holds))), name) is not None
 
+    def is_one(self, folder: Path) -> bool:
+        """Whether ``folder`` is such a folder, a person's own files in it or not."""
+        if not (folder / self.mark).is_file():
+            return False
+        names = [path.name for path in folder.iterdir()]
+        return len(names) == 1 or any(self.is_own(name) for name in names if name != self.mark)
+
     def check(self, target: Path) -> None:
         """``RequestError`` where ``target`` is there and is no such folder, or holds what the suite did not make."""
         if not target.exists():

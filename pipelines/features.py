@@ -133,12 +133,12 @@ class Maker:
         """
         if not force and self._is_current(verify) and self._points():
             return self.target
+        prepare.check_apart(self.manifest.name, self.source, self.target)
         told = f"features of {self.manifest.name} are being made by"
         with alone(self.work.lock, lambda holder: waiting(f"{told} {holder}; waiting")):  # many cells need one store
             if not force:
                 add_digests(self.target, self.manifest)
             if force or not self._is_current(verify):
-                prepare.check_apart(self.manifest.name, self.source)
                 KIND.check(self.target)
                 self._build(progress)
             if not self._points():

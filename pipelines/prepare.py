@@ -125,10 +125,10 @@ def prepare(name: str) -> Manifest:
     return manifest
 
 
-def check_apart(name: str, source: Source) -> None:
-    """``RequestError`` where the files that a registration names overlap with what is written."""
+def check_apart(name: str, source: Source, *more: Path) -> None:
+    """``RequestError`` where the files that a registration names overlap with what is written, ``more`` besides."""
     path = None if source.path is None else Path(source.path)
-    sources.check_apart(name, path, f"{sources.registration(name)}: path: {source.path}")
+    sources.check_apart(name, path, f"{sources.registration(name)}: path: {source.path}", *more)
 
 
 def is_current(name: str, source: Source) -> bool:
@@ -139,13 +139,22 @@ def is_current(name: str, source: Source) -> bool:
         return False
 
 
-def check_new(name: str, replace: bool, places: Sequence[str | Path] = (), sha256: Sequence[str] = ()) -> None:
-    """``RequestError`` where a dataset cannot be added under this name, or not from these places."""
+def check_new(
+    name: str,
+    replace: bool,
+    places: Sequence[str | Path] = (),
+    sha256: Sequence[str] = (),
+    option: str = "--from",
+) -> None:
+    """``RequestError`` where a dataset cannot be added under this name, or not from these places.
+
+    ``option`` is what named them.
+    """
     check_dataset(name)
     if name in sources.names() and not replace:
         raise RequestError(f"dataset '{name}' is registered already; --replace takes its place")
     if places:
-        located(name, places, sha256)
+        located(name, places, sha256, option)
 
 
 def _check_same(name: str, source: Source) -> None:

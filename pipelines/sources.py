@@ -6,7 +6,8 @@ source's files, so that DVC, which tracks this small file, notices when they cha
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -89,14 +90,15 @@ def check_apart(name: str, path: Path | None, said: str, *more: Path) -> None:
     nor what is written for this one the source of another. ``said`` is what named ``path``.
     """
     own = [manifest_folder(name), FEATURES / name, *more]
-    theirs = [folder / other for other in names() for folder in (DATA, FEATURES)]
-    for place in [*own, *theirs, WORK] if path is not None else []:
+    _check_links(name, [registration(name), *own])
+    theirs = [DATA / other for other in names()]
+    for place in [*own, *theirs, FEATURES, WORK] if path is not None else []:
         if path is not None and _overlap(path, place):
             where = f"to {RAW / name}/ and add them from there" if path.is_dir() else "to another folder"
             raise RequestError(
                 f"{said}: bench writes {place}/, so no source may lie in it or hold it; move the files {where}"
             )
-    for other, source in _others(name):
+    for other, source in others(name):
         for place in own:
             if _overlap(source, place):
                 raise RequestError(
@@ -105,8 +107,17 @@ def check_apart(name: str, path: Path | None, said: str, *more: Path) -> None:
                 )
 
 
-def _others(name: str) -> Iterator[tuple[str, Path]]:
-    """The other datasets that read a folder, and which one."""
+def _check_links(name: str, own: Iterable[Path]) -> None:
+    """``RequestError`` where a link leads from what is written for a dataset to what belongs to another."""
+    for other in names():
+        theirs = [registration(other), *(folder / other for folder in (DATA, FEATURES, RAW))]
+        for place, their in product(own, theirs) if other != name else ():
+            if _overlap(place, their):
+                raise RequestError(f"{place} leads to {their} of dataset '{other}'; remove the link {place}")
+
+
+def others(name: str = "") -> Iterator[tuple[str, Path]]:
+    """The datasets that read a folder, all but ``name``, and which one."""
     for other in names():
         if other == name:
             continue

@@ -98,7 +98,7 @@ def test_where_all_is_ready_a_run_elsewhere_writes_nothing_into_the_project(star
     told = json.loads(done.stdout)  # one line: the first try got through, with no room at all in the project
     assert told["code"] == 0
     assert "already recorded" in told["again"]["said"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".out.lock", "out"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
 
 
 @COMMANDS

@@ -144,8 +144,8 @@ def test_piped_text_is_plain_and_whole(runs: Path, tmp_path: Path) -> None:
     text = bench(runs).stdout
     assert "\x1b" not in text
     assert re.search(r"fne +4,096 +3 +41.0 ±1.0 .* 246.0 ±6.0↑ +\.002 +5.0 +30.0 \(1.5×\)", text)
-    assert bench(runs, "--output", str(tmp_path / "out" / "board.txt")).stdout == ""
-    assert (tmp_path / "out" / "board.txt").read_text() == text
+    assert bench(runs, "--output", str(tmp_path / "board.txt")).stdout == ""
+    assert (tmp_path / "board.txt").read_text() == text
 
 
 @pytest.mark.parametrize("layout", ["md", "latex", "csv", "html", "json"])

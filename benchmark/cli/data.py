@@ -76,7 +76,8 @@ def add(
     project.read_params()  # what is wrong with it is told before any work
     with project.adding(name, _say) as again:  # what was cut short is taken up, if it comes out the same
         chosen = [] if generated else places or [str(precomp)]
-        prepare.check_new(name, replace or again, chosen, sha256 or ())
+        option = "--from" if precomp is None else "--precomp"
+        prepare.check_new(name, replace or again, chosen, sha256 or (), option)
         if generated:
             vague = {} if ambiguity is None else {"ambiguity": ambiguity}
             manifest = prepare.generate(

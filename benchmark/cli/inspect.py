@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.errors import BenchError
 from benchmark.screen import log, out, wide
 from pipelines.text import json_text, one_line
 
@@ -42,12 +41,10 @@ def inspect(
     chosen = names() if methods == "all" else [name.strip() for name in methods.split(",") if name.strip()]
     for name in chosen:
         get(name)
-    if html is not None and html.is_dir():
-        raise BenchError(f"--html {html}: a folder; name a file")
-    if html is not None and not html.parent.is_dir():
-        raise BenchError(f"--html {html}: there is no folder {html.parent}; make it first")
+    from benchmark import inspection, places
 
-    from benchmark import inspection
+    if html is not None:
+        places.check_file(f"--html {html}", html)
 
     directions = tuple(way for way in inspection.DIRECTIONS if direction in (way, Side.BOTH))
     found = inspection.inspect(run, anchor, directions, top, chosen, seed)

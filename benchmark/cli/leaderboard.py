@@ -41,6 +41,14 @@ def leaderboard(
     from benchmark.tables.terminal import show
     from pipelines.atomic import write_text
 
+    if folder is not None:
+        from benchmark import board, places
+
+        places.check_folder(f"--folder {folder}", folder, board.KIND)
+    elif output is not None:
+        from benchmark import places
+
+        places.check_file(f"--output {output}", output)
     try:
         found = load(runs, dataset, baseline, with_published)
     except NothingLeftError as error:
@@ -52,8 +60,6 @@ def leaderboard(
     if bare := [name for name in names if not any(group.published for group in groups if group.dataset == name)]:
         log().print(f"nothing is published that we know of for: {', '.join(bare)}", style="yellow", markup=False)
     if folder is not None:
-        from benchmark import board
-
         board.write(folder, groups, runs)
     elif output is not None:
         try:

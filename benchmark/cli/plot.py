@@ -31,6 +31,9 @@ def plot(
     out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = PLOTS,
 ) -> None:
     """Draw a picture of what is recorded, as PNG and SVG: one per table of the leaderboard (docs/plots.md)."""
+    from benchmark import places
+
+    places.check(f"--out {out}", out / name)
     question = Question(runs, tuple(dataset or ()), tuple(method or ()), memory, run, tuple(epoch or ()))
     if run is None:
         refuse(refused(survey(runs)[1]))

@@ -51,16 +51,17 @@ def run(
         "device": device,
     }
     resolved = resolve(flags, parse_changes(changes or []), config)
-    show_config(resolved)
 
-    from benchmark import cell, devices
+    from benchmark import cell, devices, places, records
     from benchmark.cli.features import ensure_with_progress
     from benchmark.kept import alone
     from benchmark.progress import ShowTraining
 
+    folder = cell.folder_of(resolved) if to is None else filled(to, resolved)
+    places.check_folder(f"--out {folder}" if to else str(folder), folder, records.KIND, records.RUNS)
+    show_config(resolved)
     devices.check_cell(resolved)  # before features are made
     manifest, store = ensure_with_progress(resolved.dataset, resolved.encoder)
-    folder = cell.folder_of(resolved) if to is None else filled(to, resolved)
     said = "already recorded"
     record = None if force else cell.recorded(folder, resolved, manifest, store)
     if record is None:

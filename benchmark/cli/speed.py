@@ -79,8 +79,9 @@ def show(results: list[dict[str, Any]]) -> None:
 
 def time_data(scales: list[str], folder: Path, dtype: str, as_json: bool) -> None:
     """Time the reading of a store of each scale."""
-    from benchmark import speed_data
+    from benchmark import places, speed_data
 
+    places.check(f"--folder {folder}", folder / "scratch")
     results = {}
     for name in scales:
         size = speed_data.SCALES[name]
