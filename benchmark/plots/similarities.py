@@ -193,6 +193,7 @@ def read(cell: Cell) -> dict[str, Any]:
     if not path.exists():
         raise NoDataError(f"{path}: missing: the record is older than the audit; run the cell again with --force")
     content(cell.folder, cell.record, path.name)
+    believed.check_arrays(path)
     found = read_similarities(path)
     if "validation_positive" not in found:
         raise NoDataError(f"{path}: no histograms of epochs; run the cell again with --force")
