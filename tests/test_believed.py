@@ -387,6 +387,31 @@ def test_an_edited_file_of_a_record_is_not_believed(project: Path, name: str, wo
     assert f"{path}: cut off or edited, it is not the file that run.json tells of" in " ".join(err.split())
 
 
+@pytest.mark.parametrize("name", ["history.csv", "similarities.npz", "model.safetensors"])
+@pytest.mark.parametrize("kind", ["pipe", "cut off"])
+def test_one_bad_file_leaves_its_record_out_of_the_pictures(project: Path, name: str, kind: str) -> None:
+    path = Path("runs/small/fne/seed-1", name)
+    shutil.copytree("runs/small/fne/seed-0", path.parent)
+    found = records.read(path.parent)
+    config = found.config.model_copy(update={"seed": 1})
+    found = found.model_copy(update={"config": config, "config_hash": config.hash})
+    (path.parent / "run.json").write_text(found.model_dump_json())
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.write_bytes(b"epoch,")
+    if name.startswith("model"):
+        code, _, err = bench("inspect", str(path.parent))
+        assert code == 3
+    else:
+        code, out, err = bench("plot", "curves" if name == "history.csv" else "similarities")
+        assert code == 0
+        assert ".png" in out
+    if name != "similarities.npz" or "seed-1" in err:  # it is not opened where another run is the first
+        assert f"{path}: {'not a file' if kind == 'pipe' else 'cut off or edited'}" in " ".join(err.split())
+
+
 # --- Outputs ----------------------------------------------------------------------------------------------------
 
 
