@@ -4,30 +4,28 @@ The recalls follow from the ranks, the hashes from the recipe, the id from the m
 where such numbers can lie. A record that says something else is left out of every table, with its reason.
 """
 
-import math
+import io
 import re
-from collections.abc import Iterator, Mapping
+import zipfile
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark import records
+from benchmark import figures, records
 from benchmark.errors import NoDataError
-from benchmark.records import AGAIN, RUNS, RecordError, RunRecord
+from benchmark.records import AGAIN, RUNS, RecordError, RunRecord, content
+from pipelines.archives import limit_of
 
 if TYPE_CHECKING:
     from benchmark.evaluation.stored_ranks import StoredRanks
 
-TOLERANCE = 1e-6
-"""Relative: the same ranks give the same numbers but for the order of their sums."""
 LONGEST = 300
 """Characters of a method's id with its settings."""
-BOUNDS = (
-    (re.compile(r"(.*_)?rsum"), 0.0, 600.0),
-    (re.compile(r"(.*_)?(r\d+|mr|r_precision|map_at_r)"), 0.0, 100.0),
-    (re.compile(r"(.*_)?(medr|meanr)"), 1.0, math.inf),
-    (re.compile(r".*similarity"), -1.001, 1.001),
-)
-"""What the name of a metric says of where it lies."""
+HASH = re.compile(r"[0-9a-f]{32}")
+"""Of a manifest or a store (``pipelines.files.digest``)."""
+UNPACKED = 2**30
+"""Bytes of an ``.npz`` once it is unpacked: a thousand times the ranks of COCO."""
 
 
 def read(folder: Path) -> RunRecord:
@@ -54,19 +52,35 @@ def faults(folder: Path, record: RunRecord) -> Iterator[str]:
     """What cannot be so, each in a few words."""
     yield from _names(record)
     yield from _recipe(record)
-    yield from _numbers(record)
+    yield from figures.faults(record)
+    if record.best_epoch is not None and not 0 <= record.best_epoch < record.config.epochs:
+        yield f"best_epoch: {record.best_epoch}, of {record.config.epochs} epochs"
+    yield from _digests(record)
     if record.status == "failed":
-        if record.metrics or record.others:
-            yield "status: failed, but it has metrics"
         return
-    from benchmark.evaluation.stored_ranks import read_ranks  # here: numpy is not loaded where there is no record
-
     try:
-        stored = read_ranks(folder / "ranks.npz", record.ranks_sha256)
+        stored = ranks_of(folder, record)
     except NoDataError as error:
         yield str(error).removeprefix(f"{folder}/").removesuffix(f"; {AGAIN}")
         return
-    yield from _ranks(record, stored)
+    yield from _ranks(folder, record, stored)
+
+
+def ranks_of(folder: Path, record: RunRecord) -> "StoredRanks":
+    """The ranks of a record; ``NoDataError`` where they are missing, edited, no ranks or too many."""
+    from benchmark.evaluation.stored_ranks import read_ranks  # here: numpy is not loaded where there is no record
+
+    check_arrays(folder / "ranks.npz")
+    return read_ranks(folder / "ranks.npz", record.ranks_sha256)
+
+
+def check_arrays(path: Path) -> None:
+    """``NoDataError`` where an ``.npz`` of a record is no plain file or unpacks to more than it should."""
+    records.check_file(path)
+    with suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:  # whoever reads it says that it is none
+        size = sum(member.file_size for member in archive.infolist())
+        if size > min(UNPACKED, limit_of(path)):
+            raise NoDataError(f"{path}: unpacks to {size / 1e6:,.0f} MB, too large for what it should be; {AGAIN}")
 
 
 def _names(record: RunRecord) -> Iterator[str]:
@@ -81,59 +95,65 @@ def _names(record: RunRecord) -> Iterator[str]:
 
 def _recipe(record: RunRecord) -> Iterator[str]:
     """Digests and id follow from the configuration."""
+    for key in ("manifest_hash", "features_hash"):
+        if not HASH.fullmatch(getattr(record, key)):
+            yield f"{key}: {getattr(record, key)!r:.60} is no digest"
     for key in ("method_id", "config_hash", "recipe_hash"):
         expected = getattr(record.config, key.replace("config_hash", "hash"))
         if getattr(record, key) != expected:
             yield f"{key}: {getattr(record, key)!r:.60}, but the configuration gives {expected!r:.60}"
 
 
-def _numbers(record: RunRecord) -> Iterator[str]:
-    """Whether every number is one, and where such a number can be."""
-    for where, metrics in (
-        ("metrics", record.metrics),
-        ("validation", record.validation),
-        *((f"others.{other.protocol.name}", other.metrics) for other in record.others),
-    ):
-        for key, value in metrics.items():
-            if not _is_possible(key, value):
-                yield f"{where}.{key}: {value} cannot be"
-    for key, value in record.false_negative_rate.items():
-        if not 0 <= value <= 1:
-            yield f"false_negative_rate.{key}: {value} is no share"
-    for key, value in record.audit.items():
-        if not math.isfinite(value):
-            yield f"audit.{key}: {value} is not finite"
-    if record.cost is not None:
-        for key, value in record.cost.model_dump().items():
-            if not (math.isfinite(value) and value >= 0):
-                yield f"cost.{key}: {value} cannot be"
-    if record.best_epoch is not None and not 0 <= record.best_epoch < record.config.epochs:
-        yield f"best_epoch: {record.best_epoch}, of {record.config.epochs} epochs"
+def _digests(record: RunRecord) -> Iterator[str]:
+    """Whether it has the files that its status says. A key that is missing is one that an older record lacks."""
+    if record.status == "failed":
+        for key in ("metrics", "others", "audit", "validation", "false_negative_rate", "cost", "ranks_sha256", "files"):
+            if getattr(record, key):
+                yield f"status: failed, but it has {key}"
+        return
+    for key in ("files", "ranks_sha256"):
+        if key in record.model_fields_set and not getattr(record, key):
+            yield f"{key}: empty, though the run did not fail"
+    if record.files and record.files.get("ranks.npz") != record.ranks_sha256:
+        yield "files: another ranks.npz than ranks_sha256 says"
 
 
-def _is_possible(key: str, value: float) -> bool:
-    """Whether a metric can have this value."""
-    low, high = next(((low, high) for name, low, high in BOUNDS if name.fullmatch(key)), (-math.inf, math.inf))
-    return math.isfinite(value) and low <= value <= high
-
-
-def _ranks(record: RunRecord, stored: "StoredRanks") -> Iterator[str]:
+def _ranks(folder: Path, record: RunRecord, stored: "StoredRanks") -> Iterator[str]:
     """Whether the ranks are of the protocol's queries and give the metrics."""
     from benchmark.evaluation.metrics import measures
 
     protocol = record.protocol
-    if len(stored.t2i) != protocol.captions or len(stored.i2t) > protocol.images:
+    images, captions = len(stored.i2t), len(stored.t2i)
+    if captions != protocol.captions or images > protocol.images:
         yield (
-            f"ranks.npz: {len(stored.i2t)} images and {len(stored.t2i)} captions, but protocol says"
+            f"ranks.npz: {images} images and {captions} captions, but protocol says"
             f" {protocol.images} and {protocol.captions}"
         )
         return
-    yield from _differing(record.metrics, measures(stored.i2t, stored.t2i))
+    if images < protocol.images:
+        yield from _gallery(folder, record)
+    yield from figures.differing("metrics", record.metrics, measures(stored.i2t, stored.t2i), "its ranks give")
 
 
-def _differing(said: Mapping[str, float], found: Mapping[str, float]) -> Iterator[str]:
-    for key, value in found.items():
-        if key not in said:
-            yield f"metrics.{key}: missing"
-        elif not math.isclose(said[key], value, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
-            yield f"metrics.{key}: {said[key]}, but its ranks give {value:.4f}"
+def _gallery(folder: Path, record: RunRecord) -> Iterator[str]:
+    """Whether there are images without a caption, so many: ``similarities.npz`` counts all pairs of the test.
+
+    Older records have no such counts, nor those whose audit failed: then there are no more images than captions.
+    """
+    import numpy as np
+
+    images, captions = record.protocol.images, record.protocol.captions
+    found = None
+    try:
+        if record.files:
+            check_arrays(folder / "similarities.npz")
+            with np.load(io.BytesIO(content(folder, record, "similarities.npz")), allow_pickle=False) as arrays:
+                found = sum(int(arrays[f"test_{kind}"].sum()) for kind in ("positive", "negative"))
+    except NoDataError as error:
+        yield str(error).removeprefix(f"{folder}/").removesuffix(f"; {AGAIN}")
+    except KeyError:
+        pass
+    except Exception:  # zipfile and numpy raise whatever the damaged bytes lead them to
+        yield "similarities.npz: no file of similarities"
+    if images > captions if found is None else found != images * captions:
+        yield f"protocol.images: {images}, but its ranks and similarities are of other galleries"

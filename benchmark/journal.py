@@ -11,8 +11,11 @@ from optuna.storages.journal import JournalFileBackend
 
 from benchmark.errors import BenchError
 from pipelines import locks
+from pipelines.files import read_bytes
 
 LOCKS = Path(".bench") / "studies"
+LARGEST = 2**30
+"""Bytes of a journal: those of some 100,000 trials."""
 
 
 @contextmanager
@@ -37,13 +40,15 @@ def load(journal: Path, name: str, pruner: optuna.pruners.BasePruner) -> optuna.
         if name not in optuna.get_all_study_names(storage):
             optuna.create_study(storage=storage, study_name=name, direction="maximize")
         return optuna.load_study(storage=storage, study_name=name, pruner=pruner)
-    except (ValueError, KeyError, TypeError, AssertionError):
+    except (ValueError, KeyError, TypeError, AssertionError, AttributeError, RecursionError):
         raise BenchError(f"{journal}: no journal of Optuna that can be read; move it away to begin anew") from None
 
 
 def mend(journal: Path) -> None:
     """Take away what a killed process leaves: half a line, which Optuna refuses, and a lock it waits 30 s for."""
     if journal.exists():
-        content = journal.read_bytes()
+        if (size := journal.stat().st_size) > LARGEST:
+            raise BenchError(f"{journal}: {size / 1e6:,.0f} MB, too large for a journal; move it away to begin anew")
+        content = read_bytes(journal)
         os.truncate(journal, content.rfind(b"\n") + 1)
     Path(f"{journal}.lock").unlink(missing_ok=True)

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.believed import ranks_of
 from benchmark.errors import NoDataError
-from benchmark.evaluation.stored_ranks import StoredRanks, read_ranks
+from benchmark.evaluation.stored_ranks import StoredRanks
 from benchmark.leaderboard import RECALLS, SEEDS_TO_MARK, Key, describe, row_of
 from benchmark.records import RunRecord
 from benchmark.statistics import bootstrap, both, holm, paired_t, sign_flip
@@ -100,7 +101,7 @@ def pair(a: Mapping[int, Cell], b: Mapping[int, Cell], of_b: Mapping[int, Stored
 
 
 def _ranks(folder: Path, record: RunRecord) -> StoredRanks:
-    stored = read_ranks(folder / "ranks.npz", record.ranks_sha256)
+    stored = ranks_of(folder, record)
     if len(stored.t2i) != record.protocol.captions or len(stored.i2t) > record.protocol.images:
         raise NoDataError(
             f"{folder / 'ranks.npz'}: {len(stored.i2t)} images and {len(stored.t2i)} captions, but run.json says"

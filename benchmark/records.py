@@ -17,11 +17,13 @@ from benchmark.config import RunConfig
 from benchmark.errors import NoDataError
 from pipelines.atomic import Kind, whole, whole_below
 from pipelines.errors import DataError, invalid
-from pipelines.files import read_json
+from pipelines.files import LARGEST, open_plain, read_bytes, read_json
 
 RUNS = Path("runs")
 SCHEMA_VERSION = 1
 AGAIN = "run the cell again with --force"
+LARGEST_WEIGHTS = 2**32
+"""Bytes of a file of weights; any other of a record has ``pipelines.files.LARGEST`` at the most."""
 KIND = Kind(
     "run record",
     "run.json",
@@ -142,13 +144,23 @@ def read(folder: Path) -> RunRecord:
         raise RecordError(path, invalid(error)) from None
 
 
+def check_file(path: Path) -> None:
+    """``NoDataError`` where a file of a record is missing, no plain file, or too large to be one."""
+    try:
+        with open_plain(path) as file:
+            size = os.fstat(file.fileno()).st_size
+    except (OSError, DataError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error).removeprefix(f"{path}: ")
+        raise NoDataError(f"{path}: {reason}; {AGAIN}") from None
+    if size > (LARGEST_WEIGHTS if path.suffix == ".safetensors" else LARGEST):
+        raise NoDataError(f"{path}: {size / 1e6:,.0f} MB, too large for what it should be; {AGAIN}")
+
+
 def content(folder: Path, record: RunRecord, name: str) -> bytes:
     """A file of a record; ``NoDataError`` where it is missing, or not the one that ``run.json`` tells of."""
     path = folder / name
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise NoDataError(f"{path}: {error.strerror}; {AGAIN}") from None
+    check_file(path)
+    data = read_bytes(path)
     if record.files and hashlib.sha256(data).hexdigest() != record.files.get(name):
         raise NoDataError(f"{path}: cut off or edited, it is not the file that run.json tells of; {AGAIN}")
     return data

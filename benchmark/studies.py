@@ -10,6 +10,7 @@
 ==================  ===========================================================================
 """
 
+import csv
 import json
 import statistics
 from collections.abc import Sequence
@@ -17,11 +18,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from benchmark.errors import BenchError
 from pipelines.atomic import write_text
+from pipelines.errors import DataError
+from pipelines.files import read_json, read_text
 from pipelines.text import json_text
 
 STUDIES = Path("studies")
 SCHEMA_VERSION = 1
+FILES = ("journal.log", "best.json", "study.json", "trials.csv", "history.png", "importance.png")
 
 
 @dataclass(frozen=True)
@@ -155,3 +160,22 @@ def trials_csv(rows: Sequence[Row]) -> str:
 
     flat = [{name: value for name, value in asdict(row).items() if name != "settings"} | row.settings for row in rows]
     return csv_text(list(dict.fromkeys(name for row in flat for name in row)), flat)
+
+
+def check_files(folder: Path) -> None:
+    """``BenchError`` where a pipe or a device stands for a file of a study: it may never end."""
+    for name in FILES:
+        path = folder / name
+        if path.exists() and not path.is_file():
+            raise BenchError(f"{path}: not a file; move it away")
+
+
+def told(folder: Path, study: str) -> dict[int, float | None]:
+    """rSum by the number of each trial in ``trials.csv``; nothing where it is of another study, or broken."""
+    try:
+        if read_json(folder / "study.json")["study"] != study:
+            return {}
+        rows = csv.DictReader(read_text(folder / "trials.csv").splitlines())
+        return {int(row["number"]): float(row["rsum"]) if row["rsum"] else None for row in rows}
+    except (DataError, LookupError, TypeError, ValueError, csv.Error):
+        return {}

@@ -21,16 +21,18 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 import methods
 from benchmark import cell
 from benchmark.config import RunConfig, digest
-from benchmark.errors import NoDataError, RunFailedError
+from benchmark.errors import BenchError, NoDataError, RunFailedError
 from benchmark.extras import Texts
 from benchmark.journal import alone, load
 from benchmark.search_space import Space, suggest
 from benchmark.seeds import seed_for
-from benchmark.studies import STUDIES, Fresh, Outcome, Row, Tried, best_of
+from benchmark.studies import STUDIES, Fresh, Outcome, Row, Tried, best_of, check_files, told
 from benchmark.training import History, Trained, Watcher, train
 from pipelines.store import FeatureStore, read_info
 from pipelines.truth import Truth
 
+HIGHEST = 600
+"""rSum: six recalls in percent."""
 ENOUGH = 10
 """Trials needed before the importance of a setting means something."""
 
@@ -76,6 +78,9 @@ class Task:
 class TuningWatcher(Watcher):
     """What a tuning tells while it runs, besides the training of the moment."""
 
+    def note(self, line: str) -> None:
+        """Something to know of the study."""
+
     def plan(self, trainings: int) -> None:
         """So many trainings are to come."""
 
@@ -95,7 +100,10 @@ def tune(task: Task, folder: Path, trials: int, fresh: int, watcher: TuningWatch
     What the journal of ``folder`` has already is not run again. ``RunFailedError`` where no trial is complete.
     """
     with alone(folder):
+        check_files(folder)
         study = Study(task, folder / "journal.log")
+        if lost := study.lost():
+            watcher.note(f"{lost} finished trials of trials.csv are not in journal.log; they are run again")
         study.search(trials, watcher)
         rows = study.rows
         best = best_of(rows)
@@ -116,7 +124,7 @@ class Study:
     """One study of a journal."""
 
     def __init__(self, task: Task, journal: Path) -> None:
-        self.task = task
+        self.task, self.journal = task, journal
         # The median rule: its best epoch so far is below the median of the complete trials at this epoch. Hyperband
         # divides 20 trials among brackets of a few each, and a patient pruner waits for a falling rSum, but here a
         # poor trial is one that rises slowly. The second epoch of a method is the first one judged, as rSum may
@@ -125,7 +133,31 @@ class Study:
         self.optuna = load(journal, task.name, pruner)
         if "made" not in self.optuna.user_attrs:
             self.optuna.set_user_attr("made", {"versions": versions(), **cell.commit()})
+        self._check()
         self._recover()
+
+    def _check(self) -> None:
+        """``BenchError`` where the journal says what cannot be."""
+        found = {f"trial {trial.number + 1}": _values(trial) for trial in self.optuna.get_trials(deepcopy=False)}
+        attributes = self.optuna.user_attrs
+        found |= {key: _again_values(value) for key, value in attributes.items() if key.startswith("seed ")}
+        for what, values in found.items():
+            for value in values:
+                if not isinstance(value, float | int) or not 0 <= value <= HIGHEST:
+                    raise BenchError(
+                        f"{self.journal}: {what}: rSum {value!r:.40} cannot be; move it away to begin anew"
+                    )
+
+    def lost(self) -> int:
+        """How many trials of ``trials.csv`` the journal lacks; ``BenchError`` where the two have different rSums."""
+        said, rows = told(self.journal.parent, self.task.name), {row.number: row.rsum for row in self.rows}
+        for number in sorted(said.keys() & rows.keys()):
+            if said[number] != rows[number]:
+                raise BenchError(
+                    f"{self.journal}: trial {number}: rSum {rows[number]}, but {said[number]} in trials.csv; one was"
+                    " edited or is of another code: move the wrong one away"
+                )
+        return len(said.keys() - rows.keys())
 
     def _recover(self) -> None:
         """End the trials that a stopped process left running, and queue their parameters again."""
@@ -270,6 +302,19 @@ def _rsum(trial: FrozenTrial) -> float | None:
     if trial.state == TrialState.PRUNED:
         return max(trial.intermediate_values.values(), default=None)
     return trial.value if trial.state == TrialState.COMPLETE else None
+
+
+def _values(trial: FrozenTrial) -> list[Any]:
+    """Every rSum that the journal has of a trial."""
+    return [*trial.intermediate_values.values(), *(trial.values or ())]
+
+
+def _again_values(run: Any) -> list[Any]:
+    """That of a training with another seed; what is none where it is not kept as such."""
+    try:
+        return [value for value in [Fresh(**run).rsum] if value is not None]
+    except TypeError:
+        return [run]
 
 
 def _again(row: Row, seed: int) -> str:

@@ -39,6 +39,9 @@ class ShowTuning(TuningWatcher):
     ) -> None:
         self.bars.stop()
 
+    def note(self, line: str) -> None:
+        self.console.print(line, style="yellow", markup=False)
+
     def plan(self, trainings: int) -> None:
         self.done = 0
         self.bars.reset(self.task, total=trainings * self.epochs, visible=trainings > 0)

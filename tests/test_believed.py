@@ -17,10 +17,11 @@ import pytest
 from recorded import write_record
 from typer.testing import CliRunner
 
-from benchmark import believed, records
+from benchmark import believed, figures, records
 from benchmark.cli.main import app
 from benchmark.config import RunConfig
-from benchmark.records import Protocol, RunRecord
+from benchmark.evaluation.protocols import PROTOCOLS
+from benchmark.records import Cost, Measured, Protocol, RunRecord
 from pipelines import sources
 from pipelines.errors import DataError
 from pipelines.manifest import Manifest
@@ -150,8 +151,63 @@ def put(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
     return change
 
 
+AUDIT = {
+    f"{name}_{way}{end}": value
+    for way in ("i2t", "t2i")
+    for name, ends in {
+        "pushed": {"": 0.2, "_low": 0.1, "_high": 0.3, "_judged": 40.0, "_all": 50.0, "_anchors": 96.0, "_base": 0.1},
+        "order": {"": 0.8, "_low": 0.7, "_high": 0.9, "_pairs": 60.0, "_anchors": 8.0, "_start": 0.7},
+        "detect": {"_pairs": 50.0, "_matches": 9.0},
+        "similarity": {"_auc": 0.9, "_ap": 0.5},
+    }.items()
+    for end, value in ends.items()
+}
+FOLDS = Protocol(name="coco-1k-5fold", images=1000, captions=5000, folds=5)
+
+
+def whole_record() -> RunRecord:
+    """One that has a figure of every kind."""
+    return record(
+        metrics={"i2t_r1": 40.0, "true_rsum": 382.0},
+        audit=AUDIT,
+        false_negative_rate={"i2t": 0.1, "t2i": 0.2, "both": 0.15},
+        cost=Cost(wall_s=60, step_ms=12, product_ms=8, peak_mb=500),
+    )
+
+
 FORGED = {
-    "rsum": (put("metrics.rsum", 599.0), "metrics.rsum: 599.0, but its ranks give"),
+    "rsum": (put("metrics.rsum", 599.0), "metrics.rsum: 599.0, but its recalls give"),
+    "true sum": (put("metrics.true_rsum", 590.0), "metrics.true_rsum: 590.0, but its recalls give 382.0"),
+    "part of a set": (lambda content: content["metrics"].pop("true_t2i_r5"), "metrics.true_t2i_r5: missing"),
+    "order of recalls": (put("metrics.true_i2t_r1", 99.0), "metrics.true_rsum: 382.0"),
+    "validation": (put("validation", {"rsum": 500.0}), "validation.i2t_r1: missing"),
+    "both": (put("false_negative_rate.both", 0.01), "false_negative_rate.both: 0.01 is not between"),
+    "part of rates": (put("false_negative_rate", {"both": 0.1}), "false_negative_rate: both, not both and"),
+    "audit share": (put("audit.order_i2t_start", 1.2), "audit.order_i2t_start: 1.2 is no share"),
+    "audit interval": (put("audit.pushed_i2t", 0.01), "audit.pushed_i2t: 0.01 is not between 0.1 and 0.3"),
+    "audit count": (put("audit.pushed_t2i_judged", 1e300), "audit.pushed_t2i_judged: 1e+300 cannot be counted"),
+    "audit below 0": (put("audit.pushed_t2i_judged", -1.0), "audit.pushed_t2i_judged: -1.0 cannot be counted"),
+    "audit anchors": (put("audit.pushed_t2i_anchors", 101.0), "audit.pushed_t2i_anchors: 101.0, of 100 captions"),
+    "audit judged": (put("audit.pushed_t2i_judged", 60.0), "audit.pushed_t2i_judged: 60.0, of a push of 50.0"),
+    "audit pairs": (put("audit.order_t2i_pairs", 1e300), "audit.order_t2i_pairs: 1e+300 of 8.0 anchors cannot be"),
+    "audit matches": (put("audit.detect_i2t_matches", 50.0), "audit.detect_i2t_matches: 50.0 of 50.0 pairs"),
+    "part of an audit": (put("audit", {"pushed_i2t": 0.1, "pushed_i2t_judged": 5.0}), "audit.pushed_i2t_low: missing"),
+    "part of a detection": (lambda content: content["audit"].pop("similarity_t2i_ap"), "similarity_t2i_ap: missing"),
+    "key of an audit": (put("audit.winner", 1.0), "audit.winner: no figure of an audit"),
+    "others": (
+        put("others", [{"protocol": FOLDS.model_dump(), "metrics": {"rsum": 599.0}}]),
+        "others: 'coco-1k-5fold' is no other protocol",
+    ),
+    "one image more": (put("protocol.images", 101), "protocol.images: 101, but its ranks and similarities"),
+    "folds": (put("protocol.folds", 5), "protocol: 'toy' in 5 folds"),
+    "protocol": (put("protocol.name", "best"), "protocol: 'best' in 1 folds, but that of toy is 'toy'"),
+    "manifest": (put("manifest_hash", "x"), "manifest_hash: 'x' is no digest"),
+    "features": (put("features_hash", "x"), "features_hash: 'x' is no digest"),
+    "no product": (put("cost.product_ms", 0.0), "cost.product_ms: 0.0 cannot be"),
+    "failed": (put("status", "failed"), "status: failed, but it has metrics"),
+    "no digests": (put("files", {}), "files: empty, though the run did not fail"),
+    "no digest": (put("ranks_sha256", ""), "ranks_sha256: empty, though the run did not fail"),
+    "other digest": (put("files", {"ranks.npz": "0" * 64}), "files: another ranks.npz than ranks_sha256 says"),
     "impossible rsum": (put("metrics.rsum", 999.0), "metrics.rsum: 999.0 cannot be"),
     "recall": (put("metrics.i2t_r1", 150.0), "metrics.i2t_r1: 150.0 cannot be"),
     "nan": (put("metrics.t2i_r5", float("nan")), "metrics.t2i_r5: nan cannot be"),
@@ -181,7 +237,7 @@ def test_a_record_that_cannot_be_so_is_left_out_with_its_reason(
     change, reason = FORGED[what]
     write_record(Path("runs/good"), record("hardest"))
     before = bench("leaderboard", "--format", "json")[1]
-    write_record(Path("runs/forged"), record())
+    write_record(Path("runs/forged"), whole_record())
     path = Path("runs/forged/run.json")
     content = json.loads(path.read_text())
     change(content)
@@ -196,13 +252,56 @@ def test_a_record_that_cannot_be_so_is_left_out_with_its_reason(
             believed.read(Path("runs/forged"))
 
 
-def test_a_partial_audit_is_no_figure_and_takes_nothing_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_others_are_of_the_known_protocols_and_sum_up(tmp_path: Path) -> None:
+    recalls = {f"{way}_r{k}": 60.0 for way in ("i2t", "t2i") for k in (1, 5, 10)}
+    config = record().config.model_copy(update={"dataset": "coco"})
+    coco = record(config=config, config_hash=config.hash, recipe_hash=config.recipe_hash, protocol=PROTOCOLS["coco"][0])
+    for rsum, fault in ((360.0, ""), (599.0, "others.coco-1k-5fold.rsum: 599.0, but its recalls give 360.0")):
+        other = Measured(protocol=FOLDS, metrics=recalls | {"rsum": rsum, "mr": 60.0})
+        assert next(figures.faults(coco.model_copy(update={"metrics": {}, "others": (other,)})), "").startswith(fault)
+    assert figures.PROTOCOLS == PROTOCOLS
+
+
+def test_images_without_captions_are_those_that_the_similarities_count(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    write_record(folder, record())
+    content = json.loads((folder / "run.json").read_text())
+    for images, fault in ((23, ""), (24, "protocol.images: 24, but")):
+        np.savez(folder / "similarities.npz", test_positive=np.array([100]), test_negative=np.array([2200]))
+        files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.npz")}
+        content["protocol"]["images"] = images
+        (folder / "run.json").write_text(json.dumps(content | {"files": files}))
+        assert next(believed.faults(folder, records.read(folder)), "").startswith(fault)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "bomb", "sparse"])
+def test_ranks_that_would_never_end_are_left_out_and_the_rest_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
     monkeypatch.chdir(tmp_path)
-    write_record(Path("runs/part"), record(audit={"pushed_i2t": 0.1, "pushed_i2t_judged": 5.0}))
-    for layout in ("rich", "md", "latex", "csv", "html", "json"):
-        assert bench("leaderboard", "--format", layout)[0] == 0, layout
-    (row,) = json.loads(bench("leaderboard", "--format", "json")[1])
-    assert row["pushed_percent_mean"] is None
+    write_record(Path("runs/good"), record("hardest"))
+    write_record(Path("runs/bad"), record())
+    path = Path("runs/bad/ranks.npz")
+    path.unlink()
+    reason = "not a file"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "sparse":
+        with path.open("wb") as file:
+            file.truncate(2**40)
+        reason = "1,099,512 MB, too large"
+    else:
+        np.savez_compressed(path, i2t=np.zeros(3 * 10**7, "f4"))
+        content = json.loads(Path("runs/bad/run.json").read_text())
+        content["ranks_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+        Path("runs/bad/run.json").write_text(json.dumps(content))
+        reason = "unpacks to 120 MB, too large"
+    code, out, err = bench("leaderboard", "--format", "json")
+    assert code == 0
+    assert [row["method"] for row in json.loads(out)] == ["hardest"]
+    assert f"ranks.npz: {reason}" in " ".join(err.split())
 
 
 def test_a_row_on_other_queries_has_no_mark_and_the_others_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,7 +362,7 @@ def test_a_record_of_the_first_version_stays_readable(tmp_path: Path, monkeypatc
     path = Path("runs/old/run.json")
     content = json.loads(path.read_text())
     for later in ("files", "others", "audit", "ranks_sha256"):
-        del content[later]
+        content.pop(later, None)
     path.write_text(json.dumps(content))
     assert believed.read(Path("runs/old")).metrics["i2t_r1"] == 40.0
 
@@ -286,6 +385,31 @@ def test_an_edited_file_of_a_record_is_not_believed(project: Path, name: str, wo
     code, _, err = bench(*words)
     assert code == 3
     assert f"{path}: cut off or edited, it is not the file that run.json tells of" in " ".join(err.split())
+
+
+@pytest.mark.parametrize("name", ["history.csv", "similarities.npz", "model.safetensors"])
+@pytest.mark.parametrize("kind", ["pipe", "cut off"])
+def test_one_bad_file_leaves_its_record_out_of_the_pictures(project: Path, name: str, kind: str) -> None:
+    path = Path("runs/small/fne/seed-1", name)
+    shutil.copytree("runs/small/fne/seed-0", path.parent)
+    found = records.read(path.parent)
+    config = found.config.model_copy(update={"seed": 1})
+    found = found.model_copy(update={"config": config, "config_hash": config.hash})
+    (path.parent / "run.json").write_text(found.model_dump_json())
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.write_bytes(b"epoch,")
+    if name.startswith("model"):
+        code, _, err = bench("inspect", str(path.parent))
+        assert code == 3
+    else:
+        code, out, err = bench("plot", "curves" if name == "history.csv" else "similarities")
+        assert code == 0
+        assert ".png" in out
+    if name != "similarities.npz" or "seed-1" in err:  # it is not opened where another run is the first
+        assert f"{path}: {'not a file' if kind == 'pipe' else 'cut off or edited'}" in " ".join(err.split())
 
 
 # --- Outputs ----------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from benchmark.published import FILE
 from benchmark.records import Cost, Measured, Protocol, RunRecord
 from benchmark.tables.markdown import markdown
 from benchmark.tables.terminal import show
+from pipelines.files import digest
 
 F8K = Protocol(name="f8k-1k", images=1000, captions=5000)
 
@@ -234,8 +235,8 @@ def test_a_cell_run_again_counts_once(tmp_path: Path) -> None:
     [
         ({"epochs": 5}, "epochs", ["10", "5"]),
         ({"encoder": "clip", "features_hash": "f2"}, "encoder", ["effnet", "clip"]),
-        ({"manifest_hash": "m2"}, "manifest", ["m1", "m2"]),
-        ({"features_hash": "f2"}, "features", ["f1", "f2"]),
+        ({"manifest_hash": "m2"}, "manifest", [digest("m1"), digest("m2")]),
+        ({"features_hash": "f2"}, "features", [digest("f1"), digest("f2")]),
         (
             {"protocol": Protocol(name="f8k-1k-custom", images=10, captions=50)},
             "protocol",
@@ -312,7 +313,7 @@ def test_a_picture_leaves_a_broken_record_out(runs: Path, tmp_path: Path) -> Non
 
 
 def test_nothing_published_is_said(runs: Path) -> None:
-    save(runs / "more", record("fne", 0, 10, dataset="my"))
+    save(runs / "more", record("fne", 0, 10, dataset="my", protocol=F8K.model_copy(update={"name": "my"})))
     done = bench(runs, "--with-published", "--format", "md")
     assert done.exit_code == 0
     known = {line.split(",")[0] for line in FILE.read_text().splitlines()}
@@ -517,15 +518,15 @@ def test_a_column_stands_where_it_says_something(tmp_path: Path) -> None:
 
 
 def test_other_protocols_have_tables_of_their_own(tmp_path: Path) -> None:
-    whole = Protocol(name="coco-5k", images=50, captions=250)
-    folds = Protocol(name="coco-1k-5fold", images=10, captions=50, folds=5)
+    whole = Protocol(name="coco-5k", images=5000, captions=25000)
+    folds = Protocol(name="coco-1k-5fold", images=1000, captions=5000, folds=5)
     save(
         tmp_path,
         *(
             record(name, seed, recall, "coco", protocol=whole, others=(Measured(protocol=folds, metrics=better),))
             for name, recall in (("fne", 40), ("hardest", 30))
             for seed in range(3)
-            for better in ({key: value + 20 for key, value in record(name, 0, recall).metrics.items()},)
+            for better in (record(name, 0, recall + 20).metrics | {"mr": recall + 20.0},)
         ),
         record("fne", 3, 0, "coco", protocol=whole, status="failed", error="boom", metrics={}, cost=None),
     )
@@ -534,7 +535,7 @@ def test_other_protocols_have_tables_of_their_own(tmp_path: Path) -> None:
     assert (first.first, second.first) == (True, False)
     assert {row.method: "rsum" in row.stats for row in second.rows} == {"hardest": True, "fne": False}
     text = markdown([first, second])
-    assert "coco-1k-5fold (mean of 5 folds of 10 images, 50 captions)" in text
+    assert "coco-1k-5fold (mean of 5 folds of 1,000 images, 5,000 captions)" in text
     assert "coco has 2 tables, which differ in protocol" in text
     assert "No significance marks: tests stand in the table of the whole split." in text
     assert "step_ms" not in second.rows[0].stats
@@ -589,7 +590,15 @@ def a_full_board(root: Path) -> Path:
         *(record("momentum-distilled", 0, 40, memory=1000 * k, **known) for k in range(7, 18)),
         *(record("distance-weighted", 0, 40, memory=1000 * k, **known) for k in range(7, 40)),
         *(record("top-k", 0, 4, memory=k, status="collapsed", **known) for k in (100, 200)),
-        record("sct", 0, 0, status="failed", error="boom", cost=None, **known | {"metrics": {}, "audit": {}}),
+        record(
+            "sct",
+            0,
+            0,
+            status="failed",
+            error="boom",
+            cost=None,
+            **known | {"metrics": {}, "audit": {}, "false_negative_rate": {}},
+        ),
     )
 
 

@@ -1,5 +1,6 @@
 """Pictures of records written by hand: every row is drawn where it stands, or named as one that is not."""
 
+import os
 from importlib import import_module
 from itertools import product
 from pathlib import Path
@@ -226,3 +227,20 @@ def test_a_method_looks_the_same_in_every_picture_and_like_no_other() -> None:
         drawn = {(line.get_color(), line.get_markeredgecolor(), line.get_marker()) for line in axes.lines}
         assert colour == looks["fne"].colour
         assert any(colour in each and looks["fne"].marker in each for each in drawn)
+
+
+@pytest.mark.parametrize("kind", ["cut off", "pipe"])
+def test_a_record_without_a_history_is_left_out_of_the_curves(kind: str) -> None:
+    save(record("hardest", "easy"), record("hardest", "easy", 1), record("fne", "easy"))
+    (broken,) = Path("runs").glob("easy/hardest+0/seed-1/history.csv")
+    broken.unlink()
+    if kind == "pipe":
+        os.mkfifo(broken)
+    else:
+        broken.write_text("epoch,val_")
+    figure = drawn("curves", Path("runs"))
+    assert [line.split(":")[0] for line in figure.missing if "/" in line] == [str(broken)]
+    assert "fne" in texts(figure.figure)
+    for path in Path("runs").rglob("history.csv"):
+        path.unlink()
+    assert bench("curves")[0] == 3

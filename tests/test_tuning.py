@@ -8,7 +8,7 @@ import signal
 import time
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import optuna
 import pytest
@@ -237,11 +237,46 @@ def test_half_a_line_and_a_left_lock_are_mended(tiny: Tiny, scripted: Scripted) 
     assert len(search(task_of(tiny), 3).rows) == 3
 
 
-@pytest.mark.parametrize("content", ["no journal\n", "[]\n", '{"a": 1}\n', '{"op_code": 99, "worker_id": "x"}\n'])
+@pytest.mark.parametrize(
+    "content",
+    ["no journal\n", "[]\n", '{"a": 1}\n', '{"op_code": 99, "worker_id": "x"}\n', "[" * 200_000 + "\n"],
+    ids=range(5),
+)
 def test_broken_journal_is_one_line(tiny: Tiny, content: str) -> None:
     FOLDER.mkdir(parents=True)
     (FOLDER / "journal.log").write_text(content)
     with pytest.raises(BenchError, match=r"journal.log: no journal of Optuna that can be read; move it away"):
+        search(task_of(tiny), 1)
+
+
+@pytest.mark.parametrize("rsum", ["9999.0", "-1.0", "NaN", "599.0"])
+def test_a_journal_with_another_rsum_is_refused(tiny: Tiny, scripted: Scripted, rsum: str) -> None:
+    search(task_of(tiny), 2)
+    path = FOLDER / "journal.log"
+    path.write_text(re.sub(r'"values": ?\[[^]]*\]', f'"values":[{rsum}]', path.read_text()))
+    said = "599.0, but .* in trials.csv" if rsum == "599.0" else "cannot be; move it away"
+    with pytest.raises(BenchError, match=f"journal.log: trial 1: rSum .*{said}"):
+        search(task_of(tiny), 2)
+
+
+def test_trials_that_the_journal_lost_are_told(tiny: Tiny, scripted: Scripted) -> None:
+    class Notes(TuningWatcher):
+        lines: ClassVar[list[str]] = []
+
+        def note(self, line: str) -> None:
+            self.lines.append(line)
+
+    search(task_of(tiny), 3)
+    (FOLDER / "journal.log").write_text("")
+    tune(task_of(tiny), FOLDER, 3, 0, Notes())
+    assert Notes.lines == ["3 finished trials of trials.csv are not in journal.log; they are run again"]
+
+
+@pytest.mark.parametrize("name", ["journal.log", "study.json", "best.json", "trials.csv"])
+def test_a_pipe_in_a_study_is_one_line(tiny: Tiny, scripted: Scripted, name: str) -> None:
+    FOLDER.mkdir(parents=True)
+    os.mkfifo(FOLDER / name)
+    with pytest.raises(BenchError, match=f"{name}: not a file"):
         search(task_of(tiny), 1)
 
 

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from benchmark.errors import NoDataError
 from benchmark.plots.canvas import Drawn, forms, grid, heading
 from benchmark.plots.labels import at_the_end, room_for
-from benchmark.plots.selection import Question, Series, Table, lacking, named
+from benchmark.plots.selection import Question, Series, Table, lacking, named, readable
 from benchmark.plots.selection import tables as subjects
 from benchmark.tables.sheet import setting, title
 
@@ -37,9 +37,12 @@ def of_series(series: Series) -> Curve:
 
 def draw(table: Table, question: Question) -> Drawn:
     """A line per series, its name at the end."""
-    series = table.whole
-    if not series:
+    if not table.whole:
         raise NoDataError(f"{table.name}: every method has a failed seed, so there is no curve")
+    read = [readable(one) for one in table.whole]
+    series, broken = [one for one, _ in read if one.cells], [reason for _, reasons in read for reason in reasons]
+    if not series:
+        raise NoDataError("; ".join(broken))
     drawn, looks = [of_series(one) for one in series], forms(series)
     figure = Figure(figsize=(7.5, max(4.2, 0.9 + 0.19 * len(series))), layout="constrained")
     axes = figure.subplots()
@@ -65,11 +68,13 @@ def draw(table: Table, question: Question) -> Drawn:
             c="#606060",
             transform=axes.get_xaxis_transform(),
         )
-    missing = lacking(table, series, "")
+    missing = lacking(table, table.whole, "")
     names, seeds = named(series)
     notes = f"{seeds} · band: lowest to highest seed"
+    if broken:
+        missing.append(f"{len(broken)} runs without a history that can be read")
     heading(figure, title(table.group), setting(table.group), notes, missing=missing)
     room_for(figure, names)
     ends = [(float(len(one.mean)), one.mean[-1]) for one in drawn]
     at_the_end(axes, ends, names, [form.colour for form in looks])
-    return Drawn(figure, missing)
+    return Drawn(figure, missing + broken)

@@ -3,7 +3,7 @@
 import csv
 from collections import Counter, defaultdict
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -106,6 +106,18 @@ class Table:
     def whole(self) -> list[Series]:
         """Those without a failed seed."""
         return [one for one in self.series if not one.row.failed]
+
+
+def readable(series: Series) -> tuple[Series, list[str]]:
+    """A series of the seeds whose history can be read, and why others are left out."""
+    cells, reasons = [], []
+    for cell in series.cells:
+        try:
+            _ = cell.history
+            cells.append(cell)
+        except NoDataError as error:
+            reasons.append(str(error))
+    return replace(series, cells=tuple(cells)), reasons
 
 
 def named(series: Collection[Series]) -> tuple[list[str], str]:

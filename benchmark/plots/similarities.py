@@ -51,6 +51,8 @@ class Subject:
 
     name: str
     cell: Cell
+    broken: tuple[str, ...] = ()
+    """Why runs that come first are not drawn."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +74,22 @@ def subjects(question: Question) -> list[Subject]:
     for table in tables(question):
         cells = [cell for series in table.whole for cell in series.cells]
         if cells:
-            found.append(Subject(table.name, next(filter(fits, cells), cells[0])))
+            found.append(first_readable(table.name, sorted(cells, key=lambda cell: not fits(cell))))
     if not found:
         raise NoDataError("every run asked for failed; there is nothing to draw")
     return found
+
+
+def first_readable(name: str, cells: list[Cell]) -> Subject:
+    """The first run whose files can be read; the first of all where there is none, and drawing it says why."""
+    broken: list[str] = []
+    for cell in cells:
+        try:
+            opened(cell)
+            return Subject(name, cell, tuple(broken))
+        except NoDataError as error:
+            broken.append(str(error))
+    return Subject(name, cells[0])
 
 
 def fits(cell: Cell) -> bool:
@@ -139,10 +153,7 @@ def limits(histograms: dict[str, Any], epochs: list[int]) -> tuple[float, float]
 def draw(subject: Subject, question: Question) -> Drawn:
     """A column per epoch: densities above, with FNE's fits; below them weight and posterior where there are any."""
     cell = subject.cell
-    histograms = read(cell)
-    history = cell.history
-    if len(history) != len(histograms["validation_positive"]):
-        raise NoDataError(f"{cell.folder}: history.csv and similarities.npz are not of one run; run the cell again")
+    histograms, history = opened(cell)
     epochs = chosen(question, len(history))
     low, high = limits(histograms, epochs)
     weighed = [weighing(cell, history[epoch], np.linspace(low, high, 401)) for epoch in epochs]
@@ -175,7 +186,7 @@ def draw(subject: Subject, question: Question) -> Drawn:
     for axes in grids.flat:
         entries |= {name: handle for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)}
     legend_below(figure, entries)
-    return Drawn(figure, [])
+    return Drawn(figure, list(subject.broken))
 
 
 def assumed(cell: Cell) -> str:
@@ -187,12 +198,21 @@ def assumed(cell: Cell) -> str:
     )
 
 
+def opened(cell: Cell) -> tuple[dict[str, Any], list[dict[str, float]]]:
+    """Histograms and history of a run; ``NoDataError`` where one is missing or broken."""
+    histograms, history = read(cell), cell.history
+    if len(history) != len(histograms["validation_positive"]):
+        raise NoDataError(f"{cell.folder}: history.csv and similarities.npz are not of one run; run the cell again")
+    return histograms, history
+
+
 def read(cell: Cell) -> dict[str, Any]:
     """``read_similarities``; older records have no such file."""
     path = cell.folder / "similarities.npz"
     if not path.exists():
         raise NoDataError(f"{path}: missing: the record is older than the audit; run the cell again with --force")
     content(cell.folder, cell.record, path.name)
+    believed.check_arrays(path)
     found = read_similarities(path)
     if "validation_positive" not in found:
         raise NoDataError(f"{path}: no histograms of epochs; run the cell again with --force")
