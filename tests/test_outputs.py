@@ -44,6 +44,7 @@ def project(tiny: object) -> Iterator[Path]:
         if not name.startswith(("runs", OUTSIDE, "link", "pics.link", "src/far")) and not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("kept")
+    Path("params.yaml").write_text("datasets: []\n")
     Path("link").symlink_to("src")
     Path("pics.link").symlink_to("src/pics/0.jpg")
     Path("../far").mkdir(exist_ok=True)
@@ -112,8 +113,11 @@ INSIDE = (
 
 
 def test_no_record_is_made_inside_what_is_kept(project: Path) -> None:
-    for place in (*INSIDE, "runs", ".", "/"):
-        refused("run", "--method", "hardest", "--dataset", "tiny", "--out", place)
+    words = ["run", "--method", "hardest", "--dataset", "tiny", "--encoder", "hog+ngrams", "--out"]
+    for place in (*INSIDE, "runs"):
+        assert f"--out {Path(place)}: " in refused(*words, place)
+    for place in (".", "/"):
+        assert "is not a run record that bench may replace; name another place" in refused(*words, place)
 
 
 @pytest.mark.parametrize("command", ["leaderboard --folder", "plot curves --out", "speed --data --scale coco --folder"])
@@ -134,7 +138,8 @@ def test_records_may_lie_behind_a_link_that_leads_to_where_other_places_are(proj
     Path("features").symlink_to("disk")
     Path("runs").symlink_to("disk/runs")
     places.check_folder("--out", Path("runs/new"), KIND, places.RUNS)
-    refused("run", "--method", "hardest", "--dataset", "tiny", "--out", "features/new")
+    words = ["run", "--method", "hardest", "--dataset", "tiny", "--encoder", "hog+ngrams"]
+    assert "features is the project's own" in refused(*words, "--out", "features/new")
 
 
 # What is left beside a record
@@ -184,7 +189,6 @@ def test_a_lock_that_is_removed_keeps_all_others_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize("words", ["--format scenes --replace", "--precomp ../plain --replace"])
 def test_no_link_makes_one_dataset_another(project: Path, link: str, to: str, words: str) -> None:
     Path("../plain").mkdir()
-    Path("params.yaml").write_text("datasets: []\n")
     Path(link).symlink_to(to)
     assert Path(link).exists()
     before = everything()
@@ -216,7 +220,6 @@ def test_a_folder_of_one_s_own_elsewhere_may_be_linked(project: Path) -> None:
 
 def test_no_source_lies_in_the_suite_s_own_features(project: Path) -> None:
     Path("features/pc").mkdir()
-    Path("params.yaml").write_text("datasets: []\n")
     code, _, err = bench("data", "add", "z", "--precomp", "features/pc")
     assert code == 2
     assert err.startswith("error: --precomp features/pc: bench writes features/, so no source may lie in it")
