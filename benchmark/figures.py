@@ -25,6 +25,7 @@ EXTENDED = re.compile(rf"(.+)_(?:{'|'.join((*RECALLS, *PRECISIONS, 'rsum'))})")
 """A metric with extended positives: what they are, and the metric."""
 PUSH = ("", "_low", "_high", "_judged", "_all", "_base")
 ORDER = ("", "_low", "_high", "_pairs", "_anchors")
+DETECTION = (("detect", "pairs"), ("detect", "matches"), ("similarity", "auc"), ("similarity", "ap"))
 AUDITED = re.compile(
     r"(pushed|picked)_(i2t|t2i)(_low|_high|_judged|_all|_anchors|_base)?|(similarity|suspicion)_(i2t|t2i)_(auc|ap)"
     r"|order_(i2t|t2i)(_low|_high|_pairs|_anchors|_start)?|detect_(i2t|t2i)_(pairs|matches)"
@@ -203,9 +204,6 @@ def _detection(audit: Mapping[str, float], way: str) -> Iterator[str]:
         yield f"audit.detect_{way}_pairs: missing"
     if pairs is not None and matches is not None and not 0 < matches < pairs:
         yield f"audit.detect_{way}_matches: {matches} of {pairs} pairs"
-
-
-DETECTION = (("detect", "pairs"), ("detect", "matches"), ("similarity", "auc"), ("similarity", "ap"))
 
 
 def _cost(cost: Cost | None) -> Iterator[str]:

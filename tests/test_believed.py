@@ -179,7 +179,10 @@ FORGED = {
     "rsum": (put("metrics.rsum", 599.0), "metrics.rsum: 599.0, but its recalls give"),
     "true sum": (put("metrics.true_rsum", 590.0), "metrics.true_rsum: 590.0, but its recalls give 382.0"),
     "part of a set": (lambda content: content["metrics"].pop("true_t2i_r5"), "metrics.true_t2i_r5: missing"),
-    "order of recalls": (put("metrics.true_i2t_r1", 99.0), "metrics.true_rsum: 382.0"),
+    "order of recalls": (
+        lambda content: content["metrics"].update(true_i2t_r1=70.0, true_i2t_r5=50.0, true_i2t_r10=71.0),
+        "metrics.true_i2t_r1: 70.0 at 1, 50.0 at 5 and 71.0 at 10 cannot be",
+    ),
     "validation": (put("validation", {"rsum": 500.0}), "validation.i2t_r1: missing"),
     "both": (put("false_negative_rate.both", 0.01), "false_negative_rate.both: 0.01 is not between"),
     "part of rates": (put("false_negative_rate", {"both": 0.1}), "false_negative_rate: both, not both and"),
