@@ -4,6 +4,7 @@ The recalls follow from the ranks, the hashes from the recipe, the id from the m
 where such numbers can lie. A record that says something else is left out of every table, with its reason.
 """
 
+import csv
 import io
 import re
 import zipfile
@@ -56,6 +57,7 @@ def faults(folder: Path, record: RunRecord) -> Iterator[str]:
     if record.best_epoch is not None and not 0 <= record.best_epoch < record.config.epochs:
         yield f"best_epoch: {record.best_epoch}, of {record.config.epochs} epochs"
     yield from _digests(record)
+    yield from _status(folder, record)
     if record.status == "failed":
         return
     try:
@@ -116,6 +118,19 @@ def _digests(record: RunRecord) -> Iterator[str]:
             yield f"{key}: empty, though the run did not fail"
     if record.files and record.files.get("ranks.npz") != record.ranks_sha256:
         yield "files: another ranks.npz than ranks_sha256 says"
+
+
+def _status(folder: Path, record: RunRecord) -> Iterator[str]:
+    """Whether it collapsed is what the last line of its history says; an older record has no digest of it."""
+    if record.status == "failed" or not record.files:
+        return
+    try:
+        rows = [*csv.DictReader(io.StringIO(content(folder, record, "history.csv").decode()))]
+        gap = float(rows[-1]["val_positive_similarity"]) - float(rows[-1]["val_mean_similarity"])
+    except (NoDataError, ValueError, LookupError, TypeError):
+        return  # no table reads it, and what draws it says so
+    if (record.status == "collapsed") != (gap < figures.COLLAPSED):
+        yield f"status: {record.status}, but history.csv ends with positives {gap:.3f} above the average pair"
 
 
 def _ranks(folder: Path, record: RunRecord, stored: "StoredRanks") -> Iterator[str]:

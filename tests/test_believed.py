@@ -17,7 +17,7 @@ import pytest
 from recorded import write_record
 from typer.testing import CliRunner
 
-from benchmark import believed, figures, records
+from benchmark import believed, figures, records, training
 from benchmark.cli.main import app
 from benchmark.config import RunConfig
 from benchmark.evaluation.protocols import PROTOCOLS
@@ -263,6 +263,17 @@ def test_others_are_of_the_known_protocols_and_sum_up(tmp_path: Path) -> None:
         other = Measured(protocol=FOLDS, metrics=recalls | {"rsum": rsum, "mr": 60.0})
         assert next(figures.faults(coco.model_copy(update={"metrics": {}, "others": (other,)})), "").startswith(fault)
     assert figures.PROTOCOLS == PROTOCOLS
+
+
+def test_a_collapse_is_what_the_history_says(project: Path) -> None:
+    path = project / "runs/small/fne/seed-0/run.json"
+    said = json.loads(path.read_text())
+    other = "done" if said["status"] == "collapsed" else "collapsed"
+    path.write_text(json.dumps(said | {"status": other}))
+    code, out, err = bench("leaderboard")
+    assert code == 3
+    assert f"status: {other}, but history.csv ends with positives" in out + err
+    assert training.COLLAPSED == figures.COLLAPSED
 
 
 def test_images_without_captions_are_those_that_the_similarities_count(tmp_path: Path) -> None:
