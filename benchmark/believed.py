@@ -4,7 +4,6 @@ The recalls follow from the ranks, the hashes from the recipe, the id from the m
 where such numbers can lie. A record that says something else is left out of every table, with its reason.
 """
 
-import csv
 import io
 import re
 import zipfile
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from benchmark import figures, records
 from benchmark.errors import NoDataError
-from benchmark.records import AGAIN, RUNS, RecordError, RunRecord, content
+from benchmark.records import AGAIN, RUNS, RecordError, RunRecord, content, history
 from pipelines.archives import limit_of
 
 if TYPE_CHECKING:
@@ -63,9 +62,14 @@ def faults(folder: Path, record: RunRecord) -> Iterator[str]:
     try:
         stored = ranks_of(folder, record)
     except NoDataError as error:
-        yield str(error).removeprefix(f"{folder}/").removesuffix(f"; {AGAIN}")
+        yield _reason(folder, error)
         return
     yield from _ranks(folder, record, stored)
+
+
+def _reason(folder: Path, error: NoDataError) -> str:
+    """What an error says, without the folder and the advice, which a table of what is left out has once."""
+    return str(error).removeprefix(f"{folder}/").removesuffix(f"; {AGAIN}")
 
 
 def ranks_of(folder: Path, record: RunRecord) -> "StoredRanks":
@@ -124,12 +128,14 @@ def _status(folder: Path, record: RunRecord) -> Iterator[str]:
     """Whether it collapsed is what the last line of its history says; an older record has no digest of it."""
     if record.status == "failed" or not record.files:
         return
+    from benchmark.evaluation.metrics import COLLAPSED
+
     try:
-        rows = [*csv.DictReader(io.StringIO(content(folder, record, "history.csv").decode()))]
-        gap = float(rows[-1]["val_positive_similarity"]) - float(rows[-1]["val_mean_similarity"])
+        last = history(folder, record)[-1]
+        gap = float(last["val_positive_similarity"]) - float(last["val_mean_similarity"])
     except (NoDataError, ValueError, LookupError, TypeError):
         return  # no table reads it, and what draws it says so
-    if (record.status == "collapsed") != (gap < figures.COLLAPSED):
+    if (record.status == "collapsed") != (gap < COLLAPSED):
         yield f"status: {record.status}, but history.csv ends with positives {gap:.3f} above the average pair"
 
 
@@ -165,10 +171,11 @@ def _gallery(folder: Path, record: RunRecord) -> Iterator[str]:
             with np.load(io.BytesIO(content(folder, record, "similarities.npz")), allow_pickle=False) as arrays:
                 found = sum(int(arrays[f"test_{kind}"].sum()) for kind in ("positive", "negative"))
     except NoDataError as error:
-        yield str(error).removeprefix(f"{folder}/").removesuffix(f"; {AGAIN}")
+        yield _reason(folder, error)
     except KeyError:
         pass
     except Exception:  # zipfile and numpy raise whatever the damaged bytes lead them to
         yield "similarities.npz: no file of similarities"
-    if images > captions if found is None else found != images * captions:
+    fits = images <= captions if found is None else found == images * captions
+    if not fits:
         yield f"protocol.images: {images}, but its ranks and similarities are of other galleries"

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import plots
-from benchmark.leaderboard import PICKED, PUSHED, RECALLS, Group
+from benchmark.figures import RECALLS
+from benchmark.leaderboard import PICKED, PUSHED, Group
 from benchmark.records import RUNS
 from benchmark.tables.html import html
 from benchmark.tables.latex import latex

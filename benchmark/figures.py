@@ -5,14 +5,13 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 
+from benchmark.evaluation.protocols import protocols_for
 from benchmark.records import Cost, Protocol, RunRecord
 
 TOLERANCE = 1e-6
 """Relative: the same ranks give the same numbers but for the order of their sums."""
 ROUNDING = 1e-3
 """The same of the audit's sums in float32."""
-COLLAPSED = 0.02
-"""That of ``benchmark.training``, which loads torch; a test holds the two together."""
 WAYS = ("i2t", "t2i")
 RECALLS = tuple(f"{way}_r{k}" for way in WAYS for k in (1, 5, 10))
 PRECISIONS = tuple(f"{way}_{kind}" for way in WAYS for kind in ("r_precision", "map_at_r"))
@@ -34,17 +33,6 @@ AUDITED = re.compile(
 )
 COUNT = re.compile(r".*_(judged|all|anchors|pairs|matches)")
 """The figures of an audit that are no shares."""
-PROTOCOLS = {
-    "f8k": (Protocol(name="f8k-1k", images=1000, captions=5000),),
-    "f30k": (Protocol(name="f30k-1k", images=1000, captions=5000),),
-    "coco": (
-        Protocol(name="coco-5k", images=5000, captions=25000),
-        Protocol(name="coco-1k-5fold", images=1000, captions=5000, folds=5),
-        Protocol(name="coco-1k-first", images=1000, captions=5000),
-    ),
-    "scenes": (Protocol(name="scenes", images=500, captions=2500),),
-}
-"""Those of ``benchmark.evaluation.protocols``, which loads torch; a test holds the two together."""
 
 
 def faults(record: RunRecord) -> Iterator[str]:
@@ -71,9 +59,7 @@ def differing(where: str, said: Mapping[str, float], found: Mapping[str, float],
 def _protocols(record: RunRecord) -> Iterator[str]:
     """A dataset has its own protocols, of their own sizes."""
     dataset, protocol = record.config.dataset, record.protocol
-    whole, *others = PROTOCOLS.get(dataset, (protocol.model_copy(update={"name": dataset, "folds": 1}),))
-    if (whole.images, whole.captions) != (protocol.images, protocol.captions):
-        whole, others = protocol.model_copy(update={"name": f"{whole.name}-custom", "folds": 1}), []
+    whole, *others = protocols_for(dataset, protocol.images, protocol.captions)
     if protocol != whole:
         yield f"protocol: {protocol.name!r:.60} in {protocol.folds} folds, but that of {dataset} is {whole.name!r}"
     for other in record.others:
@@ -84,7 +70,7 @@ def _protocols(record: RunRecord) -> Iterator[str]:
 def _metrics(where: str, metrics: Mapping[str, float]) -> Iterator[str]:
     """Every number where such a number can be, sums the sums of their parts, and no set in part."""
     for key, value in metrics.items():
-        if not _is_possible(key, value):
+        if not is_possible(key, value):
             yield f"{where}.{key}: {value} cannot be"
     kinds = {match[1]: None for match in map(EXTENDED.fullmatch, metrics) if match}
     yield from _set(where, metrics, "", ())
@@ -110,7 +96,7 @@ def _set(where: str, metrics: Mapping[str, float], kind: str, more: tuple[str, .
             yield f"{where}.{kind}{way}_map_at_r: above the R-Precision"
 
 
-def _is_possible(key: str, value: float) -> bool:
+def is_possible(key: str, value: float) -> bool:
     """Whether a metric can have this value."""
     low, high = next(((low, high) for name, low, high in BOUNDS if name.fullmatch(key)), (-math.inf, math.inf))
     return math.isfinite(value) and low <= value <= high

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from benchmark.believed import survey
 from benchmark.config import RunConfig
 from benchmark.errors import BenchError, NoDataError
+from benchmark.figures import RECALLS
 from benchmark.hints import how_to_record, is_method
 from benchmark.published import Published, published
 from benchmark.records import RUNS, Protocol, RunRecord
@@ -25,7 +26,6 @@ from pipelines.errors import unknown
 if TYPE_CHECKING:
     from benchmark.paired import Mark
 
-RECALLS = ("i2t_r1", "i2t_r5", "i2t_r10", "t2i_r1", "t2i_r5", "t2i_r10")
 RANKS = ("i2t_medr", "i2t_meanr", "t2i_medr", "t2i_meanr")
 COST = ("step_ms", "step_ratio")
 TRUE = "true_rsum"

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from benchmark.believed import ranks_of
 from benchmark.errors import NoDataError
 from benchmark.evaluation.stored_ranks import StoredRanks
-from benchmark.leaderboard import RECALLS, SEEDS_TO_MARK, Key, describe, row_of
+from benchmark.figures import RECALLS
+from benchmark.leaderboard import SEEDS_TO_MARK, Key, describe, row_of
 from benchmark.records import RunRecord
 from benchmark.statistics import bootstrap, both, holm, paired_t, sign_flip
 

@@ -6,6 +6,7 @@ of the test split), ``model.safetensors`` (the best epoch's weights) and ``metho
 the last epoch left it: statistics, thresholds, learnt temperatures).
 """
 
+import csv
 import hashlib
 import os
 from pathlib import Path
@@ -154,6 +155,15 @@ def check_file(path: Path) -> None:
         raise NoDataError(f"{path}: {reason}; {AGAIN}") from None
     if size > (LARGEST_WEIGHTS if path.suffix == ".safetensors" else LARGEST):
         raise NoDataError(f"{path}: {size / 1e6:,.0f} MB, too large for what it should be; {AGAIN}")
+
+
+def history(folder: Path, record: RunRecord) -> list[dict[str, str]]:
+    """``history.csv``, a row per epoch; ``NoDataError`` where it is missing, edited or no CSV."""
+    path = folder / "history.csv"
+    try:
+        return [*csv.DictReader(content(folder, record, path.name).decode().splitlines())]
+    except (UnicodeDecodeError, csv.Error):
+        raise NoDataError(f"{path}: missing or broken; {AGAIN}") from None
 
 
 def content(folder: Path, record: RunRecord, name: str) -> bytes:

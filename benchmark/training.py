@@ -21,7 +21,7 @@ import methods
 from benchmark.config import RunConfig
 from benchmark.errors import BenchError, RunFailedError, first_line, out_of_memory
 from benchmark.evaluation.audit import Audit
-from benchmark.evaluation.metrics import metrics
+from benchmark.evaluation.metrics import COLLAPSED, metrics
 from benchmark.evaluation.pushes import Gallery, audit
 from benchmark.evaluation.ranks import Ranks, ranks
 from benchmark.evaluation.relation import Exact, Relation
@@ -41,8 +41,6 @@ HELD = 2**30
 """Bytes of a split's features, as float32, up to which they are held in memory."""
 AUDIT_STEPS = 2
 """Steps in which the choices of an epoch are audited on the validation split."""
-COLLAPSED = 0.02
-"""A model whose positives are no more than this above the average pair has collapsed."""
 
 History = dict[str, float]
 

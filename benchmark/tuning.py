@@ -23,6 +23,7 @@ from benchmark import cell
 from benchmark.config import RunConfig, digest
 from benchmark.errors import BenchError, NoDataError, RunFailedError
 from benchmark.extras import Texts
+from benchmark.figures import is_possible
 from benchmark.journal import alone, load
 from benchmark.search_space import Space, suggest
 from benchmark.seeds import seed_for
@@ -31,8 +32,6 @@ from benchmark.training import History, Trained, Watcher, train
 from pipelines.store import FeatureStore, read_info
 from pipelines.truth import Truth
 
-HIGHEST = 600
-"""rSum: six recalls in percent."""
 ENOUGH = 10
 """Trials needed before the importance of a setting means something."""
 
@@ -143,7 +142,7 @@ class Study:
         found |= {key: _again_values(value) for key, value in attributes.items() if key.startswith("seed ")}
         for what, values in found.items():
             for value in values:
-                if not isinstance(value, float | int) or not 0 <= value <= HIGHEST:
+                if not isinstance(value, float | int) or not is_possible("rsum", value):
                     raise BenchError(
                         f"{self.journal}: {what}: rSum {value!r:.40} cannot be; move it away to begin anew"
                     )

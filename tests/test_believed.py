@@ -17,9 +17,10 @@ import pytest
 from recorded import write_record
 from typer.testing import CliRunner
 
-from benchmark import believed, figures, records, training
+from benchmark import believed, figures, records
 from benchmark.cli.main import app
 from benchmark.config import RunConfig
+from benchmark.evaluation.metrics import COLLAPSED
 from benchmark.evaluation.protocols import PROTOCOLS
 from benchmark.records import Cost, Measured, Protocol, RunRecord
 from pipelines import sources
@@ -262,7 +263,9 @@ def test_others_are_of_the_known_protocols_and_sum_up(tmp_path: Path) -> None:
     for rsum, fault in ((360.0, ""), (599.0, "others.coco-1k-5fold.rsum: 599.0, but its recalls give 360.0")):
         other = Measured(protocol=FOLDS, metrics=recalls | {"rsum": rsum, "mr": 60.0})
         assert next(figures.faults(coco.model_copy(update={"metrics": {}, "others": (other,)})), "").startswith(fault)
-    assert figures.PROTOCOLS == PROTOCOLS
+    for name, (whole, *_) in PROTOCOLS.items():
+        known = record(config=config.model_copy(update={"dataset": name}), protocol=whole)
+        assert not [fault for fault in figures.faults(known) if fault.startswith("protocol")]
 
 
 def test_a_collapse_is_what_the_history_says(project: Path) -> None:
@@ -273,7 +276,19 @@ def test_a_collapse_is_what_the_history_says(project: Path) -> None:
     code, out, err = bench("leaderboard")
     assert code == 3
     assert f"status: {other}, but history.csv ends with positives" in out + err
-    assert training.COLLAPSED == figures.COLLAPSED
+    assert COLLAPSED == 0.02
+
+
+def test_a_history_that_is_no_csv_takes_no_board_down(project: Path) -> None:
+    folder = project / "runs/small/fne/seed-0"
+    (folder / "history.csv").write_text("a" * 200_000)
+    said = json.loads((folder / "run.json").read_text())
+    said["files"]["history.csv"] = hashlib.sha256((folder / "history.csv").read_bytes()).hexdigest()
+    (folder / "run.json").write_text(json.dumps(said))
+    assert bench("leaderboard")[0] == 0
+    code, out, err = bench("plot", "curves")
+    assert code == 3
+    assert "history.csv: missing or broken" in out + err
 
 
 def test_images_without_captions_are_those_that_the_similarities_count(tmp_path: Path) -> None:

@@ -26,9 +26,10 @@ from benchmark import plots
 from benchmark.cli.inspect import show
 from benchmark.cli.main import app
 from benchmark.config import RunConfig
+from benchmark.figures import RECALLS
 from benchmark.inspection import Inspection, Item, Look, Picks
 from benchmark.inspection_page import page
-from benchmark.leaderboard import RECALLS, Group, build
+from benchmark.leaderboard import Group, build
 from benchmark.plots import cost
 from benchmark.plots.selection import Cell, Question, Series, Table, safe
 from benchmark.plots.tuning import importance

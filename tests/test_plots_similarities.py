@@ -114,7 +114,7 @@ def drawn(folder: Path, epochs: tuple[int, ...] = (), of: int = 3) -> Figure:
         f"validation_{kind}": counts for kind in ("positive", "negative", "hardest", "false_negative")
     }
     np.savez(folder / "similarities.npz", edges=EDGES, fitted=np.zeros(0), **kinds)
-    return draw(Subject("easy", cell(folder)), Question(epochs=epochs)).figure
+    return draw(Subject("easy", (cell(folder),)), Question(epochs=epochs)).figure
 
 
 @pytest.fixture

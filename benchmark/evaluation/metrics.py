@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from benchmark.evaluation.ranks import Ranks
 
 CUTOFFS = (1, 5, 10)
+COLLAPSED = 0.02
+"""A model whose positives are no more than this above the average pair has collapsed."""
 
 
 def metrics(ranks: "Ranks", cutoffs: Sequence[int] = CUTOFFS) -> dict[str, float]:

@@ -1,12 +1,12 @@
 """What test numbers are measured on. Numbers of two protocols never share a column."""
 
 import statistics
+from typing import TYPE_CHECKING
 
-from torch import Tensor
-
-from benchmark.evaluation.metrics import metrics
-from benchmark.evaluation.ranks import ranks
 from benchmark.records import Measured, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PROTOCOLS = {
     "f8k": (Protocol(name="f8k-1k", images=1000, captions=5000),),
@@ -36,7 +36,7 @@ def protocols_for(dataset: str, images: int, captions: int) -> tuple[Protocol, .
     return (Protocol(name=f"{known[0].name}-custom", images=images, captions=captions),)
 
 
-def measure(protocol: Protocol, images: Tensor, captions: Tensor, caption_image: Tensor) -> Measured:
+def measure(protocol: Protocol, images: "Tensor", captions: "Tensor", caption_image: "Tensor") -> Measured:
     """Metrics under a protocol: each is averaged over its folds, which are galleries of their own.
 
     Args:
@@ -48,6 +48,9 @@ def measure(protocol: Protocol, images: Tensor, captions: Tensor, caption_image:
     Raises:
         ValueError: a fold that is not of the protocol's size.
     """
+    from benchmark.evaluation.metrics import metrics  # here: who only asks for protocols loads no numpy and no torch
+    from benchmark.evaluation.ranks import ranks
+
     folds = []
     for number in range(protocol.folds):
         first = number * protocol.images

@@ -1,9 +1,9 @@
 """Which records a picture is drawn from: those that may share a table, as in the leaderboard."""
 
-import csv
 from collections import Counter, defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -12,7 +12,7 @@ from benchmark.believed import survey
 from benchmark.errors import NoDataError
 from benchmark.hints import how_to_record
 from benchmark.leaderboard import Group, Key, Row, build, row_of, table_of
-from benchmark.records import RUNS, RunRecord, content
+from benchmark.records import RUNS, RunRecord, history
 from pipelines.text import short
 
 LONGEST = 48
@@ -64,17 +64,16 @@ class Cell:
     folder: Path
     record: RunRecord
 
-    @property
+    @cached_property
     def history(self) -> list[dict[str, float]]:
         """A row per epoch, without what was not measured; ``NoDataError`` where the file is missing or broken."""
-        path = self.folder / "history.csv"
         try:
-            lines = content(self.folder, self.record, path.name).decode().splitlines()
-            rows = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(lines)]
-        except (ValueError, TypeError, csv.Error):
+            read = history(self.folder, self.record)
+            rows = [{key: float(value) for key, value in row.items() if value} for row in read]
+        except (ValueError, TypeError):
             rows = []
         if not rows or not all("val_rsum" in row for row in rows):
-            raise NoDataError(f"{path}: missing or broken; run the cell again with --force")
+            raise NoDataError(f"{self.folder / 'history.csv'}: missing or broken; run the cell again with --force")
         return rows
 
 

@@ -47,12 +47,11 @@ LOOKS = (
 
 @dataclass(frozen=True)
 class Subject:
-    """The run that is drawn."""
+    """The runs of which one is drawn."""
 
     name: str
-    cell: Cell
-    broken: tuple[str, ...] = ()
-    """Why runs that come first are not drawn."""
+    cells: tuple[Cell, ...]
+    """The first whose files can be read is."""
 
 
 @dataclass(frozen=True)
@@ -69,27 +68,15 @@ def subjects(question: Question) -> list[Subject]:
     if question.run:
         record = believed.read(question.run)
         name = f"{record.config.dataset}-{record.method_id}-seed-{record.config.seed}"
-        return [Subject(name, Cell(question.run, record))]
+        return [Subject(name, (Cell(question.run, record),))]
     found = []
     for table in tables(question):
         cells = [cell for series in table.whole for cell in series.cells]
         if cells:
-            found.append(first_readable(table.name, sorted(cells, key=lambda cell: not fits(cell))))
+            found.append(Subject(table.name, tuple(sorted(cells, key=lambda cell: not fits(cell)))))
     if not found:
         raise NoDataError("every run asked for failed; there is nothing to draw")
     return found
-
-
-def first_readable(name: str, cells: list[Cell]) -> Subject:
-    """The first run whose files can be read; the first of all where there is none, and drawing it says why."""
-    broken: list[str] = []
-    for cell in cells:
-        try:
-            opened(cell)
-            return Subject(name, cell, tuple(broken))
-        except NoDataError as error:
-            broken.append(str(error))
-    return Subject(name, cells[0])
 
 
 def fits(cell: Cell) -> bool:
@@ -152,8 +139,7 @@ def limits(histograms: dict[str, Any], epochs: list[int]) -> tuple[float, float]
 
 def draw(subject: Subject, question: Question) -> Drawn:
     """A column per epoch: densities above, with FNE's fits; below them weight and posterior where there are any."""
-    cell = subject.cell
-    histograms, history = opened(cell)
+    cell, histograms, history, broken = first_readable(subject)
     epochs = chosen(question, len(history))
     low, high = limits(histograms, epochs)
     weighed = [weighing(cell, history[epoch], np.linspace(low, high, 401)) for epoch in epochs]
@@ -186,7 +172,7 @@ def draw(subject: Subject, question: Question) -> Drawn:
     for axes in grids.flat:
         entries |= {name: handle for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)}
     legend_below(figure, entries)
-    return Drawn(figure, list(subject.broken))
+    return Drawn(figure, broken)
 
 
 def assumed(cell: Cell) -> str:
@@ -196,6 +182,17 @@ def assumed(cell: Cell) -> str:
         f"normals: fitted to {'training pairs that rank first in both directions' if mutual else 'all training pairs'}"
         " · sampling weight: of an anchor with s⁺ = μ⁺, the mean of the fitted positives"
     )
+
+
+def first_readable(subject: Subject) -> tuple[Cell, dict[str, Any], list[dict[str, float]], list[str]]:
+    """The first run that can be read, what ``opened`` gives of it, and why those before are not drawn."""
+    broken: list[str] = []
+    for cell in subject.cells:
+        try:
+            return cell, *opened(cell), broken
+        except NoDataError as error:
+            broken.append(str(error))
+    raise NoDataError(broken[0])
 
 
 def opened(cell: Cell) -> tuple[dict[str, Any], list[dict[str, float]]]:

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
+from benchmark.figures import RECALLS
 from benchmark.leaderboard import (
     ECCV,
     EXTENDED,
     PICKED,
     PUSHED,
-    RECALLS,
     SEEDS_TO_MARK,
     TRUE,
     Group,
