@@ -31,9 +31,8 @@ def alone(path: Path, waiting: Callable[[str], None] | None = None, stays: bool 
         yield
     finally:
         if not stays:
-            with suppress(
-                OSError
-            ):  # while it is held: who gets hold of it next finds that it has no name, and tries again
+            # while it is held: who gets hold of it next finds that it has no name, and tries again
+            with suppress(OSError):
                 path.unlink()
         os.close(handle)
 
