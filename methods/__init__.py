@@ -1,9 +1,9 @@
 """Negative selection for image-text matching, one file per method. Needs torch only.
 
->>> from methods import get
+>>> from negbench.methods import get
 >>> sampler = get("hardest")()
 """
 
-from methods.registry import get, names
+from .registry import get, names
 
 __all__ = ["get", "names"]

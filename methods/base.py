@@ -6,7 +6,7 @@ A ``Sampler`` chooses one negative per anchor and trains on the triplet loss of 
 trainer:
 
 >>> import torch
->>> from methods import get
+>>> from negbench.methods import get
 >>> sampler = get("hardest")()
 >>> image = torch.nn.functional.normalize(torch.randn(8, 16), dim=1).requires_grad_()
 >>> text = torch.nn.functional.normalize(torch.randn(8, 16), dim=1).requires_grad_()
@@ -21,10 +21,10 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from methods.interface.drawing import draw, largest, race
-from methods.interface.inputs import NOTHING, Direction, Extras, Guide, Memory, Words, check, check_extras, check_kinds
-from methods.interface.settings import Choice, Range, SettingError, Settings, setting
-from methods.interface.view import ALIKE, Candidates, View, single, views
+from .interface.drawing import draw, largest, race
+from .interface.inputs import NOTHING, Direction, Extras, Guide, Memory, Words, check, check_extras, check_kinds
+from .interface.settings import Choice, Range, SettingError, Settings, setting
+from .interface.view import ALIKE, Candidates, View, single, views
 
 __all__ = [
     "ALIKE",

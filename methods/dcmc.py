@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from methods.base import Range, View, setting
-from methods.info_nce import InfoNCE, InfoNCESettings
+from .base import Range, View, setting
+from .info_nce import InfoNCE, InfoNCESettings
 
 
 @dataclass(frozen=True)

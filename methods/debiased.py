@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from methods.base import Listwise, Range, Settings, setting
+from .base import Listwise, Range, Settings, setting
 
 
 @dataclass(frozen=True)

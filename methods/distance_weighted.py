@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from methods.base import Candidates, Range, Sampler, TripletSettings, draw, setting
+from .base import Candidates, Range, Sampler, TripletSettings, draw, setting
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ T. Huynh et al.: Boosting Contrastive Self-Supervised Learning with False Negati
 
 from torch import Tensor
 
-from methods.base import View
-from methods.fnc_elimination import FNCElimination
+from .base import View
+from .fnc_elimination import FNCElimination
 
 
 class FNCAttraction(FNCElimination):

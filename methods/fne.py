@@ -25,8 +25,8 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from methods.base import Candidates, Choice, Range, Sampler, Settings, TripletSettings, View, race, setting
-from methods.interface.drawing import blocks
+from .base import Candidates, Choice, Range, Sampler, Settings, TripletSettings, View, race, setting
+from .interface.drawing import blocks
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from methods.base import Candidates, Extras, Range, View, setting
-from methods.fne import FNE, WeighingSettings
-from methods.info_nce import InfoNCE, InfoNCESettings
+from .base import Candidates, Extras, Range, View, setting
+from .fne import FNE, WeighingSettings
+from .info_nce import InfoNCE, InfoNCESettings
 
 
 @dataclass(frozen=True)

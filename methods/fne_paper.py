@@ -7,8 +7,8 @@ neither the width of the bell nor the weight of easy candidates in numbers; thos
 
 from dataclasses import dataclass
 
-from methods.base import Choice, Range, setting
-from methods.fne import FNE, FNESettings
+from .base import Choice, Range, setting
+from .fne import FNE, FNESettings
 
 
 @dataclass(frozen=True)

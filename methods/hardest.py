@@ -6,7 +6,7 @@ BMVC 2018, eq. 6. With a memory, the hardest of the whole memory.
 
 from torch import Tensor
 
-from methods.base import Candidates, Sampler
+from .base import Candidates, Sampler
 
 
 class Hardest(Sampler):

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from methods.base import Range, setting
-from methods.debiased import Debiased, DebiasedSettings
+from .base import Range, setting
+from .debiased import Debiased, DebiasedSettings
 
 
 @dataclass(frozen=True)

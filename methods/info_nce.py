@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from methods.base import Extras, Listwise, Range, Settings, setting
+from .base import Extras, Listwise, Range, Settings, setting
 
 
 @dataclass(frozen=True)

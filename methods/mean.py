@@ -7,7 +7,7 @@ Models, 2014, eq. 5 gives the sum. The usual warm-up before a hardest-negative l
 import torch
 from torch import Tensor
 
-from methods.base import Listwise, TripletSettings
+from .base import Listwise, TripletSettings
 
 
 class Mean(Listwise):

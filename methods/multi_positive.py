@@ -5,7 +5,7 @@ As ALBEF fine-tunes for retrieval (J. Li et al., NeurIPS 2021), and SupCon's out
 
 from torch import Tensor
 
-from methods.info_nce import InfoNCE
+from .info_nce import InfoNCE
 
 
 class MultiPositive(InfoNCE):

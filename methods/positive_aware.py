@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from methods.base import ALIKE, Candidates, Range, Sampler, TripletSettings, View, largest, setting
+from .base import ALIKE, Candidates, Range, Sampler, TripletSettings, View, largest, setting
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from methods.base import Candidates, Sampler, draw
+from .base import Candidates, Sampler, draw
 
 
 class Random(Sampler):

@@ -22,7 +22,7 @@ from threading import current_thread, main_thread
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from methods.base import Method as Base
+    from .base import Method as Base
 
 GROUP = "negbench.methods"
 FOLDER = Path(__file__).parent
@@ -142,7 +142,7 @@ def get(name: str) -> "type[Base]":
         raise UnknownMethodError(f"unknown method '{shown}'; {hint}")
     if plugin.point is None:
         raise RegistryError(f"method '{name}' of {plugin.place} cannot be used: {plugin.fault}")
-    import methods.base  # noqa: F401  what fails there is no fault of the plugin
+    from . import base  # noqa: F401  what fails there is no fault of the plugin
 
     with _guarded(name):
         return _checked(name, plugin.point.load())
@@ -191,7 +191,7 @@ def _shown(text: str) -> str:
 
 def files_of(method: "type[Base]") -> set[Path]:
     """The source files that make a method: its own, its parents', and what they import from ``methods``."""
-    from methods.base import Method
+    from .base import Method
 
     todo = [Path(getfile(kind)) for kind in method.__mro__ if issubclass(kind, Method)]
     found: set[Path] = set()
@@ -200,16 +200,17 @@ def files_of(method: "type[Base]") -> set[Path]:
         if path not in found:
             found.add(path)
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("methods."):
-                    todo.append(FOLDER.joinpath(*str(node.module).split(".")[1:]).with_suffix(".py"))
+                if isinstance(node, ast.ImportFrom) and node.level:
+                    folder = path.parents[node.level - 1]
+                    todo.append(folder.joinpath(*(node.module or "__init__").split(".")).with_suffix(".py"))
     return found
 
 
 def _only_method(path: Path) -> "type[Base]":
-    from methods.base import Method
+    from .base import Method
 
     try:
-        module = import_module(f"methods.{path.stem}")
+        module = import_module(f"{__package__}.{path.stem}")
     except Exception as error:  # a file that somebody is writing
         name = path.stem.replace("_", "-")
         raise RegistryError(f"method '{name}' cannot be imported: {_told(error)}") from error
@@ -225,10 +226,10 @@ def _only_method(path: Path) -> "type[Base]":
 
 
 def _checked(name: str, found: object) -> "type[Base]":
-    from methods.base import Method, Settings
+    from .base import Method, Settings
 
     if not (isinstance(found, type) and issubclass(found, Method)):
-        raise RegistryError(f"method '{name}': its entry point is no class derived from methods.base.Method")
+        raise RegistryError(f"method '{name}': its entry point is no class derived from negbench.methods.base.Method")
     if isabstract(found):
         lacks = ", ".join(sorted(found.__abstractmethods__))
         raise RegistryError(f"method '{name}': {found.__name__} has no {lacks}")

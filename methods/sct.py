@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from methods.base import Candidates, Range, Sampler, Settings, setting
+from .base import Candidates, Range, Sampler, Settings, setting
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from methods.base import Listwise, Range, TripletSettings, largest, setting
+from .base import Listwise, Range, TripletSettings, largest, setting
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from methods.base import ALIKE, Candidates, Choice, Sampler, TripletSettings, View, largest, setting
+from .base import ALIKE, Candidates, Choice, Sampler, TripletSettings, View, largest, setting
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from methods.base import Extras, Listwise, Range, Settings, setting
-from methods.info_nce import bound
+from .base import Extras, Listwise, Range, Settings, setting
+from .info_nce import bound
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ Models, 2014, eq. 5; the sum-of-hinges baseline of VSE++ (Faghri et al., BMVC 20
 import torch
 from torch import Tensor
 
-from methods.base import Listwise, TripletSettings
+from .base import Listwise, TripletSettings
 
 
 class Sum(Listwise):

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from methods.base import Range, TripletSettings, View, setting
-from methods.hardest import Hardest
+from .base import Range, TripletSettings, View, setting
+from .hardest import Hardest
 
 ARTICLES = {"a", "an", "the"}
 """Swapping one of these changes nothing a picture could show."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from methods.base import Candidates, Range, Sampler, TripletSettings, setting
+from .base import Candidates, Range, Sampler, TripletSettings, setting
 
 
 @dataclass(frozen=True)

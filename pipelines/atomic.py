@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from fnmatch import translate
 from pathlib import Path
 
-from pipelines.errors import RequestError
+from negbench.pipelines.errors import RequestError
 
 SCRATCH = re.compile(r"\..+\.bench-[a-z0-9_]{8}")
 """Names of what is not finished."""

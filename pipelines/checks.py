@@ -14,15 +14,16 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from pipelines import captions, noise, pictures, prepare, sources
-from pipelines.errors import DataError
-from pipelines.files import Progress, file_digest, leaves, silent
-from pipelines.judgements import verdicts
-from pipelines.known import KNOWN
-from pipelines.manifest import SPLITS, Manifest
-from pipelines.pictures import Fault, PictureError
-from pipelines.sources import Source, manifest_folder
-from pipelines.truth import Truth
+from negbench.pipelines import captions, noise, prepare, sources
+from negbench.pipelines.errors import DataError
+from negbench.pipelines.files import Progress, file_digest, leaves, silent
+from negbench.pipelines.judgements import verdicts
+from negbench.pipelines.manifest import SPLITS, Manifest
+from negbench.pipelines.reading import pictures
+from negbench.pipelines.reading.pictures import Fault, PictureError
+from negbench.pipelines.sources import Source, manifest_folder
+from negbench.pipelines.sources.known import KNOWN
+from negbench.pipelines.truth import Truth
 
 EXAMPLES = 3
 
@@ -153,7 +154,7 @@ def _facts(subject: Subject) -> dict[str, Any]:
 
 def _calibration(source_format: str, manifest: Manifest, truth: Truth) -> dict[str, Any]:
     """How many pairs are true beyond the labelled ones, as the format's own module counts them."""
-    for module in ("pipelines.truth", f"pipelines.datasets.{source_format.replace('-', '_')}"):
+    for module in ("negbench.pipelines.truth", f"negbench.pipelines.datasets.{source_format.replace('-', '_')}"):
         if find_spec(module) and (calibration := getattr(import_module(module), "calibration", None)):
             return dict(calibration(manifest, truth, "test"))
     raise DataError(f"format '{source_format}' writes truth.npz but has no calibration(manifest, truth, split)")

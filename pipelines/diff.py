@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipelines import sources
-from pipelines.errors import DataError, RequestError
-from pipelines.manifest import COLUMNS, SPLITS, Manifest
-from pipelines.sources import manifest_folder
+from negbench.pipelines import sources
+from negbench.pipelines.errors import DataError, RequestError
+from negbench.pipelines.manifest import COLUMNS, SPLITS, Manifest
+from negbench.pipelines.sources import manifest_folder
 
 EXAMPLES = 3
 FILES = ("dataset.json", *(f"{kind}.parquet" for kind in COLUMNS))

@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.encoders import CPU, Device, Encoder
-from pipelines.errors import RequestError
+from negbench.pipelines.encoders import CPU, Device, Encoder
+from negbench.pipelines.errors import RequestError
 
 BATCH = 128
 GPU_BATCH = 1024

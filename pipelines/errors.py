@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from pipelines.text import LONGEST, one_line, short
+from negbench.pipelines.text import LONGEST, one_line, short
 
 if TYPE_CHECKING:
     from pydantic import ValidationError

@@ -23,18 +23,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipelines import datasets, encoders, pictures, prepare, sources
-from pipelines.atomic import write_text
-from pipelines.encoders import CPU, Device, Encoder, Kind
-from pipelines.encoding import BATCH, How, OutOfMemoryError, Stage, device_for, first_batch, workers_for
-from pipelines.errors import DataError, RequestError
-from pipelines.files import Progress, digest, read_json, silent
-from pipelines.locks import alone
-from pipelines.manifest import SPLITS, Manifest
-from pipelines.rows import Features, Rows
-from pipelines.sources import FEATURES, Source, manifest_folder, store_folder
-from pipelines.store import KIND, FeatureStore, add_digests, complete, intact, load_array, read_info
-from pipelines.work import Work
+from negbench.pipelines import datasets, encoders, prepare, sources
+from negbench.pipelines.atomic import write_text
+from negbench.pipelines.encoders import CPU, Device, Encoder, Kind
+from negbench.pipelines.encoding import BATCH, How, OutOfMemoryError, Stage, device_for, first_batch, workers_for
+from negbench.pipelines.errors import DataError, RequestError
+from negbench.pipelines.files import Progress, digest, read_json, silent
+from negbench.pipelines.locks import alone
+from negbench.pipelines.manifest import SPLITS, Manifest
+from negbench.pipelines.reading import pictures
+from negbench.pipelines.rows import Features, Rows
+from negbench.pipelines.sources import FEATURES, Source, manifest_folder, store_folder
+from negbench.pipelines.store import KIND, FeatureStore, add_digests, complete, intact, load_array, read_info
+from negbench.pipelines.work import Work
 
 PRECOMPUTED_REVISION = "1"
 SIDES: dict[str, Kind] = {"images": "image", "captions": "text"}

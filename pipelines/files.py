@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.errors import DataError, not_yaml
+from negbench.pipelines.errors import DataError, not_yaml
 
 if TYPE_CHECKING:
     from ruamel.yaml import YAML

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from pipelines.encoders import Model
-from pipelines.errors import RequestError
-from pipelines.files import digest, file_digest
+from negbench.pipelines.encoders import Model
+from negbench.pipelines.errors import RequestError
+from negbench.pipelines.files import digest, file_digest
 
 FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
 CONFIG = "config.json"

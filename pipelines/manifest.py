@@ -9,10 +9,10 @@ A manifest is a folder ``data/<dataset>/``:
 ``dataset.json``       name, format, licence, source, counts per split, what was skipped, hash
 =====================  ====================================================================
 
-``file`` is relative to the root of the source (``pipelines.sources``). Where it is an ``.npy`` file,
+``file`` is relative to the root of the source (``negbench.pipelines.sources``). Where it is an ``.npy`` file,
 ``row`` is the row in it: ``[n, H, W, 3]`` uint8 for pictures, ``[n, D]`` for precomputed features.
 ``content`` is a hash of the picture's bytes, so that a changed picture changes the manifest.
-Other files may stand beside these, ``truth.npz`` for one (``pipelines.truth``).
+Other files may stand beside these, ``truth.npz`` for one (``negbench.pipelines.truth``).
 """
 
 import hashlib
@@ -23,9 +23,9 @@ from typing import Any
 
 import pandas as pd
 
-from pipelines.atomic import Kind, whole, write_text
-from pipelines.errors import DataError, damage
-from pipelines.files import leaves, read_json
+from negbench.pipelines.atomic import Kind, whole, write_text
+from negbench.pipelines.errors import DataError, damage
+from negbench.pipelines.files import leaves, read_json
 
 SPLITS = ("train", "val", "test")
 FEWEST = 10

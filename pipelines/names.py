@@ -2,8 +2,8 @@
 
 import re
 
-from pipelines.errors import RequestError
-from pipelines.text import short
+from negbench.pipelines.errors import RequestError
+from negbench.pipelines.text import short
 
 DATASET = re.compile(r"[a-z0-9][a-z0-9_-]*")
 LONGEST_DATASET = 100

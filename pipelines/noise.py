@@ -14,10 +14,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pipelines.errors import DataError, invalid
-from pipelines.files import digest
-from pipelines.manifest import Manifest, table
-from pipelines.truth import Rows, Truth
+from negbench.pipelines.errors import DataError, invalid
+from negbench.pipelines.files import digest
+from negbench.pipelines.manifest import Manifest, table
+from negbench.pipelines.truth import Rows, Truth
 
 SOURCE = "noise"
 """Source of the judgements that say where an exchanged caption belongs."""

@@ -11,15 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines import datasets, encoders, noise, sources
-from pipelines.arrivals import arrive, located
-from pipelines.atomic import new_file, new_folder
-from pipelines.errors import DataError, RequestError
-from pipelines.files import Progress, digest, silent
-from pipelines.known import KNOWN, Known
-from pipelines.manifest import KIND, SPLITS, Manifest, read_info
-from pipelines.names import check_dataset
-from pipelines.sources import Source
+from negbench.pipelines import datasets, encoders, noise, sources
+from negbench.pipelines.atomic import new_file, new_folder
+from negbench.pipelines.errors import DataError, RequestError
+from negbench.pipelines.files import Progress, digest, silent
+from negbench.pipelines.manifest import KIND, SPLITS, Manifest, read_info
+from negbench.pipelines.names import check_dataset
+from negbench.pipelines.sources import Source
+from negbench.pipelines.sources.arrivals import arrive, located
+from negbench.pipelines.sources.known import KNOWN, Known
 
 PRECOMP = "precomp"
 DEFAULT_ENCODER = {True: f"{encoders.PRECOMPUTED}+ngrams", False: "hog+ngrams"}
@@ -48,7 +48,7 @@ def add(
     ``places`` is one folder, or archives and URLs, with their ``sha256`` where known; ``most`` bytes an archive may
     unpack to. ``file_format`` is found by looking where None. ``settings`` are written down with the source:
     ``any_counts`` accepts other sizes than a well-known name stands for, ``skip_bad`` leaves bad rows and pictures
-    out and counts them, others are those of ``pipelines.noise``. ``replace`` takes the place of a registered dataset;
+    out and counts them, others are those of ``noise``. ``replace`` takes the place of a registered dataset;
     with ``again`` it may be there already if it comes out the same. Nothing is left behind on an error.
     """
     check_new(name, replace or again, places, sha256)

@@ -12,11 +12,11 @@ from typing import NamedTuple
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
-from pipelines import sources
-from pipelines.atomic import write_text
-from pipelines.errors import DataError
-from pipelines.files import read_yaml
-from pipelines.locks import alone
+from negbench.pipelines import sources
+from negbench.pipelines.atomic import write_text
+from negbench.pipelines.errors import DataError
+from negbench.pipelines.files import read_yaml
+from negbench.pipelines.locks import alone
 
 PARAMS = Path("params.yaml")
 PIPELINE = Path("dvc.yaml")

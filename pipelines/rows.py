@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.errors import DataError
+from negbench.pipelines.errors import DataError
 
 Features = NDArray[np.float32]
 Indices = NDArray[np.int64]

@@ -26,11 +26,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipelines.atomic import Kind, whole, write_text
-from pipelines.errors import DataError, damage
-from pipelines.files import digest, file_digest, read_json
-from pipelines.manifest import SPLITS, Manifest
-from pipelines.rows import BLOCK, Rows, release
+from negbench.pipelines.atomic import Kind, whole, write_text
+from negbench.pipelines.errors import DataError, damage
+from negbench.pipelines.files import digest, file_digest, read_json
+from negbench.pipelines.manifest import SPLITS, Manifest
+from negbench.pipelines.rows import BLOCK, Rows, release
 
 SCHEMA_VERSION = 1
 MODALITIES = ("images", "captions")

@@ -1,7 +1,7 @@
 """Text from outside, made fit to be shown: names, captions, messages of libraries, names of files.
 
-Each format escapes what it would take for its own signs (``benchmark.tables``, ``benchmark.screen``); what no reader
-should ever get, such as a terminal's commands, is replaced here.
+Each format escapes what it would take for its own signs (``benchmark.reports``); what no reader should ever get,
+such as a terminal's commands, is replaced here.
 """
 
 import json

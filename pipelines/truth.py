@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.errors import DataError, damage
-from pipelines.files import digest
-from pipelines.manifest import Manifest, read_info
+from negbench.pipelines.errors import DataError, damage
+from negbench.pipelines.files import digest
+from negbench.pipelines.manifest import Manifest, read_info
 
 Rows = NDArray[np.int64]
 

@@ -11,10 +11,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from pipelines.atomic import move_into_place, real, write_text
-from pipelines.errors import DataError
-from pipelines.files import file_digest, read_json
-from pipelines.store import KIND, intact
+from negbench.pipelines.atomic import move_into_place, real, write_text
+from negbench.pipelines.errors import DataError
+from negbench.pipelines.files import file_digest, read_json
+from negbench.pipelines.store import KIND, intact
 
 MARK = KIND.mark
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from pipelines import sources
-from pipelines.manifest import Manifest, table
-from pipelines.store import FeatureStore, digest_of, digests
-from pipelines.truth import Truth
+from negbench.pipelines import sources
+from negbench.pipelines.manifest import Manifest, table
+from negbench.pipelines.store import FeatureStore, digest_of, digests
+from negbench.pipelines.truth import Truth
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from methods.base import Extras
+    from negbench.methods.base import Extras
 
 SPLITS = {"train": 40, "val": 10, "test": 10}
 CAPTIONS = 3
@@ -95,7 +95,7 @@ def extras() -> "Callable[[int, int, int], Extras]":
     from torch import Tensor
     from torch.nn.functional import normalize
 
-    from methods.base import Extras, Guide, Words
+    from negbench.methods.base import Extras, Guide, Words
 
     def made(anchors: int, candidates: int, dim: int) -> Extras:
         stream = torch.Generator().manual_seed(7)

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from pipelines.caption_rows import split_by_hash
+from negbench.pipelines.reading.caption_rows import split_by_hash
 
 SIZES = {"train": 10, "val": 10, "test": 10}
 DEV = {"train": "train", "val": "dev", "test": "test"}

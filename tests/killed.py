@@ -87,7 +87,7 @@ def state() -> dict[str, object]:
         for path in Path("features").glob("*/[!.]*/features.json"):
             store = FeatureStore(path.parent, read_info(path.parent)["manifest"])
             good[str(path)] = [store.hash, *(len(store.split(split).captions) for split in ("train", "val", "test"))]
-        for folder, record in believed.survey()[0]:
+        for folder, record in integrity.survey()[0]:
             good[str(folder)] = record.metrics | {
                 name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
                 for name in ("ranks.npz", "model.safetensors", "method.safetensors")
@@ -102,13 +102,13 @@ def state() -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    import benchmark.cell  # noqa: F401
-    import pipelines.features  # noqa: F401
-    from benchmark import believed
-    from benchmark.cli.main import app
-    from pipelines import atomic
-    from pipelines.manifest import Manifest
-    from pipelines.store import FeatureStore, read_info
+    import negbench.benchmark.sweeps.cell
+    import negbench.pipelines.features  # noqa: F401
+    from negbench.benchmark.cli.main import app
+    from negbench.benchmark.results import integrity
+    from negbench.pipelines import atomic
+    from negbench.pipelines.manifest import Manifest
+    from negbench.pipelines.store import FeatureStore, read_info
 
     how, moment, step, words = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:]
     start, place = Path.cwd(), Path(tempfile.mkdtemp())

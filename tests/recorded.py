@@ -5,12 +5,12 @@ from pathlib import Path
 
 import torch
 
-from benchmark.evaluation.metrics import metrics as measured
-from benchmark.evaluation.ranks import Ranks
-from benchmark.evaluation.stored_ranks import write_ranks
-from benchmark.figures import EXTENDED, RECALLS, WAYS
-from benchmark.records import RunRecord
-from pipelines.files import digest
+from negbench.benchmark.evaluation.metrics import metrics as measured
+from negbench.benchmark.evaluation.ranks import Ranks
+from negbench.benchmark.results.plausibility import EXTENDED, RECALLS, WAYS
+from negbench.benchmark.results.ranks_file import write_ranks
+from negbench.benchmark.results.records import RunRecord
+from negbench.pipelines.files import digest
 
 PRECISIONS = {"r_precision": 50.0, "map_at_r": 10.0}
 

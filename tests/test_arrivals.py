@@ -19,10 +19,10 @@ import pytest
 from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 from typer.testing import CliRunner, Result
 
-from benchmark.cli.main import app
-from pipelines import archives, arrivals, download
-from pipelines.errors import DataError
-from pipelines.manifest import Manifest
+from negbench.benchmark.cli.main import app
+from negbench.pipelines.errors import DataError
+from negbench.pipelines.manifest import Manifest
+from negbench.pipelines.sources import archives, arrivals, download
 
 FILES = ("train", "dev", "test")
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import atomic
-from pipelines.atomic import Kind, move_into_place, new_file, new_folder, whole, write_text
-from pipelines.errors import RequestError
+from negbench.pipelines import atomic
+from negbench.pipelines.atomic import Kind, move_into_place, new_file, new_folder, whole, write_text
+from negbench.pipelines.errors import RequestError
 
 KIND = Kind("sample", "mark.json", ("*.txt",))
 STEPS = ("rename", "replace", "mkdir", "rmdir", "unlink", "open", "close", "fsync", "chmod", "scandir")

@@ -11,29 +11,30 @@ import scipy.stats
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from recorded import forget_truth
 from torch import Tensor
 from torch.nn.functional import normalize
 
-import methods
-from benchmark import cell, training
-from benchmark.config import RunConfig
-from benchmark.errors import NoDataError, RunFailedError
-from benchmark.evaluation.after_training import audit_test, detection
-from benchmark.evaluation.detection import average_precision, calibration, roc_auc
-from benchmark.evaluation.order import order_accuracy
-from benchmark.evaluation.pushes import Gallery, audit, push
-from benchmark.evaluation.relation import MATCH, NO_MATCH, UNKNOWN, Codes, Exact, Judged, Relation, Rows
-from benchmark.evaluation.shares import share, wilson
-from benchmark.evaluation.similarities import BINS, histograms, read_similarities
-from benchmark.extras import ExtrasOf, Texts, centred
-from benchmark.models.heads import make
-from benchmark.training import SplitTensors, Watcher, train
-from methods.base import Method, Sampler, View, views
-from pipelines.manifest import Manifest, table
-from pipelines.sources import manifest_folder
-from pipelines.store import FeatureStore
-from pipelines.truth import Truth
+from negbench import methods
+from negbench.benchmark.audit.cell import audit_test, detection
+from negbench.benchmark.audit.pushes import Gallery, audit, push
+from negbench.benchmark.audit.shares import share, wilson
+from negbench.benchmark.errors import NoDataError, RunFailedError
+from negbench.benchmark.evaluation.detection import average_precision, calibration, roc_auc
+from negbench.benchmark.evaluation.known_pairs import MATCH, NO_MATCH, UNKNOWN, Codes, Exact, Judged, Relation, Rows
+from negbench.benchmark.evaluation.order import order_accuracy
+from negbench.benchmark.evaluation.similarities import BINS, histograms, read_similarities
+from negbench.benchmark.models.heads import make
+from negbench.benchmark.recipe.schema import RunConfig
+from negbench.benchmark.sweeps import cell
+from negbench.benchmark.training import loop
+from negbench.benchmark.training.extras import ExtrasOf, Texts, centred
+from negbench.benchmark.training.loop import SplitTensors, Watcher, train
+from negbench.methods.base import Method, Sampler, View, views
+from negbench.pipelines.manifest import Manifest, table
+from negbench.pipelines.sources import manifest_folder
+from negbench.pipelines.store import FeatureStore
+from negbench.pipelines.truth import Truth
+from recorded import forget_truth
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -76,7 +77,7 @@ def split_gallery(tiny: Tiny, name: str, memory: int = 8, split: str = "test") -
     data = SplitTensors(tiny[1].split(split), "cpu")
     method, model = methods.get(name)(), make(DIM, DIM, config(), 0)
     extras_of = ExtrasOf([method], SplitTensors(tiny[1].split("train"), "cpu"), model, TEXTS).of(data)
-    relation = training.exact(data, Truth.read(manifest_folder("tiny")))
+    relation = loop.exact(data, Truth.read(manifest_folder("tiny")))
     assert relation is not None
     return method, Gallery.of(config(memory=memory), extras_of, "test"), relation
 
@@ -495,7 +496,7 @@ def test_the_audit_changes_no_digit_of_the_training(tiny: Tiny, monkeypatch: pyt
 
     names = ("fne", "info-nce", "glofnd", "momentum-distilled", "gist")
     with_audit = {name: digits(name) for name in names}
-    monkeypatch.setattr(training, "pushed_shares", lambda *_: {})
+    monkeypatch.setattr(loop, "pushed_shares", lambda *_: {})
     monkeypatch.setattr(Gallery, "histograms", lambda *_: {})
     assert {name: digits(name) for name in names} == with_audit
 
@@ -568,4 +569,4 @@ def test_the_guide_of_another_split_is_that_of_the_training(tiny: Tiny) -> None:
     guide = extras_of(methods.get("gist")(), captions, other.caption_rows[captions], captions).guide
     assert guide is not None
     assert torch.equal(guide.text, centred(other.captions, data.captions.mean(dim=0))[:4])
-    assert isinstance(training.exact(other, Truth.read(manifest_folder("tiny"))), Exact)
+    assert isinstance(loop.exact(other, Truth.read(manifest_folder("tiny"))), Exact)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-import methods
-from methods.base import Extras, Guide, Memory, Method, SettingError, Words
+from negbench import methods
+from negbench.methods.base import Extras, Guide, Memory, Method, SettingError, Words
 
 NAMES = methods.names()
 EVERY = pytest.mark.parametrize("name", NAMES)

@@ -14,24 +14,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from recorded import write_record
 from typer.testing import CliRunner
 
-from benchmark import believed, figures, records
-from benchmark.cli.main import app
-from benchmark.config import RunConfig
-from benchmark.evaluation.metrics import COLLAPSED
-from benchmark.evaluation.protocols import PROTOCOLS
-from benchmark.records import Cost, Measured, Protocol, RunRecord
-from pipelines import sources
-from pipelines.errors import DataError
-from pipelines.manifest import Manifest
-from pipelines.store import INDEXES, FeatureStore, digest_of
-from pipelines.truth import Truth
+from negbench.benchmark.cli.main import app
+from negbench.benchmark.evaluation.metrics import COLLAPSED
+from negbench.benchmark.evaluation.protocols import PROTOCOLS
+from negbench.benchmark.recipe.schema import RunConfig
+from negbench.benchmark.results import integrity, plausibility, records
+from negbench.benchmark.results.records import Cost, Measured, Protocol, RunRecord
+from negbench.pipelines import sources
+from negbench.pipelines.errors import DataError
+from negbench.pipelines.manifest import Manifest
+from negbench.pipelines.store import INDEXES, FeatureStore, digest_of
+from negbench.pipelines.truth import Truth
+from recorded import write_record
 
 SMALL = ["--epochs", "2", "--batch", "32", "--memory", "0", "--set", "hidden=8", "--set", "dim=8"]
 STORE = Path("features/small/hog+ngrams")
-BENCH = [sys.executable, "-m", "benchmark.cli"]
+BENCH = [sys.executable, "-m", "negbench.benchmark.cli"]
 
 
 def bench(*words: str) -> tuple[int, str, str]:
@@ -253,7 +253,7 @@ def test_a_record_that_cannot_be_so_is_left_out_with_its_reason(
         assert reason in err
         assert "runs/forged" in err
         with pytest.raises(records.RecordError):
-            believed.read(Path("runs/forged"))
+            integrity.read(Path("runs/forged"))
 
 
 def test_others_are_of_the_known_protocols_and_sum_up(tmp_path: Path) -> None:
@@ -262,10 +262,12 @@ def test_others_are_of_the_known_protocols_and_sum_up(tmp_path: Path) -> None:
     coco = record(config=config, config_hash=config.hash, recipe_hash=config.recipe_hash, protocol=PROTOCOLS["coco"][0])
     for rsum, fault in ((360.0, ""), (599.0, "others.coco-1k-5fold.rsum: 599.0, but its recalls give 360.0")):
         other = Measured(protocol=FOLDS, metrics=recalls | {"rsum": rsum, "mr": 60.0})
-        assert next(figures.faults(coco.model_copy(update={"metrics": {}, "others": (other,)})), "").startswith(fault)
+        assert next(plausibility.faults(coco.model_copy(update={"metrics": {}, "others": (other,)})), "").startswith(
+            fault
+        )
     for name, (whole, *_) in PROTOCOLS.items():
         known = record(config=config.model_copy(update={"dataset": name}), protocol=whole)
-        assert not [fault for fault in figures.faults(known) if fault.startswith("protocol")]
+        assert not [fault for fault in plausibility.faults(known) if fault.startswith("protocol")]
 
 
 def test_a_collapse_is_what_the_history_says(project: Path) -> None:
@@ -300,7 +302,7 @@ def test_images_without_captions_are_those_that_the_similarities_count(tmp_path:
         files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.npz")}
         content["protocol"]["images"] = images
         (folder / "run.json").write_text(json.dumps(content | {"files": files}))
-        assert next(believed.faults(folder, records.read(folder)), "").startswith(fault)
+        assert next(integrity.faults(folder, records.read(folder)), "").startswith(fault)
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "bomb", "sparse"])
@@ -364,7 +366,7 @@ def test_records_behind_links_count_once(tmp_path: Path, monkeypatch: pytest.Mon
     Path("runs/toy/loop").symlink_to(tmp_path / "runs")
     (row,) = json.loads(bench("leaderboard", "--format", "json")[1])
     assert row["n"] == 1
-    assert len(believed.survey()[0]) == 1
+    assert len(integrity.survey()[0]) == 1
 
 
 def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -393,7 +395,7 @@ def test_a_record_of_the_first_version_stays_readable(tmp_path: Path, monkeypatc
     for later in ("files", "others", "audit", "ranks_sha256"):
         content.pop(later, None)
     path.write_text(json.dumps(content))
-    assert believed.read(Path("runs/old")).metrics["i2t_r1"] == 40.0
+    assert integrity.read(Path("runs/old")).metrics["i2t_r1"] == 40.0
 
 
 @pytest.mark.parametrize(

@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-import methods
-from benchmark.speed import extras, pairs
-from methods.base import Candidates, Direction, Extras, Guide, Listwise, Sampler, View, Words
-from methods.dcmc import DCMC
-from methods.distance_weighted import DistanceWeighted
-from methods.glofnd import GloFND
-from methods.interface.view import BLOCK
-from methods.momentum_distilled import MomentumDistilled
-from methods.tags import swapped
+from negbench import methods
+from negbench.benchmark.speed.method_cost import extras, pairs
+from negbench.methods.base import Candidates, Direction, Extras, Guide, Listwise, Sampler, View, Words
+from negbench.methods.dcmc import DCMC
+from negbench.methods.distance_weighted import DistanceWeighted
+from negbench.methods.glofnd import GloFND
+from negbench.methods.interface.view import BLOCK
+from negbench.methods.momentum_distilled import MomentumDistilled
+from negbench.methods.tags import swapped
 
 Rows = list[list[float]]
 Mask = list[list[bool]]

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from benchmark.cli.main import app
-from pipelines import captions, checks, noise, prepare, sources
-from pipelines.checks import Report
-from pipelines.errors import DataError
-from pipelines.files import leaves
-from pipelines.manifest import COLUMNS, Manifest, table
-from pipelines.noise import Noise
-from pipelines.sources import manifest_folder
+from negbench.benchmark.cli.main import app
+from negbench.pipelines import captions, checks, noise, prepare, sources
+from negbench.pipelines.checks import Report
+from negbench.pipelines.errors import DataError
+from negbench.pipelines.files import leaves
+from negbench.pipelines.manifest import COLUMNS, Manifest, table
+from negbench.pipelines.noise import Noise
+from negbench.pipelines.sources import manifest_folder
 
 SPLITS = {"train": ["a.jpg", "b.jpg", "c.jpg"], "dev": ["d.jpg"], "test": ["e.jpg", "f.jpg"]}
 FOLDER = Path("raw")

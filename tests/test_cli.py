@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from benchmark import records, training
-from benchmark.cli.main import app
-from pipelines import sources
-from pipelines.manifest import Manifest
+from negbench.benchmark.cli.main import app
+from negbench.benchmark.results import records
+from negbench.benchmark.training import loop
+from negbench.pipelines import sources
+from negbench.pipelines.manifest import Manifest
 
 SMALL = ["--epochs", "2", "--batch", "32", "--memory", "64", "--set", "hidden=32", "--set", "dim=16"]
-BENCH = [sys.executable, "-m", "benchmark.cli"]
+BENCH = [sys.executable, "-m", "negbench.benchmark.cli"]
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def test_a_recorded_cell_is_not_run_again_but_with_force(small: Path, monkeypatc
         raise AssertionError("trained again")
 
     with monkeypatch.context() as patch:
-        patch.setattr("benchmark.cell.train", refuse)
+        patch.setattr("negbench.benchmark.sweeps.cell.train", refuse)
         code, out, err = bench(*words, "--json")
         assert code == 0
         assert "already recorded" in err
@@ -214,7 +215,7 @@ def test_changed_code_is_run_again(small: Path, monkeypatch: pytest.MonkeyPatch)
     words = ["run", "--method", "random", "--dataset", "small", *SMALL, "--out", "here"]
     assert bench(*words)[0] == 0
     first = records.read(Path("here"))
-    monkeypatch.setattr("benchmark.cell.code_hash", lambda config: "other")
+    monkeypatch.setattr("negbench.benchmark.sweeps.cell.code_hash", lambda config: "other")
     code, _, err = bench(*words)
     assert code == 0
     assert "already recorded" not in err
@@ -224,7 +225,7 @@ def test_changed_code_is_run_again(small: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_digest_of_the_code_is_the_same_in_every_process(small: Path) -> None:
     script = (
-        "from benchmark.cell import code_hash; from benchmark.resolve import resolve\n"
+        "from negbench.benchmark.sweeps.cell import code_hash; from negbench.benchmark.recipe.flags import resolve\n"
         "print(code_hash(resolve({'method': 'fne', 'dataset': 'small'})))"
     )
     runs = [
@@ -313,7 +314,7 @@ def test_a_failed_training_is_1_and_recorded_as_failed(small: Path, monkeypatch:
 
 
 def test_whatever_a_method_does_wrong_is_one_line_and_recorded(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from methods.hardest import Hardest
+    from negbench.methods.hardest import Hardest
 
     monkeypatch.setattr(Hardest, "choose", lambda self, candidates: candidates.hardest + 10**6)
     code, _, err = bench("run", "--method", "hardest", "--dataset", "small", *SMALL)
@@ -390,13 +391,13 @@ def test_an_interrupt_is_130_and_leaves_no_record(small: Path) -> None:
 
 
 def test_the_test_split_is_opened_once_after_training(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipelines.store import FeatureStore
+    from negbench.pipelines.store import FeatureStore
 
     order: list[str] = []
-    plain_split, plain_epoch = FeatureStore.split, training.Trainer.epoch
+    plain_split, plain_epoch = FeatureStore.split, loop.Trainer.epoch
     monkeypatch.setattr(FeatureStore, "split", lambda store, split: (order.append(split), plain_split(store, split))[1])
     monkeypatch.setattr(
-        training.Trainer, "epoch", lambda *args, **named: (order.append("epoch"), plain_epoch(*args, **named))[1]
+        loop.Trainer, "epoch", lambda *args, **named: (order.append("epoch"), plain_epoch(*args, **named))[1]
     )
     assert bench("run", "--method", "random", "--dataset", "small", *SMALL)[0] == 0
     assert order == ["train", "val", "epoch", "epoch", "test"]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from benchmark.cli.main import app
+from negbench.benchmark.cli.main import app
 
 PARAMS = """\
 # a comment that stays
@@ -148,14 +148,14 @@ def test_the_command_itself() -> None:
     """Exit code and one line on stderr of the real process; listing loads neither torch nor pandas."""
     code = (
         "import sys; sys.argv = ['bench', *sys.argv[1:]]\n"
-        "from benchmark.cli.main import main\n"
+        "from negbench.benchmark.cli.main import main\n"
         "try: main()\n"
         "finally: print(sorted({'torch', 'pandas', 'numpy', 'scipy'} & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code, "data", "list"], check=False, capture_output=True, text=True)
     assert done.returncode == 0
     assert done.stderr.splitlines()[-1] == "[]"
-    command = [sys.executable, "-m", "benchmark.cli", "features", "--dataset", "nothing-like-it"]
+    command = [sys.executable, "-m", "negbench.benchmark.cli", "features", "--dataset", "nothing-like-it"]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 3
     assert done.stderr.startswith("error: unknown dataset 'nothing-like-it'")

@@ -14,20 +14,20 @@ import torch
 from rich.console import Console
 from typer.testing import CliRunner
 
-from benchmark import believed, records
-from benchmark.cli.compare import show
-from benchmark.cli.main import app
-from benchmark.compare import Choice, Comparison, compare
-from benchmark.config import RunConfig
-from benchmark.errors import BenchError, NoDataError
-from benchmark.evaluation.metrics import metrics
-from benchmark.evaluation.ranks import Ranks
-from benchmark.evaluation.stored_ranks import write_ranks
-from benchmark.leaderboard import Key
-from benchmark.paired import marks, pair, rows_of
-from benchmark.records import Protocol, RunRecord
-from benchmark.statistics import holm
-from pipelines import sources
+from negbench.benchmark.cli.compare import show
+from negbench.benchmark.cli.main import app
+from negbench.benchmark.errors import BenchError, NoDataError
+from negbench.benchmark.evaluation.metrics import metrics
+from negbench.benchmark.evaluation.ranks import Ranks
+from negbench.benchmark.recipe.schema import RunConfig
+from negbench.benchmark.results import integrity, records
+from negbench.benchmark.results.compare import Choice, Comparison, compare
+from negbench.benchmark.results.leaderboard import Key
+from negbench.benchmark.results.marks import marks, pair, rows_of
+from negbench.benchmark.results.ranks_file import write_ranks
+from negbench.benchmark.results.records import Protocol, RunRecord
+from negbench.benchmark.results.significance import holm
+from negbench.pipelines import sources
 
 IMAGES, CAPTIONS = 40, 80
 OWNER = [f"im{k % IMAGES}" for k in range(CAPTIONS)]
@@ -122,7 +122,9 @@ def test_every_number_of_a_line_in_plain_loops(found: Comparison) -> None:
 
 def test_the_values_are_those_of_the_records(tmp_path: Path, found: Comparison) -> None:
     for side, method in (("a", "fne"), ("b", "hardest")):
-        recorded = [record.metrics for _, record in believed.survey(tmp_path / "runs")[0] if record.method_id == method]
+        recorded = [
+            record.metrics for _, record in integrity.survey(tmp_path / "runs")[0] if record.method_id == method
+        ]
         for line in found.lines:
             values = [each[line.metric] for each in recorded]
             assert getattr(line, side).mean == pytest.approx(np.mean(values))
@@ -141,7 +143,7 @@ def test_the_other_way_round_is_the_same_with_other_signs(tmp_path: Path, found:
 
 
 def test_an_image_is_flipped_with_its_captions(tmp_path: Path, found: Comparison) -> None:
-    sides = rows_of(believed.survey(tmp_path / "runs")[0])
+    sides = rows_of(integrity.survey(tmp_path / "runs")[0])
     both = pair(sides[Key("fne", 0, None)], sides[Key("hardest", 0, None)])
     assert both.queries.shape == (IMAGES, 6)
     assert (both.queries == [1, 1, 1, 2, 2, 2]).all()
@@ -170,7 +172,7 @@ def test_marks_of_a_table(tmp_path: Path, save: Save, found: Comparison) -> None
         save("random", seed, skill=-0.02)
     save("sum", 0)
     save("sum", 1)
-    sides = rows_of(believed.survey(tmp_path / "runs")[0])
+    sides = rows_of(integrity.survey(tmp_path / "runs")[0])
     made = marks(sides, Key("hardest", 0, None))
     assert {row.method for row in made} == {"fne", "random"}  # two seeds make no mark
     fne, random = made[Key("fne", 0, None)], made[Key("random", 0, None)]
@@ -406,7 +408,7 @@ def test_cells_as_they_are_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     done = CliRunner().invoke(app, ["compare", "hardest", "random", "--json"])
     assert done.exit_code == 0, done.stderr
     found = json.loads(done.stdout)
-    recorded = {record.method_id: record.metrics for _, record in believed.survey()[0]}
+    recorded = {record.method_id: record.metrics for _, record in integrity.survey()[0]}
     for line in found["lines"]:
         assert line["a"]["mean"] == pytest.approx(recorded["hardest"][line["metric"]])
         assert line["b"]["mean"] == pytest.approx(recorded["random"][line["metric"]])
@@ -414,7 +416,7 @@ def test_cells_as_they_are_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_help_is_light() -> None:
     code = (
-        "import sys; from benchmark.cli.main import app; app(['compare', '--help'], standalone_mode=False);"
+        "import sys; from negbench.benchmark.cli.main import app; app(['compare', '--help'], standalone_mode=False);"
         "sys.exit(bool({'torch', 'numpy', 'scipy', 'pandas'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode == 0
@@ -422,7 +424,7 @@ def test_help_is_light() -> None:
 
 def test_a_comparison_needs_no_torch(tmp_path: Path, found: Comparison) -> None:
     code = (
-        "import sys; from benchmark.cli.main import app;"
+        "import sys; from negbench.benchmark.cli.main import app;"
         f"app(['compare', 'fne', 'hardest', '--runs', {str(tmp_path / 'runs')!r}], standalone_mode=False);"
         "sys.exit('torch' in sys.modules)"
     )

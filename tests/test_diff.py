@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from benchmark.cli.main import app
-from pipelines.diff import changes
-from pipelines.manifest import Manifest, table
+from negbench.benchmark.cli.main import app
+from negbench.pipelines.diff import changes
+from negbench.pipelines.manifest import Manifest, table
 
 DVC = [sys.executable, "-m", "dvc"]
 PIPELINE = (

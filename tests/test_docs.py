@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-import methods
-from methods import base
+from negbench import methods
+from negbench.methods import base
 
 ROOT = Path(__file__).parents[1]
 

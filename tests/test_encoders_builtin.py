@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipelines.encoders.hog import Hog
-from pipelines.encoders.ngrams import Ngrams
+from negbench.pipelines.encoders.hog import Hog
+from negbench.pipelines.encoders.ngrams import Ngrams
 
 SIZES = [(64, 64), (1, 1), (500, 333), (7, 90), (64, 1)]
 
@@ -103,8 +103,8 @@ def test_ngrams_of_a_text_do_not_depend_on_the_batch(texts: list[str], cut: int)
 
 def test_encoders_give_the_same_bytes_in_another_process() -> None:
     code = (
-        "import hashlib; from PIL import Image; from pipelines.encoders.hog import Hog;"
-        "from pipelines.encoders.ngrams import Ngrams;"
+        "import hashlib; from PIL import Image; from negbench.pipelines.encoders.hog import Hog;"
+        "from negbench.pipelines.encoders.ngrams import Ngrams;"
         "rows = Ngrams().encode(['a red circle']).tobytes() + Hog().encode([Image.radial_gradient('L')]).tobytes();"
         "print(hashlib.sha256(rows).hexdigest())"
     )

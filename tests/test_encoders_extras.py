@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from pipelines import encoders
-from pipelines.errors import RequestError
+from negbench.pipelines import encoders
+from negbench.pipelines.errors import RequestError
 
 TEXTS = ["a dog runs .", "two men with a red ball", "snow"]
 

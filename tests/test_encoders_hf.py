@@ -20,11 +20,11 @@ import transformers as hf
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerFast
 
-from pipelines import encoders, features, prepare
-from pipelines.encoders import Device, Model
-from pipelines.encoders.hf import EXAMPLES, Pictures, Texts, _dim
-from pipelines.errors import RequestError
-from pipelines.sources import store_folder
+from negbench.pipelines import encoders, features, prepare
+from negbench.pipelines.encoders import Device, Model
+from negbench.pipelines.encoders.hf import EXAMPLES, Pictures, Texts, _dim
+from negbench.pipelines.errors import RequestError
+from negbench.pipelines.sources import store_folder
 
 TEXTS = ["a dog runs .", "two men with a red ball and a blue cat", "the cat sits on the grass", "snow", "dog dog " * 20]
 WORDS = sorted(set(" ".join(TEXTS).split()))
@@ -397,7 +397,7 @@ def test_both_towers_of_a_folder_are_encoders(zoo: Path) -> None:
 
 KILLED = """
 import os, signal, torch
-from pipelines import features
+from negbench.pipelines import features
 torch.set_num_threads(1)
 count = 0
 def report(what, done, total):
@@ -472,7 +472,7 @@ def test_a_store_stands_where_its_model_is_not(zoo: Path, project: Path) -> None
 def test_from_the_command_line(zoo: Path, project: Path) -> None:
     from typer.testing import CliRunner
 
-    from benchmark.cli.main import app
+    from negbench.benchmark.cli.main import app
 
     Path("clip").symlink_to(zoo / "clip")
     asked = ["features", "--dataset", "my", "--encoder", "hf:./clip+hf:./clip:mean", "--batch", "4", "--workers", "2"]

@@ -16,16 +16,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipelines import encoders, features, prepare, work
-from pipelines.encoders.hog import Hog
-from pipelines.encoding import How, ahead, device_for, workers_for
-from pipelines.errors import DataError, RequestError
+from negbench.pipelines import encoders, features, prepare, work
+from negbench.pipelines.encoders.hog import Hog
+from negbench.pipelines.encoding import How, ahead, device_for, workers_for
+from negbench.pipelines.errors import DataError, RequestError
 
 STORE = Path("features/my/hog+ngrams")
 WORK = Path("features/my/.hog+ngrams.work")
 NARROW = """
 import torch
-from pipelines.encoders.hog import Hog
+from negbench.pipelines.encoders.hog import Hog
 plain = Hog.forward
 def forward(self, prepared):
     if len(prepared) > 4:
@@ -153,7 +153,7 @@ def test_a_kill_before_or_after_the_batch_is_found_changes_nothing(project: Path
     STORE.rmdir()
     code = f"""{NARROW}
 import os, signal
-from pipelines import features
+from negbench.pipelines import features
 count = 0
 def report(what, done, total):
     global count
@@ -239,7 +239,7 @@ def test_devices() -> None:
 def test_the_listing_tells_what_can_be_used() -> None:
     from typer.testing import CliRunner
 
-    from benchmark.cli.main import app
+    from negbench.benchmark.cli.main import app
 
     done = CliRunner().invoke(app, ["encoders", "--json"])
     assert done.exit_code == 0
@@ -257,7 +257,7 @@ def test_the_listing_tells_what_can_be_used() -> None:
 def test_progress_names_what_it_counts(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     from rich.console import Console
 
-    from benchmark import encoding_progress
+    from negbench.benchmark.reports import encoding_progress
 
     clock = iter([0.0, 2.0, 3.0, 5.0])
     monkeypatch.setattr(encoding_progress.time, "monotonic", lambda: next(clock))

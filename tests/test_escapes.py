@@ -22,30 +22,30 @@ from rich.table import Table as RichTable
 from rich.text import Text
 from typer.testing import CliRunner
 
-from benchmark import plots
-from benchmark.cli.inspect import show
-from benchmark.cli.main import app
-from benchmark.config import RunConfig
-from benchmark.figures import RECALLS
-from benchmark.inspection import Inspection, Item, Look, Picks
-from benchmark.inspection_page import page
-from benchmark.leaderboard import Group, build
-from benchmark.plots import cost
-from benchmark.plots.selection import Cell, Question, Series, Table, safe
-from benchmark.plots.tuning import importance
-from benchmark.published import Published
-from benchmark.records import Cost, Protocol, RunRecord
-from benchmark.screen import Screen
-from benchmark.studies import Row, trials_csv
-from benchmark.tables.html import html
-from benchmark.tables.latex import LATEX, latex
-from benchmark.tables.markdown import markdown
-from benchmark.tables.programs import as_csv, as_json
-from benchmark.tables.terminal import plain
-from pipelines.errors import invalid, unknown
-from pipelines.text import clean, json_text, one_line
+from negbench.benchmark.cli.inspect import show
+from negbench.benchmark.cli.main import app
+from negbench.benchmark.inspection.looks import Inspection, Item, Look, Picks
+from negbench.benchmark.recipe.schema import RunConfig
+from negbench.benchmark.reports import plots
+from negbench.benchmark.reports.inspection_page import page
+from negbench.benchmark.reports.plots import cost
+from negbench.benchmark.reports.plots.selection import Cell, Question, Series, Table, safe
+from negbench.benchmark.reports.plots.tuning import importance
+from negbench.benchmark.reports.screen import Screen
+from negbench.benchmark.reports.tables.html import html
+from negbench.benchmark.reports.tables.latex import LATEX, latex
+from negbench.benchmark.reports.tables.markdown import markdown
+from negbench.benchmark.reports.tables.programs import as_csv, as_json
+from negbench.benchmark.reports.tables.terminal import plain
+from negbench.benchmark.results.leaderboard import Group, build
+from negbench.benchmark.results.plausibility import RECALLS
+from negbench.benchmark.results.published import Published
+from negbench.benchmark.results.records import Cost, Protocol, RunRecord
+from negbench.benchmark.sweeps.studies import Row, trials_csv
+from negbench.pipelines.errors import invalid, unknown
+from negbench.pipelines.text import clean, json_text, one_line
 
-BENCH = [sys.executable, "-m", "benchmark.cli"]
+BENCH = [sys.executable, "-m", "negbench.benchmark.cli"]
 COMMANDS = "\x1b]0;gone\x07\x1b[2J\x9b31m\x00\u202e\u2066\ud800"
 """What a terminal would obey, or an encoding cannot hold."""
 HOSTILE = [

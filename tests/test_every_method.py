@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-import methods
-from benchmark.cli.main import app
-from methods.base import Sampler
-from pipelines import sources
+from negbench import methods
+from negbench.benchmark.cli.main import app
+from negbench.methods.base import Sampler
+from negbench.pipelines import sources
 
 
 @pytest.fixture(scope="module")

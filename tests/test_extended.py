@@ -10,13 +10,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recorded import forget_truth
 from torch import Tensor
 
-from benchmark import cell
-from benchmark.config import RunConfig
-from benchmark.evaluation import eccv
-from benchmark.evaluation.extended import (
+from negbench.benchmark.evaluation import eccv
+from negbench.benchmark.evaluation.extended import (
     Positions,
     Positives,
     Relation,
@@ -25,14 +22,17 @@ from benchmark.evaluation.extended import (
     precisions,
     stripes,
 )
-from benchmark.evaluation.metrics import CUTOFFS, metrics
-from benchmark.evaluation.positives import of_texts, of_truth
-from benchmark.evaluation.protocols import PROTOCOLS, measure
-from benchmark.evaluation.ranks import BLOCK, Grid, Ranks, Ties, ranks
-from benchmark.training import Watcher
-from pipelines.manifest import Manifest, table
-from pipelines.store import FeatureStore, Split
-from pipelines.truth import Truth
+from negbench.benchmark.evaluation.metrics import CUTOFFS, metrics
+from negbench.benchmark.evaluation.positives import of_texts, of_truth
+from negbench.benchmark.evaluation.protocols import PROTOCOLS, measure
+from negbench.benchmark.evaluation.ranks import BLOCK, Grid, Ranks, Ties, ranks
+from negbench.benchmark.recipe.schema import RunConfig
+from negbench.benchmark.sweeps import cell
+from negbench.benchmark.training.loop import Watcher
+from negbench.pipelines.manifest import Manifest, table
+from negbench.pipelines.store import FeatureStore, Split
+from negbench.pipelines.truth import Truth
+from recorded import forget_truth
 
 
 def split_of(images: int, owner: Sequence[int], captions: Sequence[str] | None = None) -> Split:

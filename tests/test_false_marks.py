@@ -9,17 +9,17 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from benchmark import believed
-from benchmark.cli.main import app
-from benchmark.compare import compare
-from benchmark.config import RunConfig
-from benchmark.evaluation.metrics import metrics
-from benchmark.evaluation.ranks import Ranks
-from benchmark.evaluation.stored_ranks import write_ranks
-from benchmark.false_marks import rates
-from benchmark.leaderboard import Choice, Key, load
-from benchmark.paired import METRICS, pair, parts_of_rsum, rows_of
-from benchmark.records import Protocol, RunRecord
+from negbench.benchmark.cli.main import app
+from negbench.benchmark.evaluation.metrics import metrics
+from negbench.benchmark.evaluation.ranks import Ranks
+from negbench.benchmark.recipe.schema import RunConfig
+from negbench.benchmark.results import integrity
+from negbench.benchmark.results.compare import compare
+from negbench.benchmark.results.false_marks import rates
+from negbench.benchmark.results.leaderboard import Choice, Key, load
+from negbench.benchmark.results.marks import METRICS, pair, parts_of_rsum, rows_of
+from negbench.benchmark.results.ranks_file import write_ranks
+from negbench.benchmark.results.records import Protocol, RunRecord
 
 IMAGES, CAPTIONS = 60, 120
 SWINGS = [0.0, 0.9, -0.7, 0.5, -0.4, 0.8, -0.9, 0.3, -0.2, 0.6]
@@ -112,7 +112,7 @@ def test_two_seeds_are_too_few_for_both(tmp_path: Path, save: Save) -> None:
 def test_what_the_images_of_one_side_add_up_to(tmp_path: Path, save: Save) -> None:
     save("fne", SWINGS[:3])
     save("hardest", [0.0] * 3)
-    rows = rows_of(believed.survey(tmp_path / "runs")[0])
+    rows = rows_of(integrity.survey(tmp_path / "runs")[0])
     fne, hardest = rows[Key("fne", 0, None)], rows[Key("hardest", 0, None)]
     both = pair(fne, hardest).parts_by_seed[:, :, METRICS.index("rsum")]
     assert parts_of_rsum(fne) - parts_of_rsum(hardest) == pytest.approx(both)

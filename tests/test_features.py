@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines import encoders, features, prepare, sources
-from pipelines.encoders.hog import Hog
-from pipelines.encoders.ngrams import Ngrams
-from pipelines.errors import DataError, RequestError
-from pipelines.manifest import Manifest
-from pipelines.store import FeatureStore
+from negbench.pipelines import encoders, features, prepare, sources
+from negbench.pipelines.encoders.hog import Hog
+from negbench.pipelines.encoders.ngrams import Ngrams
+from negbench.pipelines.errors import DataError, RequestError
+from negbench.pipelines.manifest import Manifest
+from negbench.pipelines.store import FeatureStore
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 COUNTS = {"train": 11, "dev": 3, "test": 4}
@@ -54,7 +54,7 @@ def killed_at(step: int) -> None:
     """Make the features of ``my`` in another process that kills itself after some batches."""
     code = f"""
 import os, signal
-from pipelines import features
+from negbench.pipelines import features
 count = 0
 def report(what, done, total):
     global count
@@ -112,7 +112,7 @@ def test_work_for_something_else_is_thrown_away(project: Path, change: dict[str,
 
 
 def test_two_at_once_make_it_once(project: Path) -> None:
-    code = "from pipelines import features; features.make('my', batch=1, progress=lambda *r: print('worked'))"
+    code = "from negbench.pipelines import features; features.make('my', batch=1, progress=lambda *r: print('worked'))"
     both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(2)]
     told = [one.communicate(timeout=60)[0] for one in both]
     assert [one.returncode for one in both] == [0, 0]

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipelines import checks, datasets, prepare, sources
-from pipelines.datasets.flickr8k import build
-from pipelines.errors import DataError
-from pipelines.manifest import Manifest
+from negbench.pipelines import checks, datasets, prepare, sources
+from negbench.pipelines.datasets.flickr8k import build
+from negbench.pipelines.errors import DataError
+from negbench.pipelines.manifest import Manifest
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "flickr8k"
 SPLITS = {"train": ["a.jpg", "b.jpg", "c.jpg"], "dev": ["d.jpg"], "test": ["e.jpg", "f.jpg"]}

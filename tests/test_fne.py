@@ -11,8 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from methods.base import Candidates
-from methods.fne import FNE, FNESettings, Moments, OfficialMoments
+from negbench.methods.base import Candidates
+from negbench.methods.fne import FNE, FNESettings, Moments, OfficialMoments
 
 
 class Normal(NamedTuple):

@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from format_samples import CAPTIONS, FEATURES, NAMES, PICTURES, SAMPLES, SPLIT_OF, pictures, write_json
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from benchmark.cli.main import app
-from pipelines import datasets, prepare, sources
-from pipelines.caption_rows import split_by_hash
-from pipelines.errors import DataError, RequestError
-from pipelines.features import ensure
-from pipelines.files import digest
-from pipelines.manifest import Manifest
+from format_samples import CAPTIONS, FEATURES, NAMES, PICTURES, SAMPLES, SPLIT_OF, pictures, write_json
+from negbench.benchmark.cli.main import app
+from negbench.pipelines import datasets, prepare, sources
+from negbench.pipelines.errors import DataError, RequestError
+from negbench.pipelines.features import ensure
+from negbench.pipelines.files import digest
+from negbench.pipelines.manifest import Manifest
+from negbench.pipelines.reading.caption_rows import split_by_hash
 
 SMALL = ["--epochs", "1", "--batch", "5", "--memory", "0", "--set", "dim=8", "--set", "warmup_epochs=0"]
 

@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from format_samples import NAMES, PICTURES, SAMPLES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines import prepare
-from pipelines.errors import DataError
-from pipelines.manifest import Manifest
+from format_samples import NAMES, PICTURES, SAMPLES
+from negbench.pipelines import prepare
+from negbench.pipelines.errors import DataError
+from negbench.pipelines.manifest import Manifest
 
 PICTURE_ENDS = {".jpg"}
 NASTY: list[Any] = [

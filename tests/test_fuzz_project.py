@@ -14,9 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from benchmark.cli.main import app
-from pipelines import sources
-from pipelines.files import file_digest
+from negbench.benchmark.cli.main import app
+from negbench.pipelines import sources
+from negbench.pipelines.files import file_digest
 
 RECIPE = ["--epochs", "2", "--memory", "0", "--set", "hidden=8", "--set", "dim=8", "--set", "batch=32"]
 RUN = ["run", "--method", "fne", "--dataset", "small", *RECIPE]

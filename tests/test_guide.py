@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
-import methods
-from benchmark.config import ADDED, Recipe, RunConfig
-from benchmark.extras import ExtrasOf, of_another, other_captions
-from benchmark.models.heads import make
-from benchmark.training import SplitTensors, train
-from methods.base import Guide
-from pipelines.manifest import Manifest
-from pipelines.store import FeatureStore
+from negbench import methods
+from negbench.benchmark.models.heads import make
+from negbench.benchmark.recipe.schema import ADDED, Recipe, RunConfig
+from negbench.benchmark.training.extras import ExtrasOf, of_another, other_captions
+from negbench.benchmark.training.loop import SplitTensors, train
+from negbench.methods.base import Guide
+from negbench.pipelines.manifest import Manifest
+from negbench.pipelines.store import FeatureStore
 
 Tiny = tuple[Manifest, FeatureStore]
 

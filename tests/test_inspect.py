@@ -13,16 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from benchmark import cell
-from benchmark.cli.main import app
-from benchmark.config import RunConfig
-from benchmark.inspection import Inspection, Item, Look, Picks, Trained, inspect
-from benchmark.inspection_page import page
-from benchmark.training import Watcher
-from pipelines import sources
-from pipelines.manifest import Manifest
-from pipelines.store import FeatureStore
-from pipelines.truth import Truth
+from negbench.benchmark.cli.main import app
+from negbench.benchmark.inspection.looks import Inspection, Item, Look, Picks, Trained, inspect
+from negbench.benchmark.recipe.schema import RunConfig
+from negbench.benchmark.reports.inspection_page import page
+from negbench.benchmark.sweeps import cell
+from negbench.benchmark.training.loop import Watcher
+from negbench.pipelines import sources
+from negbench.pipelines.manifest import Manifest
+from negbench.pipelines.store import FeatureStore
+from negbench.pipelines.truth import Truth
 
 SMALL = ["--epochs", "2", "--batch", "32", "--memory", "0", "--set", "dim=16"]
 

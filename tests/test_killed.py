@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines import sources
+from negbench.pipelines import sources
 
 DRIVER = Path(__file__).with_name("killed.py")
 RUN = "run --dataset my --method hardest --seed 0 --epochs 2 --batch 8 --memory 0 --set dim=4"
 
 
 def bench(folder: Path, *words: str) -> None:
-    command = [sys.executable, "-m", "benchmark.cli", *words]
+    command = [sys.executable, "-m", "negbench.benchmark.cli", *words]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
 
 
@@ -126,8 +126,8 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(start: Path, command: str, s
 
 
 def test_what_a_killed_writer_left_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipelines import atomic
-    from pipelines.manifest import KIND
+    from negbench.pipelines import atomic
+    from negbench.pipelines.manifest import KIND
 
     monkeypatch.chdir(tmp_path)
     target = sources.manifest_folder("my")

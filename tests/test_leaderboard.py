@@ -12,20 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recorded import write_record
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from benchmark.believed import survey
-from benchmark.cli.main import app
-from benchmark.config import RunConfig
-from benchmark.leaderboard import VALUES, Choice, Group, flat, load
-from benchmark.paired import marks, rows_of
-from benchmark.published import FILE
-from benchmark.records import Cost, Measured, Protocol, RunRecord
-from benchmark.tables.markdown import markdown
-from benchmark.tables.terminal import show
-from pipelines.files import digest
+from negbench.benchmark.cli.main import app
+from negbench.benchmark.recipe.schema import RunConfig
+from negbench.benchmark.reports.tables.markdown import markdown
+from negbench.benchmark.reports.tables.terminal import show
+from negbench.benchmark.results.integrity import survey
+from negbench.benchmark.results.leaderboard import VALUES, Choice, Group, flat, load
+from negbench.benchmark.results.marks import marks, rows_of
+from negbench.benchmark.results.published import FILE
+from negbench.benchmark.results.records import Cost, Measured, Protocol, RunRecord
+from negbench.pipelines.files import digest
+from recorded import write_record
 
 F8K = Protocol(name="f8k-1k", images=1000, captions=5000)
 
@@ -332,7 +332,7 @@ def test_torch_is_never_imported(tmp_path: Path, layout: str) -> None:
     save(tmp_path, *(record(name, seed, 30 + seed) for name in ("hardest", "fne") for seed in range(3)))
     code = f"""
 import sys
-from benchmark.cli.main import app
+from negbench.benchmark.cli.main import app
 app(["leaderboard", "--runs", {str(tmp_path)!r}, "--format", {layout!r}], standalone_mode=False)
 heavy = {{"torch", "pandas", "matplotlib", "optuna", "dvc"}} & set(sys.modules)
 assert not heavy, heavy

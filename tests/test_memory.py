@@ -9,17 +9,17 @@ import pytest
 import torch
 from torch import Tensor
 
-import methods
-from benchmark.config import Recipe, RunConfig
-from benchmark.evaluation.audit import Audit
-from benchmark.memory import RANDOM_CAPTION, RANDOM_ID, MomentumMemory
-from benchmark.models.heads import TwoHeads, make
-from benchmark.training import SplitTensors, Trainer, train
-from methods.base import Memory
-from pipelines.manifest import Manifest
-from pipelines.sources import manifest_folder
-from pipelines.store import FeatureStore
-from pipelines.truth import Truth
+from negbench import methods
+from negbench.benchmark.audit.picks import Audit
+from negbench.benchmark.models.heads import TwoHeads, make
+from negbench.benchmark.recipe.schema import Recipe, RunConfig
+from negbench.benchmark.training.loop import SplitTensors, Trainer, train
+from negbench.benchmark.training.memory import RANDOM_CAPTION, RANDOM_ID, MomentumMemory
+from negbench.methods.base import Memory
+from negbench.pipelines.manifest import Manifest
+from negbench.pipelines.sources import manifest_folder
+from negbench.pipelines.store import FeatureStore
+from negbench.pipelines.truth import Truth
 
 Tiny = tuple[Manifest, FeatureStore]
 DIM = 4

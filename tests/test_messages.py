@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from recorded import write_record
 from typer.testing import CliRunner
 
-from benchmark.cli.main import app
-from benchmark.config import RunConfig
-from benchmark.evaluation.metrics import CUTOFFS
-from benchmark.records import Protocol, RunRecord
-from pipelines.errors import unknown
-from pipelines.manifest import FEWEST
+from negbench.benchmark.cli.main import app
+from negbench.benchmark.evaluation.metrics import CUTOFFS
+from negbench.benchmark.recipe.schema import RunConfig
+from negbench.benchmark.results.records import Protocol, RunRecord
+from negbench.pipelines.errors import unknown
+from negbench.pipelines.manifest import FEWEST
+from recorded import write_record
 
-BENCH = [sys.executable, "-m", "benchmark.cli"]
+BENCH = [sys.executable, "-m", "negbench.benchmark.cli"]
 
 
 def bench(*words: str) -> tuple[int, str, str]:
@@ -224,7 +224,7 @@ def test_a_file_laid_out_like_the_projects_is_told_apart(tiny: object) -> None:
 def test_a_run_tells_its_configuration_in_short_lines_and_once_where_it_is(
     tiny: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("benchmark.cli.features.ensure_with_progress", lambda dataset, encoder: tiny)
+    monkeypatch.setattr("negbench.benchmark.cli.features.ensure_with_progress", lambda dataset, encoder: tiny)
     words = ["run", "--dataset", "tiny", "--method", "random", "--epochs", "2", "--batch", "16", "--memory", "0"]
     for said in ("recorded in runs/tiny", "already recorded in runs/tiny"):
         code, out, err = bench(*words)

@@ -1,4 +1,4 @@
-"""Every registered method keeps the contract of ``methods.base``; new files are tested by themselves."""
+"""Every registered method keeps the contract of ``negbench.methods.base``; new files are tested by themselves."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,9 +11,20 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import normalize
 
-import methods
-from methods.base import Candidates, Extras, Guide, Listwise, Memory, Method, Sampler, SettingError, draw, views
-from methods.registry import UnknownMethodError, summaries
+from negbench import methods
+from negbench.methods.base import (
+    Candidates,
+    Extras,
+    Guide,
+    Listwise,
+    Memory,
+    Method,
+    Sampler,
+    SettingError,
+    draw,
+    views,
+)
+from negbench.methods.registry import UnknownMethodError, summaries
 
 NAMES = methods.names()
 SAMPLERS = [name for name in NAMES if issubclass(methods.get(name), Sampler)]
@@ -187,8 +198,8 @@ def test_parts_and_blocks_of_a_batch_change_nothing(
 
     whole = step()
     for limit in ("CHUNK", "LISTWISE_CHUNK"):
-        monkeypatch.setattr(f"methods.interface.view.{limit}", 1)
-    monkeypatch.setattr("methods.interface.view.BLOCK", 3)
+        monkeypatch.setattr(f"negbench.methods.interface.view.{limit}", 1)
+    monkeypatch.setattr("negbench.methods.interface.view.BLOCK", 3)
     torch.testing.assert_close(step(), whole, rtol=1e-5, atol=1e-6)
 
 

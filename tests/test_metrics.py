@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark import cell
-from benchmark.config import RunConfig
-from benchmark.errors import NoDataError
-from benchmark.evaluation.metrics import CUTOFFS, chance_rsum, check_cutoffs, metrics
-from benchmark.evaluation.protocols import PROTOCOLS, measure, protocols_for
-from benchmark.evaluation.ranks import Ranks, ranks
-from benchmark.records import Protocol
-from benchmark.training import Watcher
-from pipelines.known import KNOWN
-from pipelines.manifest import Manifest
-from pipelines.store import FeatureStore
+from negbench.benchmark.errors import NoDataError
+from negbench.benchmark.evaluation.metrics import CUTOFFS, chance_rsum, check_cutoffs, metrics
+from negbench.benchmark.evaluation.protocols import PROTOCOLS, measure, protocols_for
+from negbench.benchmark.evaluation.ranks import Ranks, ranks
+from negbench.benchmark.recipe.schema import RunConfig
+from negbench.benchmark.results.records import Protocol
+from negbench.benchmark.sweeps import cell
+from negbench.benchmark.training.loop import Watcher
+from negbench.pipelines.manifest import Manifest
+from negbench.pipelines.sources.known import KNOWN
+from negbench.pipelines.store import FeatureStore
 
 RANKS = Ranks(i2t=torch.tensor([1.0, 1.5, 5.0, 10.5]), t2i=torch.tensor([1.0, 10.0, 11.0]))
 

@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from benchmark.cli.main import app
-from pipelines import features, noise, prepare, sources
-from pipelines.datasets import scenes
-from pipelines.errors import DataError
-from pipelines.manifest import Manifest, table
-from pipelines.noise import Noise
-from pipelines.sources import Source
-from pipelines.store import FeatureStore
-from pipelines.truth import Truth
+from negbench.benchmark.cli.main import app
+from negbench.pipelines import features, noise, prepare, sources
+from negbench.pipelines.datasets import scenes
+from negbench.pipelines.errors import DataError
+from negbench.pipelines.manifest import Manifest, table
+from negbench.pipelines.noise import Noise
+from negbench.pipelines.sources import Source
+from negbench.pipelines.store import FeatureStore
+from negbench.pipelines.truth import Truth
 
 SMALL = {"train": 60, "val": 10, "test": 10}
 

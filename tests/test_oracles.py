@@ -23,10 +23,10 @@ from torch.nn.functional import (
     triplet_margin_with_distance_loss,
 )
 
-import methods
-from methods.base import Candidates, Direction, Method
-from methods.distance_weighted import DistanceWeighted
-from methods.semi_hard import SemiHard
+from negbench import methods
+from negbench.methods.base import Candidates, Direction, Method
+from negbench.methods.distance_weighted import DistanceWeighted
+from negbench.methods.semi_hard import SemiHard
 
 ROWS = 24
 UNIQUE = torch.arange(ROWS)

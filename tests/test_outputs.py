@@ -8,17 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from recorded import write_record
 from typer.testing import CliRunner
 
-from benchmark import kept, places
-from benchmark.cli.main import app
-from benchmark.config import RunConfig
-from benchmark.records import KIND, Protocol, RunRecord
-from pipelines import sources
-from pipelines.errors import RequestError
-from pipelines.features import How, Maker
-from pipelines.manifest import Manifest
+from negbench.benchmark.cli.main import app
+from negbench.benchmark.recipe.schema import RunConfig
+from negbench.benchmark.reports import destinations
+from negbench.benchmark.results.records import KIND, Protocol, RunRecord
+from negbench.benchmark.training import checkpoint
+from negbench.pipelines import sources
+from negbench.pipelines.errors import RequestError
+from negbench.pipelines.features import How, Maker
+from negbench.pipelines.manifest import Manifest
+from recorded import write_record
 
 RR = "runs/tiny/hardest+epochs=2/seed-0"
 OUTSIDE = "../elsewhere"
@@ -91,7 +92,7 @@ def test_an_ordinary_file_is_replaced_and_links_and_devices_written_through(proj
     Path("board.md").write_text("old")
     Path("to").symlink_to("board.md")
     for place in ("board.md", "to", "src/../board.md", "/dev/null", f"{OUTSIDE}/board.md", "new.md"):
-        places.check_file("--output", Path(place))
+        destinations.check_file("--output", Path(place))
     assert bench("leaderboard", "--output", "to")[0] == 0
     assert Path("to").is_symlink()
     assert "hardest" in Path("board.md").read_text()
@@ -128,7 +129,7 @@ def test_no_folder_of_results_is_made_inside_what_is_kept(project: Path, command
 
 @pytest.mark.parametrize("place", ["runs/anything/else", RR, f"{OUTSIDE}/new", f"{OUTSIDE}/a/b", "new", "src.new"])
 def test_a_record_may_lie_among_records_and_elsewhere(project: Path, place: str) -> None:
-    places.check_folder("--out", Path(place), KIND, places.RUNS)
+    destinations.check_folder("--out", Path(place), KIND, destinations.RUNS)
 
 
 def test_records_may_lie_behind_a_link_that_leads_to_where_other_places_are(project: Path) -> None:
@@ -137,7 +138,7 @@ def test_records_may_lie_behind_a_link_that_leads_to_where_other_places_are(proj
     Path("runs").rename("disk/runs")
     Path("features").symlink_to("disk")
     Path("runs").symlink_to("disk/runs")
-    places.check_folder("--out", Path("runs/new"), KIND, places.RUNS)
+    destinations.check_folder("--out", Path("runs/new"), KIND, destinations.RUNS)
     words = ["run", "--method", "hardest", "--dataset", "tiny", "--encoder", "hog+ngrams"]
     assert "features is the project's own" in refused(*words, "--out", "features/new")
 
@@ -147,12 +148,12 @@ def test_records_may_lie_behind_a_link_that_leads_to_where_other_places_are(proj
 
 def test_a_lock_beside_a_record_is_gone_afterwards(project: Path) -> None:
     folder = project.parent / "out" / "rec"
-    with kept.alone(folder, print):
+    with checkpoint.alone(folder, print):
         assert [path.name for path in folder.parent.iterdir()] == [".rec.lock"]
-    with pytest.raises(RuntimeError), kept.alone(folder, print):
+    with pytest.raises(RuntimeError), checkpoint.alone(folder, print):
         raise RuntimeError
     assert list(folder.parent.iterdir()) == []
-    with kept.alone(Path(RR), print):
+    with checkpoint.alone(Path(RR), print):
         pass
     assert list(Path(".bench/locks").iterdir())
 
@@ -160,7 +161,7 @@ def test_a_lock_beside_a_record_is_gone_afterwards(project: Path) -> None:
 COUNTER = """
 import sys
 from pathlib import Path
-from pipelines.locks import alone
+from negbench.pipelines.locks import alone
 for _ in range(200):
     with alone(Path("lock"), lambda holder: None, stays=False):
         number = int(Path("number").read_text())

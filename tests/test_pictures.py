@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipelines import features, pictures, prepare
-from pipelines.encoders.hog import Hog
-from pipelines.files import digest
-from pipelines.manifest import Manifest
-from pipelines.pictures import PictureError, decode
-from pipelines.store import FeatureStore
+from negbench.pipelines import features, prepare
+from negbench.pipelines.encoders.hog import Hog
+from negbench.pipelines.files import digest
+from negbench.pipelines.manifest import Manifest
+from negbench.pipelines.reading import pictures
+from negbench.pipelines.reading.pictures import PictureError, decode
+from negbench.pipelines.store import FeatureStore
 
 CORNER = np.zeros((4, 6, 3), dtype=np.uint8)
 CORNER[0, 0] = 255  # top left is white: it shows how a picture is turned

@@ -9,18 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from benchmark import cell
-from benchmark.cli.main import app
-from benchmark.config import RunConfig
-from benchmark.leaderboard import PUSHED
-from benchmark.plots import PICTURES
-from benchmark.plots.curves import curve
-from benchmark.plots.labels import spread
-from benchmark.plots.scatter import place
-from benchmark.plots.selection import Question, tables
-from benchmark.training import Watcher
-from pipelines.manifest import Manifest
-from pipelines.store import FeatureStore
+from negbench.benchmark.cli.main import app
+from negbench.benchmark.recipe.schema import RunConfig
+from negbench.benchmark.reports.plots import PICTURES
+from negbench.benchmark.reports.plots.curves import curve
+from negbench.benchmark.reports.plots.labels import spread
+from negbench.benchmark.reports.plots.scatter import place
+from negbench.benchmark.reports.plots.selection import Question, tables
+from negbench.benchmark.results.leaderboard import PUSHED
+from negbench.benchmark.sweeps import cell
+from negbench.benchmark.training.loop import Watcher
+from negbench.pipelines.manifest import Manifest
+from negbench.pipelines.store import FeatureStore
 
 Tiny = tuple[Manifest, FeatureStore]
 RUNNER = CliRunner()
@@ -129,7 +129,7 @@ def test_what_cannot_be_drawn_is_told_in_one_line(recorded: Path, words: list[st
 
 
 def test_every_picture_has_a_line_that_says_what_it_shows() -> None:
-    folder = Path(__file__).parents[1] / "benchmark" / "plots"
+    folder = Path(__file__).parents[1] / "benchmark" / "reports" / "plots"
     for name, about in PICTURES.items():
         assert (folder / f"{name}.py").exists()
         assert 20 < len(about) < 110

@@ -10,18 +10,18 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.path import Path as Line
 from matplotlib.text import Text
-from recorded import write_record
 from typer.testing import CliRunner
 
-import methods
-from benchmark.cli.main import app
-from benchmark.config import RunConfig
-from benchmark.leaderboard import Stat
-from benchmark.plots import ambiguity
-from benchmark.plots.canvas import LOOKS, Drawn, form
-from benchmark.plots.scatter import Place, cross, name_points, scatter
-from benchmark.plots.selection import Question
-from benchmark.records import Cost, Protocol, RunRecord
+from negbench import methods
+from negbench.benchmark.cli.main import app
+from negbench.benchmark.recipe.schema import RunConfig
+from negbench.benchmark.reports.plots import ambiguity
+from negbench.benchmark.reports.plots.canvas import LOOKS, Drawn, form
+from negbench.benchmark.reports.plots.scatter import Place, cross, name_points, scatter
+from negbench.benchmark.reports.plots.selection import Question
+from negbench.benchmark.results.leaderboard import Stat
+from negbench.benchmark.results.records import Cost, Protocol, RunRecord
+from recorded import write_record
 
 RUNNER = CliRunner()
 
@@ -143,7 +143,7 @@ def test_ambiguity_without_known_truth_is_refused(two: list[RunRecord]) -> None:
 
 
 def drawn(name: str, root: Path) -> Drawn:
-    picture = import_module(f"benchmark.plots.{name}")
+    picture = import_module(f"negbench.benchmark.reports.plots.{name}")
     question = Question(root)
     (subject,) = picture.subjects(question)
     found = picture.draw(subject, question)
@@ -219,7 +219,7 @@ def test_a_method_looks_the_same_in_every_picture_and_like_no_other() -> None:
         assert alone.face != with_memory.face
     save(record("hardest", "easy"), record("fne", "easy"), record("fne", "other"), record("sum", "other", rsum=400))
     for name, dataset in product(("picks", "cost", "curves"), ("easy", "other")):
-        picture = import_module(f"benchmark.plots.{name}")
+        picture = import_module(f"negbench.benchmark.reports.plots.{name}")
         question = Question(Path("runs"), (dataset,))
         (table,) = picture.subjects(question)
         (axes, *_) = picture.draw(table, question).figure.axes

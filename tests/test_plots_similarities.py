@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from benchmark.config import RunConfig
-from benchmark.plots.selection import Cell, Question
-from benchmark.plots.similarities import Subject, density, draw, limits, weighing
-from benchmark.records import Protocol, RunRecord
+from negbench.benchmark.recipe.schema import RunConfig
+from negbench.benchmark.reports.plots.selection import Cell, Question
+from negbench.benchmark.reports.plots.similarities import Subject, density, draw, limits, weighing
+from negbench.benchmark.results.records import Protocol, RunRecord
 
 EDGES = np.linspace(-1, 1, 201)
 ROW = {

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from methods.base import Candidates, Choice, Sampler, TripletSettings, setting
+from negbench.methods.base import Candidates, Choice, Sampler, TripletSettings, setting
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def plugin(tmp_path: Path) -> dict[str, str]:
 
 
 def bench(environment: dict[str, str], *words: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "benchmark.cli", *words]
+    command = [sys.executable, "-m", "negbench.benchmark.cli", *words]
     return subprocess.run(command, env=environment, cwd=cwd, capture_output=True, text=True, check=False)
 
 
@@ -57,10 +57,10 @@ def test_is_listed_run_and_tuned_by_its_name(plugin: dict[str, str], tiny: objec
     listed = bench(plugin, "methods", "--json", cwd=tmp_path)
     assert "second-hardest" in {method["name"] for method in json.loads(listed.stdout)}
     script = """
-from benchmark.config import RunConfig
-from benchmark.resolve import resolve
-from benchmark.training import train
-from pipelines.store import FeatureStore, read_info
+from negbench.benchmark.recipe.schema import RunConfig
+from negbench.benchmark.recipe.flags import resolve
+from negbench.benchmark.training.loop import train
+from negbench.pipelines.store import FeatureStore, read_info
 from pathlib import Path
 folder = Path("features/tiny/made+up")
 store = FeatureStore(folder, read_info(folder)["manifest"])
@@ -124,7 +124,7 @@ def test_a_list_of_entry_points_that_cannot_be_read_is_its_package_s_fault(
     plugin: dict[str, str], tmp_path: Path
 ) -> None:
     (tmp_path / "site" / "elsewhere-1.0.dist-info" / "entry_points.txt").write_text(ENTRY.format("second-hardest"))
-    script = "from methods.registry import broken, names; print(broken(), 'fne' in names())"
+    script = "from negbench.methods.registry import broken, names; print(broken(), 'fne' in names())"
     done = subprocess.run([sys.executable, "-c", script], env=plugin, capture_output=True, text=True, check=True)
     assert "elsewhere-1.0: its entry_points.txt cannot be read: " in done.stdout
     assert done.stdout.endswith("} True\n")
@@ -140,7 +140,7 @@ def test_a_list_of_entry_points_that_cannot_be_read_is_its_package_s_fault(
         ("raise RuntimeError('a\\x1b[31m\\nb' * 900)", "cannot be imported: RuntimeError: a?[31m ba?[31m"),
         ("def broken(", "method 'second-hardest' cannot be imported: SyntaxError"),
         ("Other = 3", "method 'second-hardest' cannot be imported: AttributeError"),
-        ("SecondHardest = 3", "its entry point is no class derived from methods.base.Method"),
+        ("SecondHardest = 3", "its entry point is no class derived from negbench.methods.base.Method"),
         (METHOD.replace("def choose", "def choos"), "SecondHardest has no choose"),
         (METHOD.replace("Settings = SecondSettings", "Settings = 3"), "SecondHardest.Settings is no dataclass"),
     ],
@@ -163,8 +163,9 @@ def test_a_cell_of_another_method_is_run_beside_a_broken_plugin(
     )
     words = ("--method", "hardest", "--dataset", "tiny", "--epochs", "2", "--batch", "16", "--memory", "0", "--json")
     script = (
-        "import benchmark.cli.features as features; from benchmark.cli.main import main\n"
-        "from pipelines.manifest import Manifest; from pipelines.store import FeatureStore; from pathlib import Path\n"
+        "import negbench.benchmark.cli.features as features; from negbench.benchmark.cli.main import main\n"
+        "from negbench.pipelines.manifest import Manifest; from pathlib import Path\n"
+        "from negbench.pipelines.store import FeatureStore\n"
         "manifest = Manifest.read(Path('data/tiny'))\n"
         "store = FeatureStore(Path('features/tiny/made+up'), manifest.hash)\n"
         "features.ensure_with_progress = lambda *words: (manifest, store)\n"
@@ -178,7 +179,7 @@ def test_a_cell_of_another_method_is_run_beside_a_broken_plugin(
 
 def test_an_interrupt_while_a_plugin_loads_stays_one(plugin: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "site" / "elsewhere.py").write_text("import time\nopen('loads', 'w').close()\ntime.sleep(60)\n")
-    command = [sys.executable, "-m", "benchmark.cli", "methods", "second-hardest"]
+    command = [sys.executable, "-m", "negbench.benchmark.cli", "methods", "second-hardest"]
     with subprocess.Popen(
         command,
         env=plugin,
@@ -218,8 +219,8 @@ def test_a_method_that_ends_the_process_while_it_trains_is_no_success(
 def test_a_broken_method_file_is_one_line(
     content: str, listed: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import methods
-    from methods import registry
+    from negbench import methods
+    from negbench.methods import registry
 
     name = f"broken_{abs(hash(content))}"
     (tmp_path / f"{name}.py").write_text(content)

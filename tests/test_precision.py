@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-import methods
-from methods.base import Direction, Extras, Memory, Method, views
-from methods.registry import get
+from negbench import methods
+from negbench.methods.base import Direction, Extras, Memory, Method, views
+from negbench.methods.registry import get
 
 MakeExtras = Callable[[int, int, int], Extras]
 """Of B anchors and N candidates in D dimensions."""

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from benchmark.cli.main import app
-from pipelines import datasets, encoders, features, prepare, sources
-from pipelines.datasets.precomp import build
-from pipelines.errors import DataError, RequestError
-from pipelines.manifest import Manifest
-from pipelines.store import FeatureStore
+from negbench.benchmark.cli.main import app
+from negbench.pipelines import datasets, encoders, features, prepare, sources
+from negbench.pipelines.datasets.precomp import build
+from negbench.pipelines.errors import DataError, RequestError
+from negbench.pipelines.manifest import Manifest
+from negbench.pipelines.store import FeatureStore
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "f8k_precomp"
 SIZES = {"train": 6, "dev": 2, "test": 3}

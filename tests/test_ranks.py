@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmark.evaluation.metrics import chance_rsum, metrics
-from benchmark.evaluation.ranks import BLOCK, TILE, Grid, Ranks, Ties, ranks
-from benchmark.speed_evaluation import measure
+from negbench.benchmark.evaluation.metrics import chance_rsum, metrics
+from negbench.benchmark.evaluation.ranks import BLOCK, TILE, Grid, Ranks, Ties, ranks
+from negbench.benchmark.speed.evaluation_cost import measure
 
 
 def position(positive: float, negatives: list[float]) -> float:

@@ -14,17 +14,17 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from benchmark.cli.main import app
-from benchmark.config import RunConfig
-from pipelines import project as pipeline
-from pipelines import sources
-from pipelines.encoders import spelled
-from pipelines.errors import DataError, RequestError
-from pipelines.files import LARGEST_YAML, read_yaml
-from pipelines.names import check_encoder
+from negbench.benchmark.cli.main import app
+from negbench.benchmark.recipe.schema import RunConfig
+from negbench.pipelines import project as pipeline
+from negbench.pipelines import sources
+from negbench.pipelines.encoders import spelled
+from negbench.pipelines.errors import DataError, RequestError
+from negbench.pipelines.files import LARGEST_YAML, read_yaml
+from negbench.pipelines.names import check_encoder
 
 ROOT = Path(__file__).parents[1]
-BENCH = [sys.executable, "-P", "-m", "benchmark.cli"]
+BENCH = [sys.executable, "-P", "-m", "negbench.benchmark.cli"]
 PARAMS = "# kept\ndatasets: [] # and this\nencoders: {}\n"
 
 
@@ -65,7 +65,7 @@ def dvc(*words: str) -> "subprocess.CompletedProcess[str]":
 
 LISTER = """
 import sys, time
-from pipelines import project
+from negbench.pipelines import project
 from pathlib import Path
 Path(f"{sys.argv[1]}.ready").touch()
 while not Path("go").exists():
@@ -128,8 +128,10 @@ def test_an_unlisted_dataset_is_listed_when_it_is_the_same_and_never_replaced(pr
 
 def test_an_add_that_was_killed_while_dvc_recorded_it_is_taken_up(project: Path) -> None:
     """It is listed by then. Without a mark of that nothing tells it from one that came to its end."""
-    kill = "import os, sys; from pipelines import project; project.track = lambda *_: os.kill(os.getpid(), 9)\n"
-    script = f"{kill}from benchmark.cli.main import main; main()"
+    kill = (
+        "import os, sys; from negbench.pipelines import project; project.track = lambda *_: os.kill(os.getpid(), 9)\n"
+    )
+    script = f"{kill}from negbench.benchmark.cli.main import main; main()"
     words = ["data", "add", "my", "--from", "raw"]
     assert subprocess.run([sys.executable, "-c", script, *words], check=False).returncode == -9
     assert pipeline.read_params()["datasets"] == ["my"]

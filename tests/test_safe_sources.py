@@ -19,16 +19,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from format_samples import SAMPLES
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from benchmark.cli.main import app
-from pipelines import archives, datasets, download, parquet, pictures, prepare, sources
-from pipelines.errors import DataError
-from pipelines.locks import alone
-from pipelines.manifest import Manifest
-from pipelines.pictures import PictureError
+from format_samples import SAMPLES
+from negbench.benchmark.cli.main import app
+from negbench.pipelines import datasets, prepare, sources
+from negbench.pipelines.errors import DataError
+from negbench.pipelines.locks import alone
+from negbench.pipelines.manifest import Manifest
+from negbench.pipelines.reading import parquet, pictures
+from negbench.pipelines.reading.pictures import PictureError
+from negbench.pipelines.sources import archives, download
 
 
 @pytest.fixture

@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.atomic import new_folder
-from pipelines.datasets import scenes
-from pipelines.errors import DataError
-from pipelines.manifest import KIND, Manifest
-from pipelines.scenes.grammar import MOST_FACTS, caption
-from pipelines.scenes.world import COLOURS, KINDS, Scene, Thing, scene
-from pipelines.sources import Source
-from pipelines.truth import Truth, calibration
+from negbench.pipelines.atomic import new_folder
+from negbench.pipelines.datasets import scenes
+from negbench.pipelines.errors import DataError
+from negbench.pipelines.manifest import KIND, Manifest
+from negbench.pipelines.scenes.grammar import MOST_FACTS, caption
+from negbench.pipelines.scenes.world import COLOURS, KINDS, Scene, Thing, scene
+from negbench.pipelines.sources import Source
+from negbench.pipelines.truth import Truth, calibration
 
 SMALL = {"train": 40, "val": 30, "test": 60}
 
@@ -185,7 +185,8 @@ def test_the_manifest_follows_its_contract(tmp_path: Path) -> None:
 
 def test_two_builds_are_the_same_to_the_byte_in_any_process(tmp_path: Path) -> None:
     code = (
-        "import sys, pathlib; from pipelines.sources import Source; from pipelines.datasets.scenes import build;"
+        "import sys, pathlib; from negbench.pipelines.sources import Source\n"
+        "from negbench.pipelines.datasets.scenes import build;"
         "folder = pathlib.Path(sys.argv[1]); folder.mkdir();"
         "settings = dict(train=20, val=5, test=5);"
         "build('scenes', Source(format='scenes', encoder='e', settings=settings), folder).write(folder)"
@@ -290,7 +291,7 @@ def test_bad_settings_are_one_line(given: dict[Any, Any], words: str, tmp_path: 
 
 
 def test_the_committed_settings_are_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipelines import sources
+    from negbench.pipelines import sources
 
     monkeypatch.chdir(Path(__file__).parents[1])
     source = sources.read("scenes")

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from pipelines.scenes.render import render, shape_mask
-from pipelines.scenes.world import KINDS, SIZES, Scene, Thing, generator
+from negbench.pipelines.scenes.render import render, shape_mask
+from negbench.pipelines.scenes.world import KINDS, SIZES, Scene, Thing, generator
 
 
 def test_shapes_differ_and_fit_their_cell() -> None:

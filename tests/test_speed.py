@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-import methods
-from benchmark.speed import extra_bytes, extras, pairs
-from methods.fne import FNE
+from negbench import methods
+from negbench.benchmark.speed.method_cost import extra_bytes, extras, pairs
+from negbench.methods.fne import FNE
 
 
 @pytest.mark.parametrize("above", [0.0, 0.001, 0.3])

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from benchmark import statistics
+from negbench.benchmark.results import significance
 
 Array = NDArray[np.float64]
 
@@ -29,7 +29,7 @@ def enumerated(parts: list[float]) -> float:
 @given(st.lists(st.integers(-4, 4).map(lambda number: number / 3), min_size=1, max_size=9))
 @settings(max_examples=60, deadline=None)
 def test_few_images_are_enumerated(parts: list[float]) -> None:
-    assert statistics.sign_flip([[part] for part in parts])[0] == pytest.approx(enumerated(parts), abs=1e-12)
+    assert significance.sign_flip([[part] for part in parts])[0] == pytest.approx(enumerated(parts), abs=1e-12)
 
 
 def test_few_images_agree_with_scipy() -> None:
@@ -39,13 +39,13 @@ def test_few_images_agree_with_scipy() -> None:
         (a, b), lambda x, y, axis: np.mean(x - y, axis=axis), permutation_type="samples", n_resamples=np.inf,
         alternative="two-sided",
     )  # fmt: skip
-    assert statistics.sign_flip((a - b)[:, None])[0] == pytest.approx(theirs.pvalue, abs=1e-12)
+    assert significance.sign_flip((a - b)[:, None])[0] == pytest.approx(theirs.pvalue, abs=1e-12)
 
 
 def test_many_images_are_sampled_close_to_the_truth() -> None:
     parts = np.random.default_rng(2).normal(0.3, 1, size=(12, 5))
-    exact = statistics.sign_flip(parts, draws=2**11)
-    sampled = statistics.sign_flip(parts, draws=2**11 - 1)
+    exact = significance.sign_flip(parts, draws=2**11)
+    sampled = significance.sign_flip(parts, draws=2**11 - 1)
     assert (exact != sampled).any()
     assert sampled == pytest.approx(exact, abs=4 * math.sqrt(0.25 / 2**11))
 
@@ -53,24 +53,24 @@ def test_many_images_are_sampled_close_to_the_truth() -> None:
 def test_many_images_agree_with_the_normal_law() -> None:
     parts = np.random.default_rng(3).normal(0.06, 1, size=(1000, 20))
     expected = 2 * scipy.stats.norm.sf(np.abs(parts.sum(axis=0)) / np.sqrt((parts**2).sum(axis=0)))
-    assert statistics.sign_flip(parts) == pytest.approx(expected, abs=0.02)
+    assert significance.sign_flip(parts) == pytest.approx(expected, abs=0.02)
 
 
 def test_a_sampled_p_is_never_zero_and_no_difference_has_p_one() -> None:
     parts = np.column_stack([np.ones(100), np.zeros(100)])
-    assert statistics.sign_flip(parts, draws=999).tolist() == [1 / 1000, 1]
-    assert statistics.sign_flip(np.zeros((3, 1))).tolist() == [1]
+    assert significance.sign_flip(parts, draws=999).tolist() == [1 / 1000, 1]
+    assert significance.sign_flip(np.zeros((3, 1))).tolist() == [1]
 
 
 @pytest.mark.parametrize("images", [9, 63, 64, 65, 200])
 def test_chunks_and_other_columns_change_no_p(images: int) -> None:
     parts = np.random.default_rng(4).integers(-3, 4, size=(images, 6)) / 7
-    whole = statistics.sign_flip(parts, draws=1000)
+    whole = significance.sign_flip(parts, draws=1000)
     for chunk in (1, 7, 500, 5000):
-        assert statistics.sign_flip(parts, draws=1000, chunk=chunk).tolist() == whole.tolist()
-    assert statistics.sign_flip(parts[:, 2:3], draws=1000).tolist() == whole[2:3].tolist()
+        assert significance.sign_flip(parts, draws=1000, chunk=chunk).tolist() == whole.tolist()
+    assert significance.sign_flip(parts[:, 2:3], draws=1000).tolist() == whole[2:3].tolist()
     if images > 10:
-        assert statistics.sign_flip(parts, draws=1000, seed=1).tolist() != whole.tolist()
+        assert significance.sign_flip(parts, draws=1000, seed=1).tolist() != whole.tolist()
 
 
 # --- Bootstrap --------------------------------------------------------------------------------------------------
@@ -81,7 +81,7 @@ def test_bootstrap_against_one_test_set_at_a_time() -> None:
     random = np.random.default_rng(5)
     queries = random.integers(1, 6, size=(7, 2))
     hits = random.integers(0, queries + 1)
-    found = statistics.bootstrap(hits, queries, draws=40, seed=9, chunk=40)
+    found = significance.bootstrap(hits, queries, draws=40, seed=9, chunk=40)
     for row, drawn in zip(found, np.random.default_rng(9).integers(0, 7, size=(40, 7)), strict=True):
         for column in range(2):
             expected = sum(hits[i, column] for i in drawn) / sum(queries[i, column] for i in drawn)
@@ -91,14 +91,14 @@ def test_bootstrap_against_one_test_set_at_a_time() -> None:
 def test_chunks_change_no_sample() -> None:
     random = np.random.default_rng(6)
     hits, queries = random.normal(size=(33, 3)), random.integers(1, 4, size=(33, 3))
-    whole = statistics.bootstrap(hits, queries, draws=100)
+    whole = significance.bootstrap(hits, queries, draws=100)
     for chunk in (1, 7, 99, 1000):
-        assert statistics.bootstrap(hits, queries, draws=100, chunk=chunk) == pytest.approx(whole, abs=1e-13)
+        assert significance.bootstrap(hits, queries, draws=100, chunk=chunk) == pytest.approx(whole, abs=1e-13)
 
 
 def test_interval_agrees_with_scipy() -> None:
     values = np.random.default_rng(7).normal(0.2, 1, size=300)
-    low, high = statistics.interval(statistics.bootstrap(values[:, None], np.ones((300, 1))))
+    low, high = significance.interval(significance.bootstrap(values[:, None], np.ones((300, 1))))
     theirs = scipy.stats.bootstrap(
         (values,), np.mean, method="percentile", n_resamples=10_000, rng=np.random.default_rng(0)
     ).confidence_interval
@@ -119,15 +119,15 @@ def holm_by_hand(p: list[float]) -> list[float]:
 
 @given(st.lists(st.floats(0, 1), max_size=12))
 def test_holm(p: list[float]) -> None:
-    assert statistics.holm(p).tolist() == pytest.approx(holm_by_hand(p))
-    assert all(after >= before for before, after in zip(p, statistics.holm(p), strict=True))
+    assert significance.holm(p).tolist() == pytest.approx(holm_by_hand(p))
+    assert all(after >= before for before, after in zip(p, significance.holm(p), strict=True))
 
 
 def test_paired_t() -> None:
     a, b = [3.0, 5.0, 4.0, 6.0], [2.0, 4.5, 4.1, 4.0]
-    assert statistics.paired_t(a, b) == pytest.approx(scipy.stats.ttest_rel(a, b).pvalue)
-    assert statistics.paired_t(a[:2], b[:2]) is None
-    assert statistics.paired_t([1.1, 2.1, 3.1], [1.0, 2.0, 3.0]) is None  # all alike: no deviation to test against
+    assert significance.paired_t(a, b) == pytest.approx(scipy.stats.ttest_rel(a, b).pvalue)
+    assert significance.paired_t(a[:2], b[:2]) is None
+    assert significance.paired_t([1.1, 2.1, 3.1], [1.0, 2.0, 3.0]) is None  # all alike: no deviation to test against
 
 
 def test_paired_wilcoxon() -> None:
@@ -135,22 +135,22 @@ def test_paired_wilcoxon() -> None:
     differences = sorted(abs(a - b))
     signed = [(1 + differences.index(abs(gap))) * np.sign(gap) for gap in a - b]
     expected = enumerated([float(one) for one in signed])
-    assert statistics.paired_wilcoxon(a, b) == pytest.approx(expected)
-    assert statistics.paired_wilcoxon(a, b) == pytest.approx(scipy.stats.wilcoxon(a, b).pvalue)
+    assert significance.paired_wilcoxon(a, b) == pytest.approx(expected)
+    assert significance.paired_wilcoxon(a, b) == pytest.approx(scipy.stats.wilcoxon(a, b).pvalue)
 
 
 def test_wilcoxon_speaks_only_where_it_could_find_something() -> None:
     ahead = np.arange(1.0, 7)
-    assert statistics.paired_wilcoxon(ahead, np.zeros(6)) == pytest.approx(2 / 2**6)  # the least there is
+    assert significance.paired_wilcoxon(ahead, np.zeros(6)) == pytest.approx(2 / 2**6)  # the least there is
     assert 2 / 2**5 > 0.05
-    assert statistics.paired_wilcoxon(ahead[:5], np.zeros(5)) is None
-    assert statistics.paired_wilcoxon([*ahead[:5], 0], np.zeros(6)) is None  # 0 is no witness
+    assert significance.paired_wilcoxon(ahead[:5], np.zeros(5)) is None
+    assert significance.paired_wilcoxon([*ahead[:5], 0], np.zeros(6)) is None  # 0 is no witness
 
 
 def test_standardised_difference() -> None:
-    assert statistics.standardised([4, 6], [1, 1]) == pytest.approx(4 / math.sqrt((2 + 0) / 2))
-    assert statistics.standardised([4], [1]) is None
-    assert statistics.standardised([4, 4], [1, 1]) is None
+    assert significance.standardised([4, 6], [1, 1]) == pytest.approx(4 / math.sqrt((2 + 0) / 2))
+    assert significance.standardised([4], [1]) is None
+    assert significance.standardised([4, 4], [1, 1]) is None
 
 
 # --- Trainings and images drawn anew ----------------------------------------------------------------------------
@@ -183,7 +183,7 @@ def test_both_against_plain_loops(seeds: int) -> None:
     parts = (
         random.normal(0.3, 1, (seeds, 20, 6)) + random.normal(0, 0.3, (seeds, 1, 6)) + random.normal(size=(1, 20, 6))
     )
-    found = statistics.both(parts)
+    found = significance.both(parts)
     assert found is not None
     assert found == pytest.approx([both_by_hand(parts[:, :, column]) for column in range(6)], rel=1e-6)
 
@@ -191,18 +191,18 @@ def test_both_against_plain_loops(seeds: int) -> None:
 def test_both_is_a_t_test_where_only_one_source_is_there() -> None:
     random = np.random.default_rng(10)
     gaps = random.normal(0.5, 1, size=(4, 5))
-    alike = statistics.both(np.repeat(gaps[:, None], 30, axis=1))  # every image says what its training says
+    alike = significance.both(np.repeat(gaps[:, None], 30, axis=1))  # every image says what its training says
     assert alike == pytest.approx(scipy.stats.ttest_1samp(gaps, 0).pvalue)
     images = random.normal(0.2, 1, size=(30, 5))
-    stable = statistics.both(np.repeat(images[None], 4, axis=0))  # every training is the same
+    stable = significance.both(np.repeat(images[None], 4, axis=0))  # every training is the same
     assert stable == pytest.approx(scipy.stats.ttest_1samp(images, 0).pvalue)
 
 
 def test_both_at_its_ends() -> None:
-    assert statistics.both(np.ones((2, 9, 1))) is None  # two trainings say next to nothing of a third
-    assert statistics.both(np.ones((3, 1, 1))) is None
-    found = statistics.both(np.stack([np.zeros((3, 9)), np.ones((3, 9))], axis=-1))
-    assert found == pytest.approx([1, statistics.LEAST_P])
+    assert significance.both(np.ones((2, 9, 1))) is None  # two trainings say next to nothing of a third
+    assert significance.both(np.ones((3, 1, 1))) is None
+    found = significance.both(np.stack([np.zeros((3, 9)), np.ones((3, 9))], axis=-1))
+    assert found == pytest.approx([1, significance.LEAST_P])
 
 
 # --- Simulated truth --------------------------------------------------------------------------------------------
@@ -233,7 +233,7 @@ def rejected(effect: float, clustered: bool) -> float:
     for batch in range(COMPARISONS // BATCH):
         gap = simulated(effect, batch)
         parts = gap.sum(axis=1) if clustered else gap.reshape(-1, BATCH)
-        count += int((statistics.sign_flip(parts, draws=999, seed=batch) < 0.05).sum())
+        count += int((significance.sign_flip(parts, draws=999, seed=batch) < 0.05).sum())
     return count / COMPARISONS
 
 
@@ -264,8 +264,8 @@ def test_the_interval_covers_the_truth_as_often_as_said() -> None:
     inside = 0
     for batch in range(10):
         hits = simulated(0.35, batch).sum(axis=1)
-        shares = statistics.bootstrap(hits, np.full_like(hits, CAPTIONS), draws=999, seed=batch)
-        low, high = statistics.interval(shares)
+        shares = significance.bootstrap(hits, np.full_like(hits, CAPTIONS), draws=999, seed=batch)
+        low, high = significance.interval(shares)
         inside += int(((low <= truth) & (truth <= high)).sum())
     assert 0.93 <= inside / (10 * BATCH) <= 0.97
 
@@ -293,7 +293,7 @@ def of_the_model(seeds: int, images: int, shares: tuple[float, float], level: fl
         "flips": 2 * scipy.stats.norm.sf(np.abs(value) / of_images**0.5),  # as good as, with 300 images
         "t": 2 * scipy.stats.t.sf(np.abs(value) / of_seeds**0.5, freedom[0]),
         "satterthwaite": 2 * scipy.stats.t.sf(np.abs(value) / whole**0.5, whole**2 / below),
-        "cochran": statistics._cochran(value, (of_seeds, more), freedom),
+        "cochran": significance._cochran(value, (of_seeds, more), freedom),
     }
     return {name: float(((one < level) & (p["flips"] < level)).mean()) for name, one in p.items()}
 
@@ -338,17 +338,17 @@ def trainings(
 
 def marked(gaps: Array, seed: int) -> dict[str, NDArray[np.bool_]]:
     """Of differences ``[S, C, R]`` in one family of R rows: which are below 0.05, by each test and by both."""
-    flips = statistics.holm(statistics.sign_flip(gaps.mean(axis=0), draws=999, seed=seed)) < 0.05
-    anew = statistics.both(gaps)
+    flips = significance.holm(significance.sign_flip(gaps.mean(axis=0), draws=999, seed=seed)) < 0.05
+    anew = significance.both(gaps)
     assert anew is not None
-    over_both = statistics.holm(anew) < 0.05
+    over_both = significance.holm(anew) < 0.05
     return {"flips": flips, "both": over_both, "mark": flips & over_both}
 
 
 def one_by_one(gaps: Array, seed: int) -> dict[str, float]:
     """The shares, where each difference is a family of its own."""
-    flips = statistics.sign_flip(gaps.mean(axis=0), draws=999, seed=seed) < 0.05
-    anew = statistics.both(gaps)
+    flips = significance.sign_flip(gaps.mean(axis=0), draws=999, seed=seed) < 0.05
+    anew = significance.both(gaps)
     assert anew is not None
     return {"flips": float(flips.mean()), "mark": float((flips & (anew < 0.05)).mean())}
 

@@ -17,17 +17,18 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from benchmark import speed_data, training
-from benchmark.cli.main import app
-from benchmark.config import Recipe, RunConfig
-from benchmark.errors import BenchError
-from benchmark.models.heads import Head, make
-from benchmark.speed_data import SCALES, Scale, measure, write
-from pipelines import encoders, features, prepare, rows, sources
-from pipelines.errors import DataError
-from pipelines.manifest import Manifest
-from pipelines.rows import Rows, ahead
-from pipelines.store import FeatureStore, load_array, read_info
+from negbench.benchmark.cli.main import app
+from negbench.benchmark.errors import BenchError
+from negbench.benchmark.models.heads import Head, make
+from negbench.benchmark.recipe.schema import Recipe, RunConfig
+from negbench.benchmark.speed import data_cost
+from negbench.benchmark.speed.data_cost import SCALES, Scale, measure, write
+from negbench.benchmark.training import loop
+from negbench.pipelines import encoders, features, prepare, rows, sources
+from negbench.pipelines.errors import DataError
+from negbench.pipelines.manifest import Manifest
+from negbench.pipelines.rows import Rows, ahead
+from negbench.pipelines.store import FeatureStore, load_array, read_info
 
 Tiny = tuple[Manifest, FeatureStore]
 SMALL = Scale(images=60, captions=300, image_dim=8, text_dim=6, regions=4)
@@ -132,12 +133,12 @@ def config(**changes: Any) -> RunConfig:
 
 @pytest.mark.parametrize("method", ["fne", "gist"])
 def test_features_held_or_read_give_the_same_digits(tiny: Tiny, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def once() -> training.Trained:
-        return training.train(config(method=method), tiny[1], None)
+    def once() -> loop.Trained:
+        return loop.train(config(method=method), tiny[1], None)
 
     held = once()
-    monkeypatch.setattr(training, "HELD", 0)
-    assert isinstance(training.opened(tiny[1], "train", config()).images, training.FromFile)
+    monkeypatch.setattr(loop, "HELD", 0)
+    assert isinstance(loop.opened(tiny[1], "train", config()).images, loop.FromFile)
     read = once()
     for name, value in held.model.state_dict().items():
         assert torch.equal(value, read.model.state_dict()[name])
@@ -162,7 +163,7 @@ def regions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NDArray[np.float
         images.append((name, split, "all.npy", number, features.digest(found[number].tobytes())))
         captions += [(f"{name}#{k}", name, f"caption {k} of {name}") for k in range(2)]
     np.save("raw/all.npy", found)
-    from pipelines.manifest import table
+    from negbench.pipelines.manifest import table
 
     Manifest("my", table("images", images), table("captions", captions)).write(sources.manifest_folder("my"))
     sources.write("my", sources.Source(format="precomp", path="raw", encoder="precomputed+ngrams"))
@@ -212,7 +213,7 @@ def test_a_killed_store_of_regions_ends_the_same(regions: NDArray[np.float32]) -
     whole = contents(features.make("my", batch=5, dtype="float16"))
     code = """
 import os, signal
-from pipelines import features, prepare
+from negbench.pipelines import features, prepare
 prepare.is_current = lambda name, source: True
 def report(what, done, total):
     if (what, done) == ("val images", 0):
@@ -231,13 +232,13 @@ def test_heads_train_on_regions_and_on_their_means(
 ) -> None:
     _, store = features.ensure("my")
     cells = [config(head=head, dataset="my", encoder="precomputed+ngrams") for head in ("linear", "attention")]
-    losses = [[row["loss"] for row in training.train(cell, store, None).history] for cell in cells]
+    losses = [[row["loss"] for row in loop.train(cell, store, None).history] for cell in cells]
     assert losses[0] != losses[1]
-    monkeypatch.setattr(training, "HELD", 0)
-    read = training.train(cells[1], store, None)
+    monkeypatch.setattr(loop, "HELD", 0)
+    read = loop.train(cells[1], store, None)
     assert [row["loss"] for row in read.history] == losses[1]
     with pytest.raises(BenchError, match="head: attention needs regions or tokens"):
-        training.train(config(head="attention"), _only_vectors(store), None)
+        loop.train(config(head="attention"), _only_vectors(store), None)
 
 
 def _only_vectors(store: FeatureStore) -> FeatureStore:
@@ -297,7 +298,7 @@ def test_the_sizes_are_those_of_the_field() -> None:
 
 def test_what_is_generated_is_a_store(tmp_path: Path) -> None:
     write(SMALL, tmp_path, "float16")
-    store = FeatureStore(tmp_path, speed_data.MANIFEST)
+    store = FeatureStore(tmp_path, data_cost.MANIFEST)
     split = store.split("train")
     assert split.images.shape == (60, 8)
     assert store.sequences("train")["images"].shape == (60, 4, 8)
@@ -348,7 +349,7 @@ def test_the_table_and_the_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_an_interrupted_measurement_leaves_nothing(tmp_path: Path) -> None:
     code = f"""
 from pathlib import Path
-from benchmark.speed_data import Scale, measure
+from negbench.benchmark.speed.data_cost import Scale, measure
 measure(Scale(4000, 4000, 512, 512), Path({str(tmp_path)!r}), repeats=10**6)
 """
     running = subprocess.Popen(

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.errors import NoDataError
-from benchmark.evaluation.ranks import Ranks
-from benchmark.evaluation.stored_ranks import read_ranks, write_ranks
+from negbench.benchmark.errors import NoDataError
+from negbench.benchmark.evaluation.ranks import Ranks
+from negbench.benchmark.results.ranks_file import read_ranks, write_ranks
 
 RANKS = Ranks(i2t=torch.tensor([1.0, 1.5]), t2i=torch.tensor([1.0, 10.0, 11.0]))
 IDS = (["a", "ü"], ["a#0", "ü#0", "ü#1"], ["a", "ü", "ü"])
@@ -95,5 +95,5 @@ def test_a_file_made_otherwise_is_refused(tmp_path: Path, changes: dict[str, Any
 
 
 def test_reading_needs_no_torch() -> None:
-    code = "import sys, benchmark.paired; sys.exit('torch' in sys.modules or 'scipy' in sys.modules)"
+    code = "import sys, negbench.benchmark.results.marks; sys.exit('torch' in sys.modules or 'scipy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

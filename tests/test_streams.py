@@ -13,14 +13,14 @@ import torch
 import typer
 from typer.testing import CliRunner
 
-from benchmark import devices
-from benchmark.cli.main import app, told
-from benchmark.config import RunConfig
-from benchmark.errors import RunFailedError
-from benchmark.training import failing
-from pipelines.text import UNSEEN
+from negbench.benchmark.cli.main import app, told
+from negbench.benchmark.errors import RunFailedError
+from negbench.benchmark.recipe.schema import RunConfig
+from negbench.benchmark.training import devices
+from negbench.benchmark.training.loop import failing
+from negbench.pipelines.text import UNSEEN
 
-BENCH = [sys.executable, "-m", "benchmark.cli"]
+BENCH = [sys.executable, "-m", "negbench.benchmark.cli"]
 
 # --- Streams ----------------------------------------------------------------------------------------------------
 
@@ -61,7 +61,7 @@ def test_closed_streams_lead_nowhere(closed: tuple[int, ...]) -> None:
 
 def test_nothing_printed_enters_a_file_that_has_the_number_of_a_closed_stream(tmp_path: Path) -> None:
     script = (
-        "from benchmark.cli.__main__ import mend_streams\n"
+        "from negbench.benchmark.cli.__main__ import mend_streams\n"
         "mend_streams()\n"
         "with open('file', 'w') as file:\n"
         "    print('from Python')\n"
@@ -73,7 +73,7 @@ def test_nothing_printed_enters_a_file_that_has_the_number_of_a_closed_stream(tm
     def close() -> None:
         os.closerange(0, 3)
 
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1] / "src")}
     subprocess.run(command, cwd=tmp_path, env=environment, check=True, preexec_fn=close)
     assert (tmp_path / "file").read_text() == "all there is"
 

@@ -9,21 +9,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-import methods
-from benchmark import training
-from benchmark.config import Recipe, RunConfig
-from benchmark.errors import BenchError, RunFailedError
-from benchmark.evaluation.audit import Audit
-from benchmark.extras import ExtrasOf, Texts, centred, other_captions
-from benchmark.memory import MomentumMemory
-from benchmark.models.heads import make
-from benchmark.seeds import seed_for
-from benchmark.training import Batch, Trained, Trainer, train
-from methods.base import Method, View
-from pipelines.manifest import Manifest
-from pipelines.sources import manifest_folder
-from pipelines.store import FeatureStore, Split
-from pipelines.truth import Truth
+from negbench import methods
+from negbench.benchmark.audit.picks import Audit
+from negbench.benchmark.errors import BenchError, RunFailedError
+from negbench.benchmark.models.heads import make
+from negbench.benchmark.recipe.schema import Recipe, RunConfig
+from negbench.benchmark.recipe.seeds import seed_for
+from negbench.benchmark.training import loop
+from negbench.benchmark.training.extras import ExtrasOf, Texts, centred, other_captions
+from negbench.benchmark.training.loop import Batch, Trained, Trainer, train
+from negbench.benchmark.training.memory import MomentumMemory
+from negbench.methods.base import Method, View
+from negbench.pipelines.manifest import Manifest
+from negbench.pipelines.sources import manifest_folder
+from negbench.pipelines.store import FeatureStore, Split
+from negbench.pipelines.truth import Truth
 
 DIM = 12  # of the features in ``tiny``
 Tiny = tuple[Manifest, FeatureStore]
@@ -68,7 +68,7 @@ class Spy(Trainer):
 @pytest.fixture
 def spy(monkeypatch: pytest.MonkeyPatch) -> type[Spy]:
     Spy.seen = {}
-    monkeypatch.setattr(training, "Trainer", Spy)
+    monkeypatch.setattr(loop, "Trainer", Spy)
     return Spy
 
 
@@ -114,8 +114,8 @@ def test_best_epoch_is_chosen_by_validation_rsum(tiny: Tiny) -> None:
     trained = train(config(epochs=5), tiny[1], None)
     sums = [row["val_rsum"] for row in trained.history]
     assert trained.best_epoch == int(np.argmax(sums))
-    validation = training.SplitTensors(tiny[1].split("val"), "cpu")
-    assert training.evaluate(trained.model, validation)[0] == trained.validation
+    validation = loop.SplitTensors(tiny[1].split("val"), "cpu")
+    assert loop.evaluate(trained.model, validation)[0] == trained.validation
 
 
 def test_training_learns_and_repeats_bit_for_bit(tiny: Tiny) -> None:
@@ -230,7 +230,7 @@ def test_other_captions_are_those_of_the_image_without_itself() -> None:
 @pytest.mark.parametrize("in_batch", [False, True])
 def test_extras_are_of_the_candidates(tiny: Tiny, in_batch: bool) -> None:
     """Guide, captions and words of a step against a lookup one by one, in the manifest's rows."""
-    data = training.SplitTensors(tiny[1].split("train"), "cpu")
+    data = loop.SplitTensors(tiny[1].split("train"), "cpu")
     made = make(DIM, DIM, config(), 0)
     losses = [methods.get(name)() for name in ("gist", "tags", "glofnd")]
     give = ExtrasOf(losses, data, made, TEXTS)

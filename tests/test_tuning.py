@@ -17,21 +17,21 @@ from optuna.trial import TrialState
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-import methods
-from benchmark import journal, tuning
-from benchmark.cli.main import app
-from benchmark.config import RunConfig
-from benchmark.errors import BenchError, NoDataError, RunFailedError
-from benchmark.plots.tuning import importance, tuning_history
-from benchmark.resolve import resolve
-from benchmark.search_space import space_of, suggest
-from benchmark.studies import Fresh, Outcome, Row, Tried, best_of
-from benchmark.training import Trained, Watcher, train
-from benchmark.tuning import Study, Task, TuningWatcher, tune
-from methods.base import Choice, Range
-from pipelines import locks
-from pipelines.manifest import Manifest
-from pipelines.store import FeatureStore, Split, digest_of
+from negbench import methods
+from negbench.benchmark.cli.main import app
+from negbench.benchmark.errors import BenchError, NoDataError, RunFailedError
+from negbench.benchmark.recipe.flags import resolve
+from negbench.benchmark.recipe.schema import RunConfig
+from negbench.benchmark.reports.plots.tuning import importance, tuning_history
+from negbench.benchmark.sweeps import journal, tuning
+from negbench.benchmark.sweeps.search_space import space_of, suggest
+from negbench.benchmark.sweeps.studies import Fresh, Outcome, Row, Tried, best_of
+from negbench.benchmark.sweeps.tuning import Study, Task, TuningWatcher, tune
+from negbench.benchmark.training.loop import Trained, Watcher, train
+from negbench.methods.base import Choice, Range
+from negbench.pipelines import locks
+from negbench.pipelines.manifest import Manifest
+from negbench.pipelines.store import FeatureStore, Split, digest_of
 
 Tiny = tuple[Manifest, FeatureStore]
 SMALL = {"epochs": 4, "batch": 16, "memory": 16, "dim": 8, "hidden": 16, "learning_rate": 0.01}
@@ -82,7 +82,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Scripted:
 @pytest.fixture
 def built(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command finds its data made."""
-    monkeypatch.setattr("benchmark.cli.features.ensure_with_progress", lambda dataset, encoder: tiny)
+    monkeypatch.setattr("negbench.benchmark.cli.features.ensure_with_progress", lambda dataset, encoder: tiny)
 
 
 def search(task: Task, trials: int, fresh: int = 0) -> Outcome:

@@ -16,28 +16,31 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_atomic import kill_at, no_exchange
-from test_training import TEXTS
 from typer.testing import CliRunner
 
-import methods
-from benchmark import cell, kept, records, room
-from benchmark.cli.main import app
-from benchmark.config import RunConfig
-from benchmark.errors import RunFailedError
-from benchmark.kept import alone as alone_cell
-from benchmark.records import RunRecord
-from benchmark.sweep import Cell, cells
-from benchmark.training import History, Watcher
-from pipelines import atomic, features, prepare
-from pipelines.encoding import Stage
-from pipelines.errors import DataError
-from pipelines.locks import alone
-from pipelines.manifest import Manifest
-from pipelines.store import FeatureStore
+from negbench import methods
+from negbench.benchmark.cli.main import app
+from negbench.benchmark.errors import RunFailedError
+from negbench.benchmark.recipe import identity
+from negbench.benchmark.recipe.schema import RunConfig
+from negbench.benchmark.results import records
+from negbench.benchmark.results.records import RunRecord
+from negbench.benchmark.sweeps import cell
+from negbench.benchmark.sweeps.sweep import Cell, cells
+from negbench.benchmark.training import checkpoint, disk_space
+from negbench.benchmark.training.checkpoint import alone as alone_cell
+from negbench.benchmark.training.loop import History, Watcher
+from negbench.pipelines import atomic, features, prepare
+from negbench.pipelines.encoding import Stage
+from negbench.pipelines.errors import DataError
+from negbench.pipelines.locks import alone
+from negbench.pipelines.manifest import Manifest
+from negbench.pipelines.store import FeatureStore
+from test_atomic import kill_at, no_exchange
+from test_training import TEXTS
 
 Tiny = tuple[Manifest, FeatureStore]
-BENCH = [sys.executable, "-P", "-m", "benchmark.cli"]
+BENCH = [sys.executable, "-P", "-m", "negbench.benchmark.cli"]
 STORE = Path("features/my/precomputed+ngrams")
 MEMORY = Path("/dev/shm")
 """A disk of its own, where the system has one."""
@@ -297,7 +300,7 @@ def test_an_audit_that_fails_leaves_a_record_without_it_and_a_line(tiny: Tiny, m
 
     run(tiny, Path("whole"))
     monkeypatch.setattr(cell, "audit_test", broken)
-    monkeypatch.setattr("benchmark.cli.features.ensure_with_progress", lambda dataset, encoder: tiny)
+    monkeypatch.setattr("negbench.benchmark.cli.features.ensure_with_progress", lambda dataset, encoder: tiny)
     words = ["run", "--method", "fne", "--dataset", "tiny", *SMALL, "--set", "learning_rate=0.01", "--out", "out"]
     for said in ("recorded", "already recorded"):
         done = CliRunner().invoke(app, words)
@@ -356,13 +359,13 @@ def test_what_is_asked_for_is_more_than_what_is_written(tiny: Tiny) -> None:
     manifest, store = tiny
     run(tiny, Path("out"))
     size = sum(path.stat().st_size for path in Path("out").iterdir())
-    assert size < room.weights_size(config(), store) + room.numbers_size(config(), manifest) < size + 2**21
+    assert size < disk_space.weights_size(config(), store) + disk_space.numbers_size(config(), manifest) < size + 2**21
 
 
 def test_outside_the_project_nothing_lies_in_it(tiny: Tiny, tmp_path: Path) -> None:
-    assert kept.place(Path("runs/tiny/fne/seed-0")).parts[:2] == (".bench", "kept")
-    assert kept.place(Path("a-b/c")) != kept.place(Path("a/b-c"))
-    assert kept.place(tmp_path.parent / "out") == tmp_path.parent / ".out.kept"
+    assert checkpoint.place(Path("runs/tiny/fne/seed-0")).parts[:2] == (".bench", "kept")
+    assert checkpoint.place(Path("a-b/c")) != checkpoint.place(Path("a/b-c"))
+    assert checkpoint.place(tmp_path.parent / "out") == tmp_path.parent / ".out.kept"
 
 
 def test_two_runs_of_a_cell_at_once_train_once(project: Path) -> None:
@@ -431,15 +434,15 @@ def test_the_cells_of_a_sweep_end_with_it(project: Path, number: str, code: int)
 
 WITHOUT_PRCTL = """
 import sys, time
-from benchmark import children
-children._die_with_parent = lambda: None
-children.end_with_parent()
+from negbench.benchmark.sweeps import processes
+processes._die_with_parent = lambda: None
+processes.end_with_parent()
 print("ready", flush=True)
 time.sleep(600)
 """
 PARENT = f"""
 import subprocess, sys
-from benchmark.children import Children
+from negbench.benchmark.sweeps.processes import Children
 plain = subprocess.Popen
 subprocess.Popen = lambda words, **more: plain([sys.executable, "-c", {WITHOUT_PRCTL!r}], **more)
 Children().run([], sys.stdout)
@@ -507,25 +510,25 @@ def test_the_commit_is_that_of_the_repository_that_holds_the_code(
 ) -> None:
     project = tmp_path / "project"
     site = project / "env" / "site"
-    for package in cell.CODE:
+    for package in identity.PACKAGES:
         (site / package).mkdir(parents=True)
         (site / package / "__init__.py").touch()
     (project / "thesis.tex").write_text("mine")
     hook = tmp_path / "monitor"
     hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/executed\n")
     hook.chmod(0o755)
-    monkeypatch.setattr(cell, "__file__", str(site / "benchmark" / "cell.py"))
+    monkeypatch.setattr(identity, "ROOT", site)
     nothing = {"commit": None, "dirty": None}
     repository(project, hook, "thesis.tex")
-    assert cell.commit() == nothing
+    assert identity.commit() == nothing
     repository(project, hook, "env")  # now it tracks the code, but as a part of something else
-    assert cell.commit() == nothing
-    own = repository(site, hook, *cell.CODE)
+    assert identity.commit() == nothing
+    own = repository(site, hook, *identity.PACKAGES)
     monkeypatch.setenv("GIT_DIR", str(project / ".git"))
     monkeypatch.setenv("GIT_WORK_TREE", str(site))
-    assert cell.commit() == {"commit": own, "dirty": False}
+    assert identity.commit() == {"commit": own, "dirty": False}
     (site / "methods" / "__init__.py").write_text("changed")
-    assert cell.commit() == {"commit": own, "dirty": True}
+    assert identity.commit() == {"commit": own, "dirty": True}
     shutil.rmtree(site / ".git")
-    assert cell.commit() == nothing
+    assert identity.commit() == nothing
     assert not (tmp_path / "executed").exists()

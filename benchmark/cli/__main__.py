@@ -1,5 +1,5 @@
-"""``bench``, and ``python -m benchmark.cli``: whatever its streams are, and interrupted while it still loads, it ends
-as it does later."""
+"""``bench``, also ``python -m negbench.benchmark.cli``: whatever its streams are, and interrupted while it still loads,
+it ends as it does later."""
 
 import os
 import sys
@@ -10,10 +10,10 @@ def main() -> None:
     """Entry point of the ``bench`` command."""
     mend_streams()
     try:
-        from benchmark.children import end_with_parent
+        from negbench.benchmark.sweeps.processes import end_with_parent
 
         end_with_parent()  # of a sweep
-        from benchmark.cli.main import main as bench
+        from negbench.benchmark.cli.main import main as bench
 
         bench()
     except KeyboardInterrupt:

@@ -5,17 +5,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.errors import BenchError
-from benchmark.records import RUNS
-from benchmark.screen import log, out, wide
-from pipelines.text import json_text, one_line
+from negbench.benchmark.errors import BenchError
+from negbench.benchmark.reports.screen import log, out, wide
+from negbench.benchmark.results.records import RUNS
+from negbench.pipelines.text import json_text, one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from benchmark.compare import Changed, Comparison
-    from benchmark.leaderboard import LeftOut
+    from negbench.benchmark.results.compare import Changed, Comparison
+    from negbench.benchmark.results.leaderboard import LeftOut
 
 
 def compare(
@@ -31,8 +31,8 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Compare two methods by the same queries and seeds: difference, interval, p, who wins where."""
-    from benchmark import compare as comparing
-    from benchmark.leaderboard import Choice, NothingLeftError
+    from negbench.benchmark.results import compare as comparing
+    from negbench.benchmark.results.leaderboard import Choice, NothingLeftError
 
     sizes = memory.split(",") if memory is not None else [None]
     if len(sizes) > 2:
@@ -53,8 +53,8 @@ def show(found: "Comparison", screen: "Console") -> None:
     """Three sentences, the metrics, the seeds, the queries that changed most, what took no part."""
     from rich.text import Text
 
-    from benchmark.compare import explain
-    from benchmark.statistics import T_SEEDS
+    from negbench.benchmark.results.compare import explain
+    from negbench.benchmark.results.significance import T_SEEDS
 
     for sentence in explain(found):
         screen.print(Text(one_line(sentence)))

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchmark.errors import NoDataError, NotTrackedError
-from benchmark.screen import log, out, wide
-from pipelines.errors import DataError, RequestError, unknown
-from pipelines.text import json_text, one_line
+from negbench.benchmark.errors import NoDataError, NotTrackedError
+from negbench.benchmark.reports.screen import log, out, wide
+from negbench.pipelines.errors import DataError, RequestError, unknown
+from negbench.pipelines.text import json_text, one_line
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from pipelines.checks import Report
-    from pipelines.known import Known
-    from pipelines.manifest import Manifest
+    from negbench.pipelines.checks import Report
+    from negbench.pipelines.manifest import Manifest
+    from negbench.pipelines.sources.known import Known
 
 SHOWN = 5
 """Bad rows that ``add`` tells of."""
@@ -57,10 +57,10 @@ def add(
     ] = None,
 ) -> None:
     """Check a dataset's files, register them, build the manifest. A folder is not copied, archives are unpacked."""
-    from benchmark.transfer_progress import progress
-    from pipelines import prepare, project
-    from pipelines.download import plain
-    from pipelines.names import check_dataset
+    from negbench.benchmark.reports.transfer_progress import progress
+    from negbench.pipelines import prepare, project
+    from negbench.pipelines.names import check_dataset
+    from negbench.pipelines.sources.download import plain
 
     noise = {"noise_ratio": noise_ratio, "noise_seed": noise_seed} if noise_ratio else {}
     generated = not places and precomp is None and file_format is not None
@@ -109,8 +109,8 @@ def _say(line: str) -> None:
 
 def _register(name: str, manifest: "Manifest") -> None:
     """List a new dataset in the project, let DVC record it, and tell."""
-    from benchmark.resolve import mark_params
-    from pipelines import project, sources
+    from negbench.benchmark.recipe.flags import mark_params
+    from negbench.pipelines import project, sources
 
     default = sources.read(name).encoder
     _tell(manifest)
@@ -130,7 +130,7 @@ def _register(name: str, manifest: "Manifest") -> None:
 @app.command()
 def prepare(name: Name) -> None:
     """Build data/NAME from data/NAME.yaml."""
-    from pipelines import prepare as pipeline
+    from negbench.pipelines import prepare as pipeline
 
     _tell(pipeline.prepare(name))
 
@@ -140,8 +140,8 @@ def check(name: Name, as_json: Json = False) -> None:
     """Look closely at a dataset: every file, duplicates, captions, encodings, judgements, truth."""
     from rich.table import Table
 
-    from benchmark.encoding_progress import progress
-    from pipelines import checks
+    from negbench.benchmark.reports.encoding_progress import progress
+    from negbench.pipelines import checks
 
     with progress(log()) as report_progress:
         report = checks.check(name, report_progress)
@@ -176,7 +176,7 @@ def diff(
     as_json: Json = False,
 ) -> None:
     """Tell what changed in a dataset since a git revision: images, captions, judgements, splits."""
-    from pipelines.diff import diff as compare
+    from negbench.pipelines.diff import diff as compare
 
     found = compare(name, revision)
     if as_json:
@@ -198,7 +198,7 @@ def list_datasets(as_json: Json = False) -> None:
     """List registered datasets, and well-known ones that are not added yet."""
     from rich.table import Table
 
-    from pipelines import listing
+    from negbench.pipelines.sources import listing
 
     entries = listing.entries()
     if as_json:
@@ -251,7 +251,7 @@ def where(
     """Say where a well-known dataset comes from, under which terms, and which files are expected."""
     from rich.table import Table
 
-    from pipelines.known import KNOWN
+    from negbench.pipelines.sources.known import KNOWN
 
     if name is not None and name not in KNOWN:
         raise DataError(unknown("well-known dataset", name, KNOWN))
@@ -296,7 +296,7 @@ def _show(table: "Table") -> None:
 
 
 def _tell(manifest: "Manifest") -> None:
-    from pipelines.manifest import FEWEST
+    from negbench.pipelines.manifest import FEWEST
 
     counts = manifest.counts()
     sizes = ", ".join(

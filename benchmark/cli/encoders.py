@@ -5,15 +5,15 @@ from typing import Annotated
 
 import typer
 
-from benchmark.screen import log, out, wide
-from pipelines.text import json_text
+from negbench.benchmark.reports.screen import log, out, wide
+from negbench.pipelines.text import json_text
 
 
 def encoders(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
     """List the encoders, and models of each family: size, licence of the weights, what must be installed."""
     from rich.table import Table
 
-    from pipelines.encoders import entries
+    from negbench.pipelines.encoders import entries
 
     found = entries()
     if as_json:

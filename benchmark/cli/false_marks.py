@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.records import RUNS
-from benchmark.screen import out, wide
+from negbench.benchmark.reports.screen import out, wide
+from negbench.benchmark.results.records import RUNS
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from benchmark.false_marks import Rate
+    from negbench.benchmark.results.false_marks import Rate
 
 
 def false_marks(
@@ -25,7 +25,7 @@ def false_marks(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Split the seeds of each method in two groups and count how often they would be marked: the method is the same."""
-    from benchmark import false_marks
+    from negbench.benchmark.results import false_marks
 
     found = false_marks.rates(runs, dataset, side or (3, 5), splits)
     if as_json:
@@ -41,7 +41,7 @@ def false_marks(
 
 
 def table(found: "list[Rate]") -> "Table":
-    from benchmark.cli.compare import plain_table
+    from negbench.benchmark.cli.compare import plain_table
 
     shown = plain_table("dataset", "row", "recipe", "seeds", "a side", "p images", "p both", "mark")
     for column in shown.columns[:3]:

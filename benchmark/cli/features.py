@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from benchmark.screen import log, out
+from negbench.benchmark.reports.screen import log, out
 
 if TYPE_CHECKING:
-    from pipelines.manifest import Manifest
-    from pipelines.store import FeatureStore
+    from negbench.pipelines.manifest import Manifest
+    from negbench.pipelines.store import FeatureStore
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -39,10 +39,10 @@ def features(
     ] = None,
 ) -> None:
     """Encode a dataset's pictures and captions into features/DATASET/ENCODER. Goes on where it was stopped."""
-    from benchmark.encoding_progress import progress
-    from benchmark.resolve import default_encoder
-    from pipelines.features import make
-    from pipelines.names import check_dataset
+    from negbench.benchmark.recipe.flags import default_encoder
+    from negbench.benchmark.reports.encoding_progress import progress
+    from negbench.pipelines.features import make
+    from negbench.pipelines.names import check_dataset
 
     check_dataset(dataset)
     screen = log()
@@ -64,8 +64,8 @@ def features(
 
 def ensure_with_progress(dataset: str, encoder: str | None = None) -> "tuple[Manifest, FeatureStore]":
     """Manifest and features of a dataset, built with progress on stderr where they are missing or stale."""
-    from benchmark.encoding_progress import progress
-    from pipelines.features import ensure
+    from negbench.benchmark.reports.encoding_progress import progress
+    from negbench.pipelines.features import ensure
 
     screen = log()
     with progress(screen) as report:

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.screen import log, out, wide
-from pipelines.text import json_text, one_line
+from negbench.benchmark.reports.screen import log, out, wide
+from negbench.pipelines.text import json_text, one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from benchmark.inspection import Inspection, Item, Look
+    from negbench.benchmark.inspection.looks import Inspection, Item, Look
 
 
 class Side(StrEnum):
@@ -36,23 +36,24 @@ def inspect(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Look at one query of a run: what it retrieves, and the negatives each method would pick for it."""
-    from methods.registry import get, names
+    from negbench.methods.registry import get, names
 
     chosen = names() if methods == "all" else [name.strip() for name in methods.split(",") if name.strip()]
     for name in chosen:
         get(name)
-    from benchmark import inspection, places
+    from negbench.benchmark.inspection import looks
+    from negbench.benchmark.reports import destinations
 
     if html is not None:
-        places.check_file(f"--html {html}", html)
+        destinations.check_file(f"--html {html}", html)
 
-    directions = tuple(way for way in inspection.DIRECTIONS if direction in (way, Side.BOTH))
-    found = inspection.inspect(run, anchor, directions, top, chosen, seed)
+    directions = tuple(way for way in looks.DIRECTIONS if direction in (way, Side.BOTH))
+    found = looks.inspect(run, anchor, directions, top, chosen, seed)
     if html is not None:
-        from benchmark.inspection_page import page, thumbnails
-        from pipelines.atomic import write_text
-        from pipelines.manifest import Manifest
-        from pipelines.sources import manifest_folder
+        from negbench.benchmark.reports.inspection_page import page, thumbnails
+        from negbench.pipelines.atomic import write_text
+        from negbench.pipelines.manifest import Manifest
+        from negbench.pipelines.sources import manifest_folder
 
         write_text(html, page(found, thumbnails(Manifest.read(manifest_folder(found.dataset)))))
         log().print(f"page written to {html}", markup=False)
@@ -116,7 +117,7 @@ def cells(item: "Item") -> "list[Text]":
     """Similarity, mark, suspicion, caption with id."""
     from rich.text import Text
 
-    from benchmark.inspection import probability
+    from negbench.benchmark.inspection.looks import probability
 
     style = {"labelled": "green", "true": "bold yellow", "judged true": "bold yellow"}.get(item.mark, "dim")
     p = "–" if item.suspicion is None else probability(item.suspicion)

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.errors import BenchError
-from benchmark.records import RUNS
-from benchmark.screen import log, out, wide
+from negbench.benchmark.errors import BenchError
+from negbench.benchmark.reports.screen import log, out, wide
+from negbench.benchmark.results.records import RUNS
 
 if TYPE_CHECKING:
-    from benchmark.leaderboard import Group, LeftOut
+    from negbench.benchmark.results.leaderboard import Group, LeftOut
 
 
 class Format(StrEnum):
@@ -37,18 +37,18 @@ def leaderboard(
     folder: Annotated[Path | None, typer.Option(help="Write all formats, metrics and curves into this folder.")] = None,
 ) -> None:
     """Compare what was recorded: recall over seeds, marks against a baseline, false negatives, cost."""
-    from benchmark.leaderboard import NothingLeftError, load
-    from benchmark.tables.terminal import show
-    from pipelines.atomic import write_text
+    from negbench.benchmark.reports.tables.terminal import show
+    from negbench.benchmark.results.leaderboard import NothingLeftError, load
+    from negbench.pipelines.atomic import write_text
 
     if folder is not None:
-        from benchmark import board, places
+        from negbench.benchmark.reports import destinations, leaderboard_folder
 
-        places.check_folder(f"--folder {folder}", folder, board.KIND)
+        destinations.check_folder(f"--folder {folder}", folder, leaderboard_folder.KIND)
     elif output is not None:
-        from benchmark import places
+        from negbench.benchmark.reports import destinations
 
-        places.check_file(f"--output {output}", output)
+        destinations.check_file(f"--output {output}", output)
     try:
         found = load(runs, dataset, baseline, with_published)
     except NothingLeftError as error:
@@ -60,7 +60,7 @@ def leaderboard(
     if bare := [name for name in names if not any(group.published for group in groups if group.dataset == name)]:
         log().print(f"nothing is published that we know of for: {', '.join(bare)}", style="yellow", markup=False)
     if folder is not None:
-        board.write(folder, groups, runs)
+        leaderboard_folder.write(folder, groups, runs)
     elif output is not None:
         try:
             write_text(output, _text(groups, layout))
@@ -75,13 +75,13 @@ def leaderboard(
 def refuse(left_out: "list[LeftOut]") -> None:
     """One table of what is not in any other, on stderr: what is written for programs and papers stays as it is."""
     if left_out:
-        from benchmark.cli.compare import show_left_out
+        from negbench.benchmark.cli.compare import show_left_out
 
         show_left_out(left_out, wide(log()))
 
 
 def _text(groups: "list[Group]", layout: Format) -> str:
-    from benchmark.tables import html, latex, markdown, programs, terminal
+    from negbench.benchmark.reports.tables import html, latex, markdown, programs, terminal
 
     write = {
         Format.rich: terminal.plain,

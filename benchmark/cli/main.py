@@ -15,7 +15,7 @@ import typer
 from pydantic import ValidationError
 from typer.core import TyperGroup
 
-from benchmark.cli import (
+from negbench.benchmark.cli import (
     compare,
     data,
     encoders,
@@ -31,11 +31,11 @@ from benchmark.cli import (
     sweep,
     tune,
 )
-from benchmark.errors import BenchError, first_line, out_of_memory
-from benchmark.screen import log
-from methods.registry import RegistryError
-from pipelines.errors import DataError, RequestError, invalid
-from pipelines.text import one_line
+from negbench.benchmark.errors import BenchError, first_line, out_of_memory
+from negbench.benchmark.reports.screen import log
+from negbench.methods.registry import RegistryError
+from negbench.pipelines.errors import DataError, RequestError, invalid
+from negbench.pipelines.text import one_line
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """No space, no quota, no larger file: nothing was wrong with what was asked for."""

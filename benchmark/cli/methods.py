@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchmark.screen import out
-from methods.registry import broken, get, summaries
-from pipelines.text import json_text
+from negbench.benchmark.reports.screen import out
+from negbench.methods.registry import broken, get, summaries
+from negbench.pipelines.text import json_text
 
 if TYPE_CHECKING:
-    from methods.base import Method
+    from negbench.methods.base import Method
 
 
 def methods(

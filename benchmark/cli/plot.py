@@ -5,15 +5,15 @@ from typing import Annotated
 
 import typer
 
-from benchmark.believed import survey
-from benchmark.cli.leaderboard import refuse
-from benchmark.errors import BenchError
-from benchmark.leaderboard import refused
-from benchmark.plots import PICTURES, draw
-from benchmark.plots.selection import Question
-from benchmark.records import RUNS
-from benchmark.screen import log
-from pipelines.text import clean
+from negbench.benchmark.cli.leaderboard import refuse
+from negbench.benchmark.errors import BenchError
+from negbench.benchmark.reports.plots import PICTURES, draw
+from negbench.benchmark.reports.plots.selection import Question
+from negbench.benchmark.reports.screen import log
+from negbench.benchmark.results.integrity import survey
+from negbench.benchmark.results.leaderboard import refused
+from negbench.benchmark.results.records import RUNS
+from negbench.pipelines.text import clean
 
 PLOTS = Path("plots")
 
@@ -31,9 +31,9 @@ def plot(
     out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = PLOTS,
 ) -> None:
     """Draw a picture of what is recorded, as PNG and SVG: one per table of the leaderboard (docs/plots.md)."""
-    from benchmark import places
+    from negbench.benchmark.reports import destinations
 
-    places.check(f"--out {out}", out / name)
+    destinations.check(f"--out {out}", out / name)
     question = Question(runs, tuple(dataset or ()), tuple(method or ()), memory, run, tuple(epoch or ()))
     if run is None:
         refuse(refused(survey(runs)[1]))

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.screen import log, out
-from pipelines.text import json_text
+from negbench.benchmark.reports.screen import log, out
+from negbench.pipelines.text import json_text
 
 if TYPE_CHECKING:
-    from benchmark.config import RunConfig
-    from benchmark.records import RunRecord
+    from negbench.benchmark.recipe.schema import RunConfig
+    from negbench.benchmark.results.records import RunRecord
 
 
 LINE = 79
@@ -38,7 +38,7 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
 ) -> None:
     """Train and evaluate one cell, and record it."""
-    from benchmark.resolve import parse_changes, resolve
+    from negbench.benchmark.recipe.flags import parse_changes, resolve
 
     flags = {
         "method": method,
@@ -52,13 +52,16 @@ def run(
     }
     resolved = resolve(flags, parse_changes(changes or []), config)
 
-    from benchmark import cell, devices, places, records
-    from benchmark.cli.features import ensure_with_progress
-    from benchmark.kept import alone
-    from benchmark.progress import ShowTraining
+    from negbench.benchmark.cli.features import ensure_with_progress
+    from negbench.benchmark.reports import destinations
+    from negbench.benchmark.reports.progress import ShowTraining
+    from negbench.benchmark.results import records
+    from negbench.benchmark.sweeps import cell
+    from negbench.benchmark.training import devices
+    from negbench.benchmark.training.checkpoint import alone
 
     folder = cell.folder_of(resolved) if to is None else filled(to, resolved)
-    places.check_folder(f"--out {folder}" if to else str(folder), folder, records.KIND, records.RUNS)
+    destinations.check_folder(f"--out {folder}" if to else str(folder), folder, records.KIND, records.RUNS)
     show_config(resolved)
     devices.check_cell(resolved)  # before features are made
     manifest, store = ensure_with_progress(resolved.dataset, resolved.encoder)

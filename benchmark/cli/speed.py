@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from benchmark.screen import log, out
-from pipelines.text import json_text
+from negbench.benchmark.reports.screen import log, out
+from negbench.pipelines.text import json_text
 
 
 def speed(
@@ -38,17 +38,17 @@ def speed(
         return
     if evaluation and device != "cpu":
         raise typer.BadParameter("--evaluation is timed on the CPU only", param_hint="--device")
-    from benchmark import devices
-    from benchmark.errors import RunFailedError, first_line, out_of_memory
+    from negbench.benchmark.errors import RunFailedError, first_line, out_of_memory
+    from negbench.benchmark.training import devices
 
     devices.check(device)
     if evaluation:
-        from benchmark import speed_evaluation
+        from negbench.benchmark.speed import evaluation_cost
 
-        results = [speed_evaluation.measure(images, captions, dim, threads, repeats)]
+        results = [evaluation_cost.measure(images, captions, dim, threads, repeats)]
     else:
-        from benchmark import speed as speeds
-        from methods import names
+        from negbench.benchmark.speed import method_cost as speeds
+        from negbench.methods import names
 
         chosen = names() if method is None else [method]
         try:
@@ -79,14 +79,15 @@ def show(results: list[dict[str, Any]]) -> None:
 
 def time_data(scales: list[str], folder: Path, dtype: str, as_json: bool) -> None:
     """Time the reading of a store of each scale."""
-    from benchmark import places, speed_data
+    from negbench.benchmark.reports import destinations
+    from negbench.benchmark.speed import data_cost
 
-    places.check(f"--folder {folder}", folder / "scratch")
+    destinations.check(f"--folder {folder}", folder / "scratch")
     results = {}
     for name in scales:
-        size = speed_data.SCALES[name]
+        size = data_cost.SCALES[name]
         log().print(f"{name}: {size.size(dtype) / 1e9:.1f} GB are written and read again", style="dim", markup=False)
-        results[name] = speed_data.measure(size, folder, dtype)
+        results[name] = data_cost.measure(size, folder, dtype)
     if as_json:
         typer.echo(json_text(results))
     else:

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from benchmark.screen import log
-from pipelines.text import clean
+from negbench.benchmark.reports.screen import log
+from negbench.pipelines.text import clean
 
 
 def sweep(
@@ -20,10 +20,10 @@ def sweep(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the commands and stop.")] = False,
 ) -> None:
     """Run every combination of methods, datasets, memories and seeds. What is recorded is not run again."""
-    from benchmark import sweep as sweeps
-    from benchmark.cli.features import ensure_with_progress
-    from benchmark.errors import BenchError, SweepFailedError
-    from benchmark.progress import show_sweep
+    from negbench.benchmark.cli.features import ensure_with_progress
+    from negbench.benchmark.errors import BenchError, SweepFailedError
+    from negbench.benchmark.reports.progress import show_sweep
+    from negbench.benchmark.sweeps import sweep as sweeps
 
     plan = sweeps.cells(names(methods), names(datasets), range(seeds), sizes(memory), changes or [], force)
     if not plan:

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.cli.run import show_config
-from benchmark.screen import log, out
-from pipelines.text import json_text
+from negbench.benchmark.cli.run import show_config
+from negbench.benchmark.reports.screen import log, out
+from negbench.pipelines.text import json_text
 
 if TYPE_CHECKING:
-    from benchmark.studies import Outcome, Tried
+    from negbench.benchmark.sweeps.studies import Outcome, Tried
 
 
 def tune(
@@ -34,7 +34,7 @@ def tune(
     as_json: Annotated[bool, typer.Option("--json", help="Print study.json.")] = False,
 ) -> None:
     """Search the settings of a method by validation rSum. Run again, it goes on where it was stopped."""
-    from benchmark.resolve import load_yaml, params, parse_changes, resolve
+    from negbench.benchmark.recipe.flags import load_yaml, params, parse_changes, resolve
 
     study, content = params().tune, load_yaml(config) if config else {}
     trials = trials or study.trials
@@ -50,13 +50,14 @@ def tune(
     resolved = resolve(flags, parsed, config)
     in_file = content.get("settings") or {}
 
-    from benchmark import devices, tuning
-    from benchmark.cli.features import ensure_with_progress
-    from benchmark.extras import texts_for
-    from benchmark.search_space import space_of
-    from benchmark.tuning_progress import ShowTuning
-    from pipelines.sources import manifest_folder
-    from pipelines.truth import Truth
+    from negbench.benchmark.cli.features import ensure_with_progress
+    from negbench.benchmark.reports.tuning_progress import ShowTuning
+    from negbench.benchmark.sweeps import tuning
+    from negbench.benchmark.sweeps.search_space import space_of
+    from negbench.benchmark.training import devices
+    from negbench.benchmark.training.extras import texts_for
+    from negbench.pipelines.sources import manifest_folder
+    from negbench.pipelines.truth import Truth
 
     devices.check_cell(resolved)
     space = space_of(resolved, {*parsed, *in_file})
@@ -82,7 +83,7 @@ def show(outcome: "Outcome", folder: Path) -> None:
     """Default and best side by side, and where the files are."""
     from rich.table import Table
 
-    from benchmark.tuning_progress import brief
+    from negbench.benchmark.reports.tuning_progress import brief
 
     tried = {"default": outcome.default} | ({} if outcome.best_is_default else {"best": outcome.best})
     default = outcome.default.row.settings

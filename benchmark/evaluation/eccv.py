@@ -8,8 +8,8 @@ import json
 from importlib.util import find_spec
 from pathlib import Path
 
-from benchmark.evaluation.extended import Positives, Relation
-from pipelines.store import Split
+from negbench.benchmark.evaluation.extended import Positives, Relation
+from negbench.pipelines.store import Split
 
 NAMES = ("eccv", "cxc")
 

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmark.evaluation.metrics import CUTOFFS, check_cutoffs
-from benchmark.evaluation.ranks import BLOCK, TILE, Grid, Ties, ahead, check, check_ties, position, whole_tiles
+from negbench.benchmark.evaluation.metrics import CUTOFFS, check_cutoffs
+from negbench.benchmark.evaluation.ranks import BLOCK, TILE, Grid, Ties, ahead, check, check_ties, position, whole_tiles
 
 Rows = NDArray[np.int64]
 
@@ -131,7 +131,7 @@ def positions(
     """Position of every positive of every query, from images to captions and back.
 
     The k-th best positive of a query stands at k + the negatives more similar than it + half of those exactly as
-    similar (or what ``ties`` says, as in :func:`benchmark.evaluation.ranks.ranks`, whose similarities these are,
+    similar (or what ``ties`` says, as in :func:`ranks.ranks`, whose similarities these are,
     bit for bit). So positives that tie with each other take places of their own, and with labelled pairs alone
     the first positions are the plain ranks.
 

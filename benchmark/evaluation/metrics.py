@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from benchmark.evaluation.ranks import Ranks
+    from negbench.benchmark.evaluation.ranks import Ranks
 
 CUTOFFS = (1, 5, 10)
 COLLAPSED = 0.02

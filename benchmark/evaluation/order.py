@@ -5,9 +5,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmark.evaluation.detection import pairs_in_order
-from benchmark.evaluation.relation import MATCH, NO_MATCH, UNKNOWN, Relation
-from benchmark.evaluation.shares import share
+from negbench.benchmark.audit.shares import share
+from negbench.benchmark.evaluation.detection import pairs_in_order
+from negbench.benchmark.evaluation.known_pairs import MATCH, NO_MATCH, UNKNOWN, Relation
 
 BLOCK = 1024
 """Anchors at a time."""

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from benchmark.evaluation import eccv
-from benchmark.evaluation.extended import Positives, Relation
-from pipelines.captions import same
-from pipelines.judgements import POSITIVE, verdicts
-from pipelines.manifest import Manifest
-from pipelines.store import Split
-from pipelines.truth import Truth
+from negbench.benchmark.evaluation import eccv
+from negbench.benchmark.evaluation.extended import Positives, Relation
+from negbench.pipelines.captions import same
+from negbench.pipelines.judgements import POSITIVE, verdicts
+from negbench.pipelines.manifest import Manifest
+from negbench.pipelines.store import Split
+from negbench.pipelines.truth import Truth
 
 IMAGES = 512
 """Images at a time, to bound the memory of the truth."""

@@ -3,7 +3,7 @@
 import statistics
 from typing import TYPE_CHECKING
 
-from benchmark.records import Measured, Protocol
+from negbench.benchmark.results.records import Measured, Protocol
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,8 +48,10 @@ def measure(protocol: Protocol, images: "Tensor", captions: "Tensor", caption_im
     Raises:
         ValueError: a fold that is not of the protocol's size.
     """
-    from benchmark.evaluation.metrics import metrics  # here: who only asks for protocols loads no numpy and no torch
-    from benchmark.evaluation.ranks import ranks
+    from negbench.benchmark.evaluation.metrics import (
+        metrics,  # here: who only asks for protocols loads no numpy and no torch
+    )
+    from negbench.benchmark.evaluation.ranks import ranks
 
     folds = []
     for number in range(protocol.folds):

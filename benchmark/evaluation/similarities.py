@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmark.errors import NoDataError
-from benchmark.evaluation.relation import MATCH, NO_MATCH, UNKNOWN, Relation
+from negbench.benchmark.errors import NoDataError
+from negbench.benchmark.evaluation.known_pairs import MATCH, NO_MATCH, UNKNOWN, Relation
 
 BINS = 200
 """From -1 to 1."""

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, normalize
 
-from benchmark.config import Recipe
-from benchmark.seeds import seed_for
+from negbench.benchmark.recipe.schema import Recipe
+from negbench.benchmark.recipe.seeds import seed_for
 
 
 class Head(nn.Module):

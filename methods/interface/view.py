@@ -7,8 +7,8 @@ from functools import cached_property, wraps
 import torch
 from torch import Tensor
 
-from methods.interface.drawing import largest
-from methods.interface.inputs import NOTHING, Direction, Extras, Guide, Memory, check_kinds, check_tensors
+from .drawing import largest
+from .inputs import NOTHING, Direction, Extras, Guide, Memory, check_kinds, check_tensors
 
 CHUNK = 2**20
 """Similarities that a method sees at a time on a CPU, so that its temporaries stay in the cache."""

@@ -12,13 +12,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
-from pipelines.errors import DataError, RequestError, unknown
+from negbench.pipelines.errors import DataError, RequestError, unknown
 
 MOST_SEEN = 8
 
 if TYPE_CHECKING:
-    from pipelines.manifest import Manifest
-    from pipelines.sources import Source
+    from negbench.pipelines.manifest import Manifest
+    from negbench.pipelines.sources import Source
 
 
 class Reader(Protocol):

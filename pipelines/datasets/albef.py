@@ -9,13 +9,13 @@ Source: J. Li et al. (2021), Align before Fuse, NeurIPS; J. Li et al. (2022), BL
 
 from pathlib import Path
 
-from pipelines.annotations import Entry, annotation_files, entry, items, read_json
-from pipelines.caption_rows import CaptionRows, split_of_file
-from pipelines.errors import DataError
-from pipelines.files import open_plain
-from pipelines.image_files import ImageFiles
-from pipelines.manifest import Manifest
-from pipelines.sources import Source
+from negbench.pipelines.errors import DataError
+from negbench.pipelines.files import open_plain
+from negbench.pipelines.manifest import Manifest
+from negbench.pipelines.reading.annotations import Entry, annotation_files, entry, items, read_json
+from negbench.pipelines.reading.caption_rows import CaptionRows, split_of_file
+from negbench.pipelines.reading.image_files import ImageFiles
+from negbench.pipelines.sources import Source
 
 
 class Pair(Entry):

@@ -4,7 +4,7 @@
 ``*.npz``, ``*.h5`` or ``*.hdf5``        an array ``features`` (or the only one): ``[n, D]`` or ``[n, R, D]``,
                                         float16 or float32
 ``ids.txt`` or ``*_ids.txt``            an image id a line, in the order of the rows
-``*.csv``, ``*.jsonl``, ``*.parquet``   the captions, as in ``pipelines.datasets.table``; ``image`` is the id
+``*.csv``, ``*.jsonl``, ``*.parquet``   the captions, as in ``negbench.pipelines.datasets.table``; ``image`` is the id
 ======================================  ======================================================================
 
 Rows without captions are left out and counted. The array is copied into the dataset's own folder as
@@ -19,14 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.annotations import Faults, annotation_files, check_id, lines
-from pipelines.archives import RATIO, limit_of
-from pipelines.caption_rows import CaptionRows
-from pipelines.datasets import table
-from pipelines.datasets.precomp import load_features, row_places
-from pipelines.errors import DataError, RequestError, damage
-from pipelines.manifest import Manifest
-from pipelines.sources import Source
+from negbench.pipelines.datasets import table
+from negbench.pipelines.datasets.precomp import load_features, row_places
+from negbench.pipelines.errors import DataError, RequestError, damage
+from negbench.pipelines.manifest import Manifest
+from negbench.pipelines.reading.annotations import Faults, annotation_files, check_id, lines
+from negbench.pipelines.reading.caption_rows import CaptionRows
+from negbench.pipelines.sources import Source
+from negbench.pipelines.sources.archives import RATIO, limit_of
 
 FEATURES = True
 TAKES_OUT = True

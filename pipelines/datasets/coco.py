@@ -20,15 +20,15 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.annotations import Entry, annotation_files, entry, items, read_json
-from pipelines.caption_rows import CaptionRows, split_named
-from pipelines.datasets import karpathy
-from pipelines.errors import DataError
-from pipelines.image_files import ImageFiles
-from pipelines.manifest import Manifest
-from pipelines.sources import Source
-from pipelines.split_files import read_splits, split_files
-from pipelines.store import load_array
+from negbench.pipelines.datasets import karpathy
+from negbench.pipelines.errors import DataError
+from negbench.pipelines.manifest import Manifest
+from negbench.pipelines.reading.annotations import Entry, annotation_files, entry, items, read_json
+from negbench.pipelines.reading.caption_rows import CaptionRows, split_named
+from negbench.pipelines.reading.image_files import ImageFiles
+from negbench.pipelines.reading.split_files import read_splits, split_files
+from negbench.pipelines.sources import Source
+from negbench.pipelines.store import load_array
 
 PATTERN = "captions_*.json"
 

@@ -1,7 +1,7 @@
 """Flickr8k's own files: images, captions, three split files, expert and crowd judgements.
 
 Files of the folder: the pictures (anywhere below it), ``Flickr8k.token.txt`` or ``captions.txt`` as in
-``pipelines.datasets.tokens``, ``Flickr_8k.{train,dev,test}Images.txt``, and where they are there
+``negbench.pipelines.datasets.tokens``, ``Flickr_8k.{train,dev,test}Images.txt``, and where they are there
 ``ExpertAnnotations.txt`` and ``CrowdFlowerAnnotations.txt``.
 
 Images come in the order of the split files. What real files have too much of is left out and counted: images
@@ -16,11 +16,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from pipelines.annotations import Faults, lines
-from pipelines.datasets import tokens
-from pipelines.files import file_digest
-from pipelines.manifest import Manifest, table
-from pipelines.sources import Source
+from negbench.pipelines.datasets import tokens
+from negbench.pipelines.files import file_digest
+from negbench.pipelines.manifest import Manifest, table
+from negbench.pipelines.reading.annotations import Faults, lines
+from negbench.pipelines.sources import Source
 
 SPLIT_FILES = {
     "train": "Flickr_8k.trainImages.txt",

@@ -3,9 +3,9 @@
 Captions are in ``caption``, ``captions``, ``text``, ``sentences`` (text or a list) or ``caption_0``, ``caption_1``,
 ...; an image's id is ``filename``, the picture's ``path``, ``image_id`` or ``img_id``, the first of them that is
 there, else a digest of its bytes. Rows with the same id are captions of one image. The split is in ``split``, else
-in the file's name (``train-00000-of-00002.parquet``), else decided by the id (``pipelines.caption_rows``).
+in the file's name (``train-00000-of-00002.parquet``), else decided by the id (``reading.caption_rows``).
 
-The pictures are taken out into the dataset's own folder (``pipelines.image_files``).
+The pictures are taken out into the dataset's own folder (``reading.image_files``).
 """
 
 from pathlib import Path
@@ -13,14 +13,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines import columns, parquet
-from pipelines.annotations import annotation_files
-from pipelines.caption_rows import CaptionRows, splits_of_files
-from pipelines.errors import DataError
-from pipelines.files import digest
-from pipelines.image_files import TakenOut
-from pipelines.manifest import Manifest
-from pipelines.sources import Source
+from negbench.pipelines.errors import DataError
+from negbench.pipelines.files import digest
+from negbench.pipelines.manifest import Manifest
+from negbench.pipelines.reading import columns, parquet
+from negbench.pipelines.reading.annotations import annotation_files
+from negbench.pipelines.reading.caption_rows import CaptionRows, splits_of_files
+from negbench.pipelines.reading.image_files import TakenOut
+from negbench.pipelines.sources import Source
 
 EXPECTS = "*.parquet (also in data/) with a column image {bytes, path} and captions"
 TAKES_OUT = True

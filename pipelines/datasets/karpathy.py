@@ -12,12 +12,12 @@ Source: A. Karpathy, L. Fei-Fei (2015), Deep Visual-Semantic Alignments for Gene
 from pathlib import Path
 from typing import Any
 
-from pipelines.annotations import Entry, annotation_files, entry, items, read_json
-from pipelines.caption_rows import CaptionRows, split_named
-from pipelines.errors import DataError
-from pipelines.image_files import ImageFiles
-from pipelines.manifest import Manifest
-from pipelines.sources import Source
+from negbench.pipelines.errors import DataError
+from negbench.pipelines.manifest import Manifest
+from negbench.pipelines.reading.annotations import Entry, annotation_files, entry, items, read_json
+from negbench.pipelines.reading.caption_rows import CaptionRows, split_named
+from negbench.pipelines.reading.image_files import ImageFiles
+from negbench.pipelines.sources import Source
 
 EXPECTS = "dataset_*.json or dataset.json"
 PATTERNS = ("dataset_*.json", "dataset.json")

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.annotations import Faults, check_id, check_text, line_count, lines
-from pipelines.caption_rows import CaptionRows, Place
-from pipelines.errors import DataError
-from pipelines.files import digest
-from pipelines.manifest import Manifest
-from pipelines.rows import BLOCK, release
-from pipelines.sources import Source
-from pipelines.store import check_finite, load_array
+from negbench.pipelines.errors import DataError
+from negbench.pipelines.files import digest
+from negbench.pipelines.manifest import Manifest
+from negbench.pipelines.reading.annotations import Faults, check_id, check_text, line_count, lines
+from negbench.pipelines.reading.caption_rows import CaptionRows, Place
+from negbench.pipelines.rows import BLOCK, release
+from negbench.pipelines.sources import Source
+from negbench.pipelines.store import check_finite, load_array
 
 FEATURES = True
 SPLIT_NAMES = {"train": ["train"], "val": ["dev", "val"], "test": ["testall", "test"]}

@@ -11,14 +11,14 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pipelines.errors import DataError, invalid
-from pipelines.manifest import SPLITS, Manifest, table
-from pipelines.scenes import facts
-from pipelines.scenes.grammar import MOST_FACTS, Caption, caption
-from pipelines.scenes.render import SIDE, render
-from pipelines.scenes.world import Scene, generator, scene
-from pipelines.sources import Source
-from pipelines.truth import Truth
+from negbench.pipelines.errors import DataError, invalid
+from negbench.pipelines.manifest import SPLITS, Manifest, table
+from negbench.pipelines.scenes import facts
+from negbench.pipelines.scenes.grammar import MOST_FACTS, Caption, caption
+from negbench.pipelines.scenes.render import SIDE, render
+from negbench.pipelines.scenes.world import Scene, generator, scene
+from negbench.pipelines.sources import Source
+from negbench.pipelines.truth import Truth
 
 LEVELS = (0.1, 0.25, 0.5, 0.75, 1.1)
 """Vagueness of an image's five captions at ambiguity 1."""

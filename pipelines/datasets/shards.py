@@ -3,9 +3,9 @@
 Captions are ``captions`` or ``caption`` of the JSON, else the lines of the text. A sample whose JSON says another
 ``status`` than success is left out and counted. An image's id is its shard's path without ``.tar``, a slash and the
 key. The split is ``split`` of the JSON, else in the name of the shard or its folder (``train-0000.tar``,
-``train/0000.tar``), else decided by the id (``pipelines.caption_rows``).
+``train/0000.tar``), else decided by the id (``negbench.pipelines.reading.caption_rows``).
 
-The pictures are taken out into the dataset's own folder (``pipelines.image_files``).
+The pictures are taken out into the dataset's own folder (``negbench.pipelines.reading.image_files``).
 """
 
 import tarfile
@@ -14,15 +14,15 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pipelines import columns
-from pipelines.annotations import annotation_files, parse_json
-from pipelines.archives import LARGEST_READ, open_tar
-from pipelines.caption_rows import CaptionRows, splits_of_files
-from pipelines.errors import DataError, damage
-from pipelines.files import open_plain
-from pipelines.image_files import SUFFIXES, TakenOut
-from pipelines.manifest import Manifest
-from pipelines.sources import Source
+from negbench.pipelines.errors import DataError, damage
+from negbench.pipelines.files import open_plain
+from negbench.pipelines.manifest import Manifest
+from negbench.pipelines.reading import columns
+from negbench.pipelines.reading.annotations import annotation_files, parse_json
+from negbench.pipelines.reading.caption_rows import CaptionRows, splits_of_files
+from negbench.pipelines.reading.image_files import SUFFIXES, TakenOut
+from negbench.pipelines.sources import Source
+from negbench.pipelines.sources.archives import LARGEST_READ, open_tar
 
 EXPECTS = "*.tar (also in folders named by split) with KEY.jpg and KEY.txt or KEY.json"
 TAKES_OUT = True

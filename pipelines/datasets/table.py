@@ -3,7 +3,7 @@
 The first line of CSV and TSV names the columns; JSONL holds an object a line. ``image`` (also ``filepath``,
 ``file_name``, ...) is the picture's path, ``caption`` (also ``text``, ...) one caption or, in JSONL and Parquet, a
 list of them; ``caption_0``, ``caption_1``, ... are several. Without ``split`` the file's name says it
-(``train.csv``), and else the image's id decides: 80 % train, 10 % val, 10 % test (``pipelines.caption_rows``).
+(``train.csv``), and else the image's id decides: 80 % train, 10 % val, 10 % test (``reading.caption_rows``).
 """
 
 from collections.abc import Iterator
@@ -12,13 +12,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines import columns, parquet
-from pipelines.annotations import Faults, annotation_files, first_line, lines, parse_json, records
-from pipelines.caption_rows import CaptionRows, splits_of_files
-from pipelines.errors import DataError
-from pipelines.image_files import ImageFiles
-from pipelines.manifest import Manifest
-from pipelines.sources import Source
+from negbench.pipelines.errors import DataError
+from negbench.pipelines.manifest import Manifest
+from negbench.pipelines.reading import columns, parquet
+from negbench.pipelines.reading.annotations import Faults, annotation_files, first_line, lines, parse_json, records
+from negbench.pipelines.reading.caption_rows import CaptionRows, splits_of_files
+from negbench.pipelines.reading.image_files import ImageFiles
+from negbench.pipelines.sources import Source
 
 EXPECTS = "*.csv, *.tsv, *.jsonl or *.parquet with columns image and caption"
 ENDS = ("*.csv", "*.tsv", "*.jsonl", "*.parquet")

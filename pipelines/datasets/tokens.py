@@ -9,7 +9,7 @@
 
 ``train.txt``, ``val.txt``, ``test.txt`` or the like hold an image's name a line, with or without suffix; images in
 none of them are left out and counted. Without such files an image's split is decided by its id
-(``pipelines.caption_rows``). The pictures lie anywhere below the folder.
+(``negbench.pipelines.reading.caption_rows``). The pictures lie anywhere below the folder.
 
 Source: P. Young et al. (2014), From image descriptions to visual denotations, TACL 2.
 """
@@ -18,13 +18,13 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipelines.annotations import Faults, annotation_files, lines, records
-from pipelines.caption_rows import CaptionRows
-from pipelines.errors import DataError
-from pipelines.image_files import ImageFiles
-from pipelines.manifest import Manifest
-from pipelines.sources import Source
-from pipelines.split_files import read_splits, split_files
+from negbench.pipelines.errors import DataError
+from negbench.pipelines.manifest import Manifest
+from negbench.pipelines.reading.annotations import Faults, annotation_files, lines, records
+from negbench.pipelines.reading.caption_rows import CaptionRows
+from negbench.pipelines.reading.image_files import ImageFiles
+from negbench.pipelines.reading.split_files import read_splits, split_files
+from negbench.pipelines.sources import Source
 
 PATTERNS = ("Flickr8k.token.txt", "*.token", "captions.txt", "results.csv")
 """The first that is there is read."""

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.errors import RequestError, unknown
-from pipelines.names import check_encoder
+from negbench.pipelines.errors import RequestError, unknown
+from negbench.pipelines.names import check_encoder
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipelines.encoders import Encoder
+from negbench.pipelines.encoders import Encoder
 
 SIZE = 224
 CHUNK = 8  # small batches stay in the cache: twice as fast on a CPU as 64

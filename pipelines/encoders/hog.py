@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipelines.encoders import Encoder
+from negbench.pipelines.encoders import Encoder
 
 SIDE = 48  # pixels; pictures are squeezed to a square
 GRID = 6  # cells per side

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.encoders import Encoder
+from negbench.pipelines.encoders import Encoder
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,7 +6,7 @@ Weights and source as of ``minilm``. A caption keeps its first 32 tokens, start 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.encoders.minilm import MiniLM
+from negbench.pipelines.encoders.minilm import MiniLM
 
 
 class MiniLMTokens(MiniLM):

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.encoders import Encoder
+from negbench.pipelines.encoders import Encoder
 
 DIM = 1024
 LONGEST = 3  # words in a sequence

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines import hub
-from pipelines.encoders import Card, Device, Encoder, Example, Kind, Model, in_chunks
-from pipelines.errors import RequestError
+from negbench.pipelines import hub
+from negbench.pipelines.encoders import Card, Device, Encoder, Example, Kind, Model, in_chunks
+from negbench.pipelines.errors import RequestError
 
 if TYPE_CHECKING:
     from torch import Tensor

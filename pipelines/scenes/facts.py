@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.scenes.world import COLOURS, KINDS, MOST_THINGS, SIZES, Scene, Thing
+from negbench.pipelines.scenes.world import COLOURS, KINDS, MOST_THINGS, SIZES, Scene, Thing
 
 PLACES: dict[str, tuple[int | None, int | None]] = {
     "left": (None, 0),

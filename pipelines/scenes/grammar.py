@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.scenes.facts import PLACES, RELATIONS, Before, Exactly, Fact, Like, Related, Some, stands
-from pipelines.scenes.world import Scene, Thing
+from negbench.pipelines.scenes.facts import PLACES, RELATIONS, Before, Exactly, Fact, Like, Related, Some, stands
+from negbench.pipelines.scenes.world import Scene, Thing
 
 MOST_FACTS = 4  # of one caption: two about things, the total, the background
 

@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.scenes.world import GRID, Scene
+from negbench.pipelines.scenes.world import GRID, Scene
 
 SIDE = 64
 RGB = {

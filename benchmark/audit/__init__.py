@@ -1,0 +1,1 @@
+"""What a method picks, pushes and suspects in a gallery."""

@@ -1,0 +1,82 @@
+"""What is known of the pairs of a split beyond its labels: the truth of every pair, or what people judged."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from negbench.pipelines.judgements import POSITIVE, verdicts
+from negbench.pipelines.truth import Truth
+
+Rows = NDArray[np.int64]
+Codes = NDArray[np.int8]
+
+MATCH, NO_MATCH, UNKNOWN = 1, 0, -1
+
+
+class Relation(ABC):
+    """Says of pairs whether they match. Images and captions are rows of one split."""
+
+    @abstractmethod
+    def block(self, images: Rows, captions: Rows) -> Codes:
+        """``[I, C]``: ``MATCH``, ``NO_MATCH`` or ``UNKNOWN`` of every image with every caption."""
+
+
+class Exact(Relation):
+    """The truth of every pair. Memory: a byte for each."""
+
+    def __init__(self, truth: Truth, image_rows: Rows, caption_rows: Rows) -> None:
+        """``image_rows [I]`` and ``caption_rows [C]``: rows in the manifest of the split's images and captions."""
+        self._codes = truth.matrix(image_rows, caption_rows).view(np.int8)
+
+    def block(self, images: Rows, captions: Rows) -> Codes:
+        return self._codes[images[:, None], captions]
+
+
+class Judged(Relation):
+    """Some pairs, judged. Memory: a byte for each judged image with each judged caption."""
+
+    def __init__(self, images: Rows, captions: Rows, match: NDArray[np.bool_]) -> None:
+        """The pairs ``(images[k], captions[k])`` and whether they match: ``[P]`` each."""
+        self._images, image = np.unique(images, return_inverse=True)
+        self._captions, caption = np.unique(captions, return_inverse=True)
+        # one more row and column for what nobody judged
+        self._codes = np.full((len(self._images) + 1, len(self._captions) + 1), UNKNOWN, dtype=np.int8)
+        self._codes[image, caption] = match
+
+    def block(self, images: Rows, captions: Rows) -> Codes:
+        return self._codes[_places(self._images, images)[:, None], _places(self._captions, captions)]
+
+    @classmethod
+    def of(
+        cls,
+        judgements: pd.DataFrame,
+        image_ids: Sequence[str],
+        caption_ids: Sequence[str],
+        positive: Mapping[str, float] = POSITIVE,
+    ) -> "Judged | None":
+        """From a manifest's ``judgements``; None where no pair of these images and captions is judged.
+
+        Args:
+            judgements: ``image_id, caption_id, match, source``; pairs outside the split are left out.
+            image_ids: of the split, in the order of its rows.
+            caption_ids: likewise.
+            positive: per source the ``match`` from which a pair matches; 0.5 for one that is not named.
+        """
+        pairs = verdicts(judgements, positive)
+        image = pairs["image_id"].map(dict(zip(image_ids, range(len(image_ids)), strict=True)))
+        caption = pairs["caption_id"].map(dict(zip(caption_ids, range(len(caption_ids)), strict=True)))
+        here = (image.notna() & caption.notna()).to_numpy()
+        if not here.any():
+            return None
+        match: NDArray[np.bool_] = pairs["positive"].to_numpy(dtype=bool)[here]
+        return cls(np.array(image[here], dtype=np.int64), np.array(caption[here], dtype=np.int64), match)
+
+
+def _places(known: Rows, rows: Rows) -> Rows:
+    """Place in the sorted ``known`` of each of ``rows``; one past the end for those that are not there."""
+    place = np.searchsorted(known, rows)
+    found = known[place.clip(max=len(known) - 1)] == rows
+    return np.where(found, place, len(known))

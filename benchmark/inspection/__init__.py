@@ -1,0 +1,1 @@
+"""One anchor of a recorded cell, looked at closely."""

@@ -1,0 +1,1 @@
+"""What decides a cell's numbers: schema, resolution of flags, seeds, identity."""

@@ -1,0 +1,79 @@
+"""A folder with the leaderboard in every format, its figures for DVC, and its pictures."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from negbench.benchmark.reports import plots
+from negbench.benchmark.reports.tables.html import html
+from negbench.benchmark.reports.tables.latex import latex
+from negbench.benchmark.reports.tables.markdown import markdown
+from negbench.benchmark.reports.tables.programs import as_csv, as_json
+from negbench.benchmark.results.leaderboard import PICKED, PUSHED, Group
+from negbench.benchmark.results.plausibility import RECALLS
+from negbench.benchmark.results.records import RUNS
+from negbench.pipelines.atomic import Kind, new_folder, write_text
+from negbench.pipelines.text import json_text
+
+KIND = Kind(
+    "leaderboard",
+    "leaderboard.json",
+    (
+        *(f"leaderboard.{end}" for end in ("md", "tex", "csv", "html")),
+        "metrics.json",
+        *(f"{name}-*.{end}" for name in plots.OF_THE_LEADERBOARD for end in ("png", "svg", "md")),
+    ),
+)
+FIGURES = (*RECALLS, "rsum", PICKED, PUSHED, "step_ratio")
+
+
+def write(folder: Path, groups: list[Group], root: Path = RUNS) -> None:
+    """Write ``leaderboard.{md,tex,csv,html,json}``, ``metrics.json`` and the pictures of the tables' datasets.
+
+    Args:
+        folder: where to; replaced in one step, if it is a leaderboard.
+        groups: the tables.
+        root: folder of their records, for the pictures.
+    """
+    with new_folder(folder, KIND) as scratch:
+        for name, text in (
+            ("leaderboard.md", markdown(groups)),
+            ("leaderboard.tex", latex(groups)),
+            ("leaderboard.csv", as_csv(groups)),
+            ("leaderboard.html", html(groups)),
+            ("leaderboard.json", as_json(groups)),
+            ("metrics.json", json_text(metrics(groups)) + "\n"),
+        ):
+            write_text(scratch / name, text)
+        plots.draw_board(root, tuple(dict.fromkeys(group.dataset for group in groups)), scratch)
+
+
+def table_names(groups: list[Group]) -> list[str]:
+    """The dataset of each table, with the protocol where it is not the first one's, and where a dataset has several
+    recipes, manifests or features with the digest of the recipe."""
+    tables_of = Counter(group.dataset for group in groups if group.first)
+    return [
+        "-".join(
+            [
+                group.dataset,
+                *([] if group.first else [group.protocol.name]),
+                *([] if tables_of[group.dataset] == 1 else [group.recipe_hash]),
+            ]
+        )
+        for group in groups
+    ]
+
+
+def metrics(groups: list[Group]) -> dict[str, Any]:
+    """Table, row, figure: the means, nested as ``dvc metrics show`` and ``diff`` like it."""
+    return {
+        name: {
+            label(row.method, row.memory): {key: round(row.stats[key].mean, 3) for key in FIGURES if key in row.stats}
+            for row in group.rows
+        }
+        for group, name in zip(groups, table_names(groups), strict=True)
+    }
+
+
+def label(method: str, memory: int) -> str:
+    return f"{method}, memory {memory}" if memory else f"{method}, in batch"

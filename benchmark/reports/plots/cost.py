@@ -1,0 +1,36 @@
+"""Recall against the time of a training step, a point per series."""
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+
+from negbench.benchmark.errors import NoDataError
+from negbench.benchmark.reports.plots.canvas import Drawn, forms, heading
+from negbench.benchmark.reports.plots.scatter import MANY, name_points, places, scatter
+from negbench.benchmark.reports.plots.selection import Question, Table, lacking, named, shown
+from negbench.benchmark.reports.plots.selection import tables as subjects
+from negbench.benchmark.reports.tables.sheet import setting, title
+
+__all__ = ["draw", "subjects"]
+
+
+def draw(table: Table, question: Question) -> Drawn:
+    """Logarithmic time, as methods differ by factors."""
+    spots = places(table.series, "step_ms", "rsum")
+    if not spots:
+        raise NoDataError(f"{table.name}: no record has a cost, as every method has a failed seed")
+    figure = Figure(figsize=(9, 6.2) if len(spots) > MANY else (7.2, 4.8), layout="constrained")
+    axes = figure.subplots()
+    scatter(axes, list(spots.values()), forms(spots))
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    devices = sorted({shown(cell.record.device) for one in spots for cell in one.cells} - {""})
+    axes.set(xlabel=f"training step, ms ({', '.join(devices)})" if devices else "training step, ms", ylabel="rSum")
+    hollow = " · hollow: with a memory" if any(one.row.memory for one in spots) else ""
+    missing = lacking(table, spots, "no cost")
+    names, seeds = named(spots)
+    notes = f"{seeds} · crosses: deviation over seeds{hollow}"
+    heading(figure, title(table.group), setting(table.group), notes, missing=missing)
+    name_points(axes, list(spots.values()), names, forms(spots))
+    return Drawn(figure, missing)

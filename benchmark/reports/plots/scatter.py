@@ -1,0 +1,65 @@
+"""A point per series, at the means over its seeds, with their deviations as a cross: of ``picks`` and ``cost``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+
+from negbench.benchmark.reports.plots.canvas import Form, grid
+from negbench.benchmark.reports.plots.labels import Bar, beside
+from negbench.benchmark.reports.plots.selection import Series
+from negbench.benchmark.results.leaderboard import Row, Stat
+
+SHARE = "push that falls on false negatives, % (test pairs)"
+"""``PUSHED`` of the leaderboard, as an axis is labelled."""
+MANY = 16
+"""More names than these need a larger picture, and panels one above the other."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Means over seeds and their sample deviations, as the leaderboard has them."""
+
+    x: Stat
+    y: Stat
+
+
+def place(row: Row, x: str, y: str) -> Place | None:
+    """Where a row stands; None where a seed lacks a figure or failed, as a mean of the others would mislead."""
+    return Place(row.stats[x], row.stats[y]) if x in row.stats and y in row.stats else None
+
+
+def places(series: Sequence[Series], x: str, y: str) -> dict[Series, Place]:
+    """Those that stand somewhere."""
+    return {one: spot for one in series if (spot := place(one.row, x, y))}
+
+
+def mark(axes: Axes, spot: Place, form: Form, size: float = 6.5) -> None:
+    """A point and its cross."""
+    axes.errorbar(
+        spot.x.mean, spot.y.mean, spot.y.std, spot.x.std, fmt="none", ecolor=form.colour, elinewidth=0.8, alpha=0.5
+    )
+    axes.plot(
+        spot.x.mean, spot.y.mean, ls="", marker=form.marker, mec=form.colour, mfc=form.face, ms=size, mew=size / 5
+    )
+
+
+def scatter(axes: Axes, spots: Sequence[Place], looks: Sequence[Form]) -> None:
+    """Points and crosses; the names come last, once the axes are set."""
+    for spot, form in zip(spots, looks, strict=True):
+        mark(axes, spot, form)
+    axes.margins(0.12)
+    grid(axes)
+
+
+def name_points(axes: Axes, spots: Sequence[Place], names: Sequence[str], looks: Sequence[Form]) -> None:
+    """Names beside their points, clear of all crosses."""
+    points = [(spot.x.mean, spot.y.mean) for spot in spots]
+    beside(axes, points, names, [form.colour for form in looks], [bar for spot in spots for bar in cross(axes, spot)])
+
+
+def cross(axes: Axes, spot: Place) -> list[Bar]:
+    """The ends of a place's cross, as far as the axes show it: on logarithmic ones nothing lies below zero."""
+    left, right = axes.get_xlim()
+    x, y, x_std, y_std = spot.x.mean, spot.y.mean, spot.x.std or 0, spot.y.std or 0
+    return [((max(x - x_std, left), y), (min(x + x_std, right), y)), ((x, y - y_std), (x, y + y_std))]

@@ -1,0 +1,249 @@
+"""Distributions of similarities in one run, epoch by epoch, and what FNE makes of them: its two normal
+distributions, its posterior and its sampling weight, by the method's own code from the statistics of that epoch.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from negbench import methods
+from negbench.benchmark.errors import BenchError, NoDataError
+from negbench.benchmark.evaluation.similarities import read_similarities
+from negbench.benchmark.reports.plots.canvas import BLACK, BLUE, GREY, ORANGE, VERMILLION, Drawn, grid, heading
+from negbench.benchmark.reports.plots.labels import legend_below
+from negbench.benchmark.reports.plots.selection import Cell, Question, tables
+from negbench.benchmark.results import integrity
+from negbench.benchmark.results.records import content
+from negbench.methods.fne import FNE
+
+PANELS = 4
+"""Epochs shown where none are named."""
+COARSER = 2
+"""Bins of the histograms drawn as one."""
+Values = NDArray[np.float64]
+
+
+class Look(NamedTuple):
+    kind: str
+    name: str
+    colour: str
+    line: str
+    fill: float
+
+
+LOOKS = (
+    Look("negative", "negatives", GREY, ":", 0.25),
+    Look("hardest", "hardest negatives of a batch", ORANGE, "-.", 0),
+    Look("false_negative", "false negatives", VERMILLION, "--", 0),
+    Look("positive", "positives", BLUE, "-", 0.2),
+)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The runs of which one is drawn."""
+
+    name: str
+    cells: tuple[Cell, ...]
+    """The first whose files can be read is."""
+
+
+@dataclass(frozen=True)
+class Weighing:
+    """What FNE makes of similarities, for an anchor whose positive is as similar as their mean."""
+
+    similarity: Values
+    weight: Values
+    posterior: Values
+
+
+def subjects(question: Question) -> list[Subject]:
+    """The run asked for; else of each table the best run that has FNE's statistics, else the best one."""
+    if question.run:
+        record = integrity.read(question.run)
+        name = f"{record.config.dataset}-{record.method_id}-seed-{record.config.seed}"
+        return [Subject(name, (Cell(question.run, record),))]
+    found = []
+    for table in tables(question):
+        cells = [cell for series in table.whole for cell in series.cells]
+        if cells:
+            found.append(Subject(table.name, tuple(sorted(cells, key=lambda cell: not fits(cell)))))
+    if not found:
+        raise NoDataError("every run asked for failed; there is nothing to draw")
+    return found
+
+
+def fits(cell: Cell) -> bool:
+    """Whether the method of a run fits distributions, as FNE does."""
+    return cell.record.config.method in methods.names() and issubclass(methods.get(cell.record.config.method), FNE)
+
+
+def method_of(cell: Cell) -> Any:
+    """The method of a run with its settings, as it was before training."""
+    return methods.get(cell.record.config.method)(**cell.record.config.settings)
+
+
+def density(counts: NDArray[np.int64], edges: Values) -> tuple[Values, Values]:
+    """Middles of the coarser bins, and the density there: its integral is 1; zeros where nothing was counted."""
+    some = counts.reshape(-1, COARSER).sum(axis=1).astype(float)
+    coarse = edges[::COARSER]
+    width = np.diff(coarse)
+    return coarse[:-1] + width / 2, some / (max(some.sum(), 1) * width)
+
+
+def chosen(question: Question, epochs: int) -> list[int]:
+    """Epochs to draw, from 0: those asked for, or evenly spread ones with the first and the last."""
+    if not question.epochs:
+        return sorted({round(place) for place in np.linspace(0, epochs - 1, min(PANELS, epochs))})
+    if wrong := [epoch for epoch in question.epochs if not 1 <= epoch <= epochs]:
+        raise BenchError(f"--epoch {wrong[0]}: the run has epochs 1 to {epochs}")
+    return sorted({epoch - 1 for epoch in question.epochs})
+
+
+def weighing(cell: Cell, row: dict[str, float], similarity: Values) -> Weighing | None:
+    """Weight and posterior by the method's own code, with the statistics of an epoch; None where it had none."""
+    needed = [f"method_{kind}_{what}" for kind in ("positive", "negative") for what in ("mean", "std")]
+    if not fits(cell) or not np.isfinite([row.get(name, np.nan) for name in (*needed, "method_pairs")]).all():
+        return None
+    method = method_of(cell)
+    pairs = row["method_pairs"]
+    for kind, count in (("positive", pairs), ("negative", 2 * pairs)):
+        moments = getattr(method, kind)
+        moments.count.fill_(count)
+        moments.mean.fill_(row[f"method_{kind}_mean"])
+        moments.squares.fill_(row[f"method_{kind}_std"] ** 2 * max(count - 1, 0))
+    seen = torch.from_numpy(similarity)[None]
+    with torch.no_grad():
+        own = torch.full((1, 1), row["method_positive_mean"], dtype=torch.float64)
+        weight, posterior = method.weigh(seen, own).weights, method.posterior(seen)
+    return Weighing(similarity, weight[0].numpy(), posterior[0].numpy())
+
+
+def limits(histograms: dict[str, Any], epochs: list[int]) -> tuple[float, float]:
+    """Where all but a thousandth of each kind lies, in any of the epochs."""
+    edges, ends = histograms["edges"], []
+    for look in LOOKS:
+        name = f"validation_{look.kind}"
+        for counts in histograms[name][epochs] if name in histograms else ():
+            if counts.sum():
+                share = counts.cumsum() / counts.sum()
+                ends += [edges[np.searchsorted(share, 0.001)], edges[np.searchsorted(share, 0.999) + 1]]
+    return max(min(ends) - 0.03, -1), min(max(ends) + 0.03, 1)
+
+
+def draw(subject: Subject, question: Question) -> Drawn:
+    """A column per epoch: densities above, with FNE's fits; below them weight and posterior where there are any."""
+    cell, histograms, history, broken = first_readable(subject)
+    epochs = chosen(question, len(history))
+    low, high = limits(histograms, epochs)
+    weighed = [weighing(cell, history[epoch], np.linspace(low, high, 401)) for epoch in epochs]
+    rows = [3, 1.3] if any(weighed) else [3]
+    figure = Figure(figsize=(max(2.6 * len(epochs), 5.2) + 0.6, 0.9 + sum(rows)), layout="constrained")
+    grids = figure.subplots(len(rows), len(epochs), squeeze=False, sharex=True, sharey="row", height_ratios=rows)
+    for column, (epoch, weights) in enumerate(zip(epochs, weighed, strict=True)):
+        top = grids[0, column]
+        warmup = epoch < cell.record.config.warmup_epochs
+        top.set_title(f"epoch {epoch + 1}" + (" (warm-up)" if warmup else ""), loc="left")
+        densities(top, histograms, epoch)
+        if weights:
+            fitted(top, history[epoch], weights.similarity)
+        if len(rows) > 1:
+            below(grids[1, column], weights, history[epoch])
+        grids[-1, column].set_xlabel("similarity")
+    grids[0, 0].set(ylabel="density, validation pairs", xlim=(low, high))
+    grids[0, 0].set_ylim(bottom=0)
+    if len(rows) > 1:
+        grids[1, 0].set(ylabel="sampling weight,\nposterior", ylim=(-0.03, 1.08))
+    config = cell.record.config
+    where = f"memory {config.memory:,}" if config.memory else "in batch"
+    heading(
+        figure,
+        f"{config.dataset} · {cell.record.method_id}, {where}, seed {config.seed}",
+        f"encoder {config.encoder} · {config.epochs} epochs · batch {config.batch}",
+        assumed(cell) if any(weighed) else "",
+    )
+    entries: dict[str, Any] = {}
+    for axes in grids.flat:
+        entries |= {name: handle for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)}
+    legend_below(figure, entries)
+    return Drawn(figure, broken)
+
+
+def assumed(cell: Cell) -> str:
+    """What must be known of FNE's curves: which pairs it fits, and which anchor the weight is of."""
+    mutual = method_of(cell).settings.pairs == "mutual"
+    return (
+        f"normals: fitted to {'training pairs that rank first in both directions' if mutual else 'all training pairs'}"
+        " · sampling weight: of an anchor with s⁺ = μ⁺, the mean of the fitted positives"
+    )
+
+
+def first_readable(subject: Subject) -> tuple[Cell, dict[str, Any], list[dict[str, float]], list[str]]:
+    """The first run that can be read, what ``opened`` gives of it, and why those before are not drawn."""
+    broken: list[str] = []
+    for cell in subject.cells:
+        try:
+            return cell, *opened(cell), broken
+        except NoDataError as error:
+            broken.append(str(error))
+    raise NoDataError(broken[0])
+
+
+def opened(cell: Cell) -> tuple[dict[str, Any], list[dict[str, float]]]:
+    """Histograms and history of a run; ``NoDataError`` where one is missing or broken."""
+    histograms, history = read(cell), cell.history
+    if len(history) != len(histograms["validation_positive"]):
+        raise NoDataError(f"{cell.folder}: history.csv and similarities.npz are not of one run; run the cell again")
+    return histograms, history
+
+
+def read(cell: Cell) -> dict[str, Any]:
+    """``read_similarities``; older records have no such file."""
+    path = cell.folder / "similarities.npz"
+    if not path.exists():
+        raise NoDataError(f"{path}: missing: the record is older than the audit; run the cell again with --force")
+    content(cell.folder, cell.record, path.name)
+    integrity.check_arrays(path)
+    found = read_similarities(path)
+    if "validation_positive" not in found:
+        raise NoDataError(f"{path}: no histograms of epochs; run the cell again with --force")
+    return found
+
+
+def densities(axes: Axes, histograms: dict[str, Any], epoch: int) -> None:
+    for look in LOOKS:
+        name = f"validation_{look.kind}"
+        if name in histograms and histograms[name][epoch].sum():
+            x, y = density(histograms[name][epoch], histograms["edges"])
+            axes.fill_between(x, y, color=look.colour, alpha=look.fill, lw=0)
+            axes.plot(x, y, c=look.colour, ls=look.line, lw=1.5, label=look.name)
+    grid(axes)
+
+
+def fitted(axes: Axes, row: dict[str, float], similarity: Values) -> None:
+    """FNE's two normal distributions."""
+    for kind, of, line in (("positive", "positives", "-"), ("negative", "hardest negatives", (0, (6, 3)))):
+        y = norm.pdf(similarity, row[f"method_{kind}_mean"], row[f"method_{kind}_std"])
+        axes.plot(similarity, y, c=BLACK, lw=1, ls=line, label=f"normal fitted to {of}")
+
+
+def below(axes: Axes, weights: Weighing | None, row: dict[str, float]) -> None:
+    """Weight and posterior, and where the anchor's positive is."""
+    grid(axes)
+    if weights is None:
+        axes.text(
+            0.5, 0.5, "no statistics yet", ha="center", va="center", size=8, c="#606060", transform=axes.transAxes
+        )
+        return
+    axes.fill_between(weights.similarity, weights.weight, color="#009E73", alpha=0.2, lw=0)
+    axes.plot(weights.similarity, weights.weight, c="#009E73", lw=1.6, label="sampling weight")
+    axes.axvline(row["method_positive_mean"], c="#606060", lw=0.9, ls=(0, (1, 3)), label="s⁺ = μ⁺ (assumed)")
+    axes.plot(
+        weights.similarity, weights.posterior, c=VERMILLION, lw=1.2, ls=(0, (1, 1)), label="posterior P(match | s)"
+    )

@@ -1,0 +1,365 @@
+"""Two rows of a leaderboard against each other, from records alone: which records, what differs, in words.
+
+What the tests mean: docs/statistics.md.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from negbench.benchmark.errors import BenchError
+from negbench.benchmark.results.hints import how_to_record
+from negbench.benchmark.results.integrity import survey
+from negbench.benchmark.results.leaderboard import (
+    Choice,
+    Key,
+    LeftOut,
+    NothingLeftError,
+    Stat,
+    build,
+    describe,
+    differences,
+    known,
+    refused,
+    row_of,
+    stat,
+    table_of,
+)
+from negbench.benchmark.results.marks import ALPHA, METRICS, Cell, Paired, pair, rows_of
+from negbench.benchmark.results.records import RUNS, Protocol
+from negbench.benchmark.results.significance import (
+    LEVEL,
+    T_SEEDS,
+    both,
+    holm,
+    interval,
+    paired_t,
+    paired_wilcoxon,
+    sign_flip,
+    standardised,
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One metric: A, B, and A - B."""
+
+    metric: str
+    a: Stat
+    b: Stat
+    difference: float
+    low: float
+    high: float
+    """The interval of the difference: bootstrap over images, percentile, 95 %."""
+    p: float
+    """Other images: sign flips."""
+    p_holm: float
+    """The same, corrected for the lines of this table."""
+    p_both: float | None
+    """Other trainings and other images: a mixed model; None with too few seeds."""
+    p_both_holm: float | None
+    """The same, corrected likewise."""
+    won: int
+    lost: int
+    tied: int
+    """Queries that A finds more often than B over the seeds, less often, as often."""
+
+    @property
+    def significant(self) -> bool:
+        """As of a mark: both, corrected."""
+        return self.p_both_holm is not None and max(self.p_holm, self.p_both_holm) < ALPHA
+
+
+@dataclass(frozen=True)
+class OverSeeds:
+    """The difference of rSum, A - B, seed by seed: what another training might bring."""
+
+    differences: dict[int, float]
+    stat: Stat
+    p_t: float | None
+    p_wilcoxon: float | None
+    standardised: float | None
+    """Difference of the means in pooled deviations."""
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A query and its rank in A and in B, means over seeds."""
+
+    direction: str
+    id: str
+    a: float
+    b: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two rows of one table."""
+
+    dataset: str
+    protocol: Protocol
+    a: Key
+    b: Key
+    seeds: tuple[int, ...]
+    """Those that both have."""
+    images: int
+    lines: list[Line]
+    over_seeds: OverSeeds
+    won: list[Changed]
+    """Queries that A ranks most above B."""
+    lost: list[Changed]
+    collapsed: list[str]
+    """Rows with their collapsed seeds, which are part of it."""
+    left_out: list[LeftOut]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain numbers and words, for JSON."""
+        content = asdict(self) | {"protocol": self.protocol.model_dump()}
+        return content | {"a": self.a._asdict(), "b": self.b._asdict(), "sentences": explain(self)}
+
+
+# --- Two rows ---------------------------------------------------------------------------------------------------
+
+
+def compare(
+    a: Choice, b: Choice, dataset: str | None = None, digest: str = "", root: Path = RUNS, queries: int = 5
+) -> Comparison:
+    """Find the two rows, see that they may be compared, and compare them.
+
+    Args:
+        a: one row.
+        b: the other.
+        dataset: of both; may be left out where there is one alone.
+        digest: beginning of a recipe, manifest or features hash, where the rows stand in several tables.
+        root: folder of the records.
+        queries: how many of the most changed to show on either side.
+
+    Raises:
+        BenchError: a method or memory that has no row, or a choice that is not clear.
+        NoDataError: no records that can be read, broken ranks, or rows that may not be compared.
+    """
+    cells, broken = survey(root)
+    left_out = refused(broken)
+    cells = _of_dataset(cells, dataset, root, left_out)
+    for choice in (a, b):
+        try:
+            known(choice, [record for _, record in cells])
+        except BenchError as error:
+            if left_out:  # perhaps these are the ones
+                raise NothingLeftError(str(error), left_out) from None
+            raise
+    rows = {side: _row(choice, cells) for side, choice in (("a", a), ("b", b))}
+    if rows["a"] == rows["b"]:
+        raise BenchError(f"{rows['a']} stands on both sides; name two methods, or two sizes as --memory 2048,0")
+    mine = [cell for cell in cells if row_of(cell[1]) in rows.values()]
+    table, more = _table(mine, rows["a"], rows["b"], digest, left_out)
+    sides = rows_of(table)
+    one, two = sides[rows["a"]], sides[rows["b"]]
+    left_out += [*more, *_unpaired(table, rows["a"], one, two), *_unpaired(table, rows["b"], two, one)]
+    if not one.keys() & two.keys():
+        raise NothingLeftError(f"{rows['a']} and {rows['b']} have no finished seed in common", left_out)
+    paired, first = pair(one, two), table[0][1]
+    won, lost = _changed(paired, queries)
+    return Comparison(
+        dataset=first.config.dataset,
+        protocol=first.protocol,
+        a=rows["a"],
+        b=rows["b"],
+        seeds=paired.seeds,
+        images=len(paired.queries),
+        lines=_lines(paired),
+        over_seeds=_over_seeds(paired),
+        won=won,
+        lost=lost,
+        collapsed=[*_collapsed(rows["a"], one, paired.seeds), *_collapsed(rows["b"], two, paired.seeds)],
+        left_out=left_out,
+    )
+
+
+def _of_dataset(cells: list[Cell], dataset: str | None, root: Path, left_out: list[LeftOut]) -> list[Cell]:
+    datasets = sorted({record.config.dataset for _, record in cells})
+    if not cells:
+        raise NothingLeftError(f"no records in {root}; {how_to_record(dataset=dataset)}", left_out)
+    if dataset is None and len(datasets) > 1:
+        raise BenchError(f"records of several datasets in {root}; name one with --dataset: {', '.join(datasets)}")
+    found = [cell for cell in cells if dataset in (None, cell[1].config.dataset)]
+    if not found:
+        raise NothingLeftError(f"no records of '{dataset}' in {root} (it has: {', '.join(datasets)})", left_out)
+    return found
+
+
+def _row(choice: Choice, cells: list[Cell]) -> Key:
+    """The one row that is meant."""
+    found = {row_of(record) for _, record in cells if record.method_id == choice.method}
+    all_rows = sorted(found, key=lambda row: (row.memory, row.momentum or 0))
+    fitting = [row for row in all_rows if choice.fits(row)]
+    if len(fitting) == 1:
+        return fitting[0]
+    there = ", ".join(f"{row.memory}@{row.momentum:g}" if row.memory else "0" for row in all_rows)
+    if not fitting:
+        raise BenchError(f"{choice.method} has no row with memory {choice.memory}; it has: {there}")
+    raise BenchError(f"{choice.method} has several rows; choose with --memory (of both, or as A,B), it has: {there}")
+
+
+def _table(cells: list[Cell], a: Key, b: Key, digest: str, left_out: list[LeftOut]) -> tuple[list[Cell], list[LeftOut]]:
+    """The records of the one table that has both rows, and what stands elsewhere."""
+    tables: dict[tuple[Any, ...], list[Cell]] = defaultdict(list)
+    for cell in cells:
+        tables[table_of(cell[1])].append(cell)
+    keys = sorted(tables)
+    groups = build(record for _, record in cells)  # in the same order
+    facts = differences(groups)
+    elsewhere = {
+        key: LeftOut(
+            "; ".join(f"{row.key}: seeds {_join(row.seeds)}" for row in group.rows),
+            ", ".join(f"{name} {_short(values[place])}" for name, values in facts.items())
+            + f" [recipe {group.recipe_hash}, manifest {group.manifest_hash[:8]}, features {group.features_hash[:8]}]",
+        )
+        for place, (key, group) in enumerate(zip(keys, groups, strict=True))
+    }
+    fitting = [
+        key
+        for key, group in zip(keys, groups, strict=True)
+        if {row.key for row in group.rows} == {a, b}
+        and any(one.startswith(digest) for one in (group.recipe_hash, group.manifest_hash, group.features_hash))
+    ]
+    if len(fitting) != 1:
+        message = (
+            f"{a} and {b} stand together in no table{f' with a hash of {digest}' if digest else ''}: what they were"
+            " measured on or trained with differs"
+            if not fitting
+            else f"{a} and {b} stand in {len(fitting)} tables; choose one with --hash and the beginning of a digest"
+        )
+        raise NothingLeftError(message, [*left_out, *elsewhere.values()])
+    return tables[fitting[0]], [elsewhere[key] for key in keys if key != fitting[0]]
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text[:8] if re.fullmatch(r"[0-9a-f]{16,}", text) else text
+
+
+def _join(seeds: Iterable[int]) -> str:
+    return ", ".join(map(str, seeds))
+
+
+def _unpaired(table: list[Cell], row: Key, cells: Mapping[int, Cell], other: Mapping[int, Cell]) -> list[LeftOut]:
+    """Seeds of a row that have no partner, and those that failed."""
+    seeds = {record.config.seed for _, record in table if row_of(record) == row}
+    parts = [
+        (sorted(seeds - cells.keys()), "failed: no ranks"),
+        (sorted(cells.keys() - other.keys()), "no such seed on the other side"),
+    ]
+    return [LeftOut(f"{row}: seeds {_join(found)}", reason) for found, reason in parts if found]
+
+
+def _collapsed(row: Key, cells: Mapping[int, Cell], seeds: Sequence[int]) -> list[str]:
+    found = [seed for seed in seeds if cells[seed][1].status == "collapsed"]
+    return [f"{row}: seeds {_join(found)}"] if found else []
+
+
+def _lines(paired: Paired) -> list[Line]:
+    parts, (low, high) = paired.parts, interval(paired.samples)
+    p, anew = sign_flip(parts), both(paired.parts_by_seed)
+    over_both = [(None, None)] * len(METRICS) if anew is None else zip(anew.tolist(), holm(anew).tolist(), strict=True)
+    columns = zip(METRICS, holm(p), over_both, strict=True)
+    return [
+        Line(
+            metric,
+            stat(paired.values[0][:, place].tolist()),
+            stat(paired.values[1][:, place].tolist()),
+            float(parts[:, place].sum()),
+            float(low[place]),
+            float(high[place]),
+            float(p[place]),
+            float(adjusted),
+            *anew_and_adjusted,
+            *paired.counts[metric],
+        )
+        for place, (metric, adjusted, anew_and_adjusted) in enumerate(columns)
+    ]
+
+
+def _over_seeds(paired: Paired) -> OverSeeds:
+    a, b = (values[:, -1] for values in paired.values)
+    gaps = (a - b).tolist()
+    return OverSeeds(
+        dict(zip(paired.seeds, gaps, strict=True)),
+        stat(gaps),
+        paired_t(a, b),
+        paired_wilcoxon(a, b),
+        standardised(a, b),
+    )
+
+
+def _changed(paired: Paired, queries: int) -> tuple[list[Changed], list[Changed]]:
+    """The queries with the largest ratio of ranks, for A and against it: from 2 to 1 is as much as from 200 to 100."""
+    found = [
+        Changed(direction, str(name), float(a), float(b))
+        for direction, (ids, ranks_a, ranks_b) in paired.ranks.items()
+        for name, a, b in zip(ids, ranks_a, ranks_b, strict=True)
+        if a != b
+    ]
+    found.sort(key=lambda query: (query.a / query.b, query.direction, query.id))
+    won = [query for query in found if query.a < query.b][:queries]
+    lost = [query for query in reversed(found) if query.a > query.b][:queries]
+    return won, lost
+
+
+# --- In words ---------------------------------------------------------------------------------------------------
+
+
+def explain(found: Comparison) -> list[str]:
+    """The difference in three sentences: on other images, in other trainings, and in both at once."""
+    return [_on_these_images(found), _over_trainings(found), _over_both(found)]
+
+
+def _on_these_images(found: Comparison) -> str:
+    line, (a, b) = found.lines[-1], _ordered(found)
+    low, high = (line.low, line.high) if a == found.a else (-line.high, -line.low)
+    points = f"{abs(line.difference):.1f} points of rSum"
+    # rSum is the one figure named beforehand, so its own p
+    sure = line.p < ALPHA and line.p_both is not None and line.p_both < ALPHA
+    claim = f"{a} beats {b} by {points}" if sure else f"{a} stands {points} above {b}"
+    verdict = f"{'' if line.p < ALPHA else 'no '}more than the choice of test images explains"
+    return (
+        f"On {describe(found.protocol)}, {claim} ({LEVEL:.0%} interval {low:.1f} to {high:.1f}),"
+        f" {verdict} (p {probability(line.p)})."
+    )
+
+
+def _over_trainings(found: Comparison) -> str:
+    line, seeds, (a, _) = found.lines[-1], found.over_seeds, _ordered(found)
+    gaps = list(seeds.differences.values())
+    ahead = sum(gap > 0 for gap in gaps) if a == found.a else sum(gap < 0 for gap in gaps)
+    better, worse = (line.won, line.lost) if a == found.a else (line.lost, line.won)
+    total = line.won + line.lost + line.tied
+    shares = f"{better / total:.0%} of the queries better and {worse / total:.0%} worse"
+    if len(gaps) == 1:
+        return f"There is one common seed, which says nothing of another training; {a} finds {shares}."
+    p = "no test of so few" if seeds.p_t is None else f"paired t: p {probability(seeds.p_t)}"
+    return (
+        f"It is ahead in {ahead} of {len(gaps)} trainings with the same seeds"
+        f" ({abs(seeds.stat.mean):.1f} ± {seeds.stat.std or 0:.1f}, {p}), and finds {shares}."
+    )
+
+
+def _over_both(found: Comparison) -> str:
+    line = found.lines[-1]
+    if line.p_both is None:
+        return f"Whether new trainings on new images would agree takes {T_SEEDS} common seeds to say."
+    verdict = "more" if line.p_both < ALPHA else "no more"
+    return f"The lead is {verdict} than trainings and test images together explain (p {probability(line.p_both)})."
+
+
+def _ordered(found: Comparison) -> tuple[Key, Key]:
+    """The one with the higher rSum first."""
+    return (found.a, found.b) if found.lines[-1].difference >= 0 else (found.b, found.a)
+
+
+def probability(p: float) -> str:
+    """``= 0.012`` or ``< 0.001``."""
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}"

@@ -1,0 +1,227 @@
+"""Rows of a leaderboard on the same queries, from the ranks in their records, and the marks of a whole table.
+
+What the tests mean: docs/statistics.md.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from negbench.benchmark.errors import NoDataError
+from negbench.benchmark.results.integrity import ranks_of
+from negbench.benchmark.results.leaderboard import SEEDS_TO_MARK, Key, describe, row_of
+from negbench.benchmark.results.plausibility import RECALLS
+from negbench.benchmark.results.ranks_file import StoredRanks
+from negbench.benchmark.results.records import RunRecord
+from negbench.benchmark.results.significance import bootstrap, both, holm, paired_t, sign_flip
+
+METRICS = (*RECALLS, "rsum")
+DIRECTIONS = {"i2t": slice(0, 3), "t2i": slice(3, 6)}
+"""Direction: its columns of ``RECALLS``."""
+CUTOFFS = np.array([1, 5, 10])
+ALPHA = 0.05
+Cell = tuple[Path, RunRecord]
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Two rows on the same queries, over the seeds that both have."""
+
+    seeds: tuple[int, ...]
+    by_seed: Array
+    """``[S, C, 6]``: hits of A less hits of B, of each image's queries; columns are ``RECALLS``."""
+    queries: Array
+    """``[C, 6]``: queries of each image."""
+    counts: dict[str, list[int]]
+    """Metric: queries won, lost, tied."""
+    values: tuple[Array, Array]
+    """Of A and B: ``[S, 7]``, seed by metric."""
+    ranks: dict[str, tuple[NDArray[np.str_], Array, Array]]
+    """Direction: ids of the queries, mean rank in A, in B."""
+
+    @property
+    def difference(self) -> Array:
+        """``[C, 6]``: the mean over seeds."""
+        mean: Array = self.by_seed.sum(axis=0) / len(self.seeds)
+        return mean
+
+    @property
+    def parts(self) -> Array:
+        """``[C, 7]``: what each image adds to the difference of each metric, in points."""
+        return self._points(self.difference)
+
+    @property
+    def parts_by_seed(self) -> Array:
+        """``[S, C, 7]``: the same of each seed."""
+        return self._points(self.by_seed)
+
+    def _points(self, hits: Array) -> Array:
+        recalls = 100 * hits / self.queries.sum(axis=0)
+        return np.concatenate([recalls, recalls.sum(axis=-1, keepdims=True)], axis=-1)
+
+    @property
+    def samples(self) -> Array:
+        """``[draws, 7]``: the differences in resampled test sets, in points."""
+        recalls = 100 * bootstrap(self.difference, self.queries)
+        return np.column_stack([recalls, recalls.sum(axis=1)])
+
+
+def pair(a: Mapping[int, Cell], b: Mapping[int, Cell], of_b: Mapping[int, StoredRanks] | None = None) -> Paired:
+    """Read the ranks of the seeds that both have; ``NoDataError`` where a file is broken or the queries differ.
+
+    Args:
+        a: seed: folder and record of one row.
+        b: of the other, of the same table.
+        of_b: seed: the ranks of the other, where they were read already.
+    """
+    seeds = tuple(sorted(a.keys() & b.keys()))
+    stored_a = [_ranks(*a[seed]) for seed in seeds]
+    stored_b = [of_b[seed] if of_b else _ranks(*b[seed]) for seed in seeds]
+    first = stored_a[0]
+    for cells, stored in ((a, stored_a), (b, stored_b)):
+        for seed, ranks in zip(seeds, stored, strict=True):
+            if not all(np.array_equal(getattr(first, key), getattr(ranks, key)) for key in first._fields[2:]):
+                raise NoDataError(f"{cells[seed][0]}: other queries than {a[seeds[0]][0]}; run both again with --force")
+    hits_a, hits_b = _hits(stored_a), _hits(stored_b)
+    each = {direction: hits_a[direction] - hits_b[direction] for direction in DIRECTIONS}
+    gaps = {direction: gap.sum(axis=0) for direction, gap in each.items()}
+    by_seed = _by_image(each, first)
+    queries = _by_image({way: np.ones((1, *gap.shape), dtype=np.int64) for way, gap in gaps.items()}, first)[0]
+    by_metric = [*gaps["i2t"].T, *gaps["t2i"].T, np.concatenate([gap.sum(axis=1) for gap in gaps.values()])]
+    counts = {metric: _count(gap) for metric, gap in zip(METRICS, by_metric, strict=True)}
+    means = {
+        direction: (getattr(first, f"{direction}_ids"), _mean(stored_a, direction), _mean(stored_b, direction))
+        for direction in DIRECTIONS
+    }
+    return Paired(seeds, by_seed, queries, counts, (_values(hits_a), _values(hits_b)), means)
+
+
+def _ranks(folder: Path, record: RunRecord) -> StoredRanks:
+    stored = ranks_of(folder, record)
+    if len(stored.t2i) != record.protocol.captions or len(stored.i2t) > record.protocol.images:
+        raise NoDataError(
+            f"{folder / 'ranks.npz'}: {len(stored.i2t)} images and {len(stored.t2i)} captions, but run.json says"
+            f" {describe(record.protocol)}; run the cell again with --force"
+        )
+    return stored
+
+
+def _mean(stored: Sequence[StoredRanks], direction: str) -> Array:
+    """``[Q]``: mean rank over the seeds."""
+    return np.asarray(np.mean([getattr(each, direction) for each in stored], axis=0, dtype=np.float64))
+
+
+def _hits(stored: Sequence[StoredRanks]) -> dict[str, NDArray[np.int64]]:
+    """Direction: ``[S, Q, 3]``, 1 where the query is found at the cut-off."""
+    positions = {direction: np.stack([getattr(each, direction) for each in stored]) for direction in DIRECTIONS}
+    return {direction: (found[:, :, None] <= CUTOFFS).astype(np.int64) for direction, found in positions.items()}
+
+
+def _by_image(found: dict[str, NDArray[np.int64]], of: StoredRanks) -> Array:
+    """``[S, C, 6]``: what was found of each image's queries, from ``[S, Q, 3]`` per direction."""
+    images, place = np.unique(of.i2t_ids, return_inverse=True)
+    image_of = {"i2t": place, "t2i": np.searchsorted(images, of.t2i_images)}
+    sums = np.zeros((len(images), len(found["i2t"]), len(RECALLS)))
+    for direction, columns in DIRECTIONS.items():
+        np.add.at(sums[:, :, columns], image_of[direction], found[direction].swapaxes(0, 1))
+    return sums.swapaxes(0, 1)
+
+
+def parts_of_rsum(row: Mapping[int, Cell]) -> Array:
+    """``[S, C]``: what each image adds to the rSum of each seed of a row, in points; seeds in order."""
+    stored = [_ranks(*row[seed]) for seed in sorted(row)]
+    hits = _hits(stored)
+    queries = [hits[direction].shape[1] for direction in DIRECTIONS for _ in CUTOFFS]
+    parts: Array = (100 * _by_image(hits, stored[0]) / np.array(queries)).sum(axis=2)
+    return parts
+
+
+def _values(hits: dict[str, NDArray[np.int64]]) -> Array:
+    """``[S, 7]``: the recalls in percent, and their sum."""
+    recalls = np.concatenate([100 * hits[direction].mean(axis=1) for direction in DIRECTIONS], axis=1)
+    return np.column_stack([recalls, recalls.sum(axis=1)])
+
+
+def _count(gap: NDArray[np.int64]) -> list[int]:
+    return [int((gap > 0).sum()), int((gap < 0).sum()), int((gap == 0).sum())]
+
+
+# --- A whole table ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A row against the baseline, in rSum."""
+
+    difference: float
+    p: float
+    """Other images: sign flips."""
+    p_holm: float
+    """The same, corrected for all rows that were tested."""
+    p_both: float
+    """Other trainings and other images: ``statistics.both``."""
+    p_both_holm: float
+    """The same, corrected likewise."""
+    p_t: float | None
+    """Other trainings on these images: paired t, uncorrected, no part of the mark; None where all seeds are alike."""
+    seeds: tuple[int, ...]
+
+    @property
+    def p_mark(self) -> float:
+        """What decides: the larger of the two corrected ones."""
+        return max(self.p_holm, self.p_both_holm)
+
+    @property
+    def significant(self) -> bool:
+        return self.p_mark < ALPHA
+
+
+def rows_of(cells: Iterable[Cell]) -> dict[Key, dict[int, Cell]]:
+    """The rows of one table, seed by seed; failed cells have no ranks and are left out, of two records the newer stays.
+
+    A row with a failed seed stays with its other seeds.
+    """
+    found: dict[Key, dict[int, Cell]] = defaultdict(dict)
+    for folder, record in sorted(cells, key=lambda cell: cell[1].created):
+        row = row_of(record)
+        if record.status == "failed":
+            found[row].pop(record.config.seed, None)
+        else:
+            found[row][record.config.seed] = folder, record
+    return found
+
+
+def marks(
+    rows: Mapping[Key, Mapping[int, Cell]], baseline: Key, untested: dict[Key, str] | None = None
+) -> dict[Key, Mark]:
+    """Both tests of the rSum of every row against the baseline, each Holm-corrected over the rows: one family.
+
+    A row with fewer than ``SEEDS_TO_MARK`` seeds in common with the baseline is not tested, nor part of the correction;
+    nor is one of other queries, which goes into ``untested`` with its reason.
+    """
+    ranks = {seed: _ranks(*cell) for seed, cell in rows[baseline].items()}
+    found: dict[Key, Paired] = {}
+    for row in rows:
+        if row != baseline and len(rows[row].keys() & rows[baseline].keys()) >= SEEDS_TO_MARK:
+            try:
+                found[row] = pair(rows[row], rows[baseline], ranks)
+            except NoDataError as error:
+                if untested is None:
+                    raise
+                untested[row] = str(error)
+    if not found:
+        return {}
+    others, pairs = list(found), list(found.values())
+    parts = np.column_stack([each.parts[:, -1] for each in pairs])
+    p = sign_flip(parts)
+    p_both = np.concatenate([both(each.parts_by_seed[:, :, -1:]) for each in pairs])
+    columns = np.stack([parts.sum(axis=0), p, holm(p), p_both, holm(p_both)], axis=1).tolist()
+    return {
+        row: Mark(gap, one, adjusted, anew, anew_adjusted, paired_t(*(side[:, -1] for side in each.values)), each.seeds)
+        for row, each, (gap, one, adjusted, anew, anew_adjusted) in zip(others, pairs, columns, strict=True)
+    }

@@ -1,0 +1,201 @@
+"""The run record: written once, atomically; every table, plot and test is computed from records.
+
+A record is a folder ``runs/<dataset>/<method-id>/seed-<n>/`` with ``run.json``, ``history.csv`` (a row per
+epoch), ``ranks.npz`` (mid-ranks per test query, both directions), ``similarities.npz`` (histograms per epoch, and
+of the test split), ``model.safetensors`` (the best epoch's weights) and ``method.safetensors`` (the method's state as
+the last epoch left it: statistics, thresholds, learnt temperatures).
+"""
+
+import csv
+import hashlib
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from negbench.benchmark.errors import NoDataError
+from negbench.benchmark.recipe.schema import RunConfig
+from negbench.pipelines.atomic import Kind, whole, whole_below
+from negbench.pipelines.errors import DataError, invalid
+from negbench.pipelines.files import LARGEST, open_plain, read_bytes, read_json
+
+RUNS = Path("runs")
+SCHEMA_VERSION = 1
+AGAIN = "run the cell again with --force"
+LARGEST_WEIGHTS = 2**32
+"""Bytes of a file of weights; any other of a record has ``negbench.pipelines.files.LARGEST`` at the most."""
+KIND = Kind(
+    "run record",
+    "run.json",
+    ("history.csv", "ranks.npz", "similarities.npz", "model.safetensors", "method.safetensors"),
+)
+
+
+class Protocol(BaseModel):
+    """What the test numbers were measured on. Numbers of two protocols never share a column."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    images: int
+    """In each gallery."""
+    captions: int
+    """In each gallery."""
+    folds: int = 1
+    """Galleries that every metric is averaged over."""
+
+
+class Measured(BaseModel):
+    """The same test under another protocol."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    protocol: Protocol
+    metrics: dict[str, float]
+
+
+class Cost(BaseModel):
+    """What a cell took."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    wall_s: float
+    """Whole training with validations, in seconds."""
+    step_ms: float
+    """Training step in milliseconds: the median over epochs after the warm-up of their mean step."""
+    product_ms: float
+    """The two bare similarity products of such a step, timed in the same run."""
+    peak_mb: float
+    """Peak resident memory of the process (or of the device), in MiB."""
+
+    @property
+    def ratio(self) -> float:
+        """Step time over the bare products."""
+        return self.step_ms / self.product_ms
+
+
+class RunRecord(BaseModel):
+    """``run.json``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = 1
+    status: Literal["done", "collapsed", "failed"]
+    error: str | None = None
+    """One line, where the run failed, or, where ``status`` says otherwise, its audit alone."""
+    method_id: str
+    config: RunConfig
+    config_hash: str
+    recipe_hash: str
+    manifest_hash: str
+    features_hash: str
+    protocol: Protocol
+    metrics: dict[str, float] = {}
+    """Of the test split: ``i2t_r1 i2t_r5 i2t_r10 i2t_medr i2t_meanr``, the same for ``t2i``, ``rsum`` and ``mr``;
+    the recalls, ``r_precision`` and ``map_at_r`` with extended positives, each behind its name: ``true_i2t_r1`` where
+    the truth of every pair is known, otherwise ``extended_i2t_r1``, on COCO also ``eccv_`` and ``cxc_``
+    (docs/metrics.md)."""
+    others: tuple[Measured, ...] = ()
+    """What further protocols of the dataset make of the same test."""
+    audit: dict[str, float] = {}
+    """Of false negatives in the test split, where pairs are judged or the truth is known; ``docs/audit.md`` says what
+    each figure is. ``pushed_i2t`` is the share of what pushes an image that comes from texts true of it."""
+    validation: dict[str, float] = {}
+    """The same of the validation split, at the best epoch."""
+    files: dict[str, str] = {}
+    """sha256 of each other file of the folder by its name; empty in records older than this key."""
+    ranks_sha256: str = ""
+    """Of ``ranks.npz``; empty where the run failed, and in records older than this key."""
+    best_epoch: int | None = None
+    false_negative_rate: dict[str, float] = {}
+    """Share of chosen negatives that are true of their anchor, over all epochs after the warm-up: ``i2t``,
+    ``t2i``, ``both``. Empty where the truth is not known or the method chooses no single negative."""
+    cost: Cost | None = None
+    code_hash: str = ""
+    """Digest of the files that decide the numbers: method, warm-up, training, memory, models, evaluation."""
+    commit: str | None = None
+    dirty: bool | None = None
+    versions: dict[str, str] = {}
+    device: str = ""
+    created: str = ""
+    """UTC, ISO 8601."""
+
+
+class RecordError(NoDataError):
+    """A record that cannot be read; ``reason`` says why and what to do."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.reason = f"{reason}; {AGAIN}"
+        super().__init__(f"{path}: {self.reason}")
+
+
+def read(folder: Path) -> RunRecord:
+    """Read one record, without a look at what it says (``believed`` does that); ``RecordError`` where it is none."""
+    path = whole(folder) / "run.json"
+    try:
+        return RunRecord.model_validate(read_json(path))
+    except DataError as error:
+        reason = str(error).removeprefix(f"{path}:")
+        raise RecordError(path, f"line {reason}" if reason[:1].isdigit() else reason.strip()) from None
+    except ValidationError as error:
+        for fault in error.errors():
+            if fault["loc"] == ("schema_version",):
+                raise RecordError(path, f"schema version {fault['input']!r}, not {SCHEMA_VERSION}") from None
+        raise RecordError(path, invalid(error)) from None
+
+
+def check_file(path: Path) -> None:
+    """``NoDataError`` where a file of a record is missing, no plain file, or too large to be one."""
+    try:
+        with open_plain(path) as file:
+            size = os.fstat(file.fileno()).st_size
+    except (OSError, DataError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error).removeprefix(f"{path}: ")
+        raise NoDataError(f"{path}: {reason}; {AGAIN}") from None
+    if size > (LARGEST_WEIGHTS if path.suffix == ".safetensors" else LARGEST):
+        raise NoDataError(f"{path}: {size / 1e6:,.0f} MB, too large for what it should be; {AGAIN}")
+
+
+def history(folder: Path, record: RunRecord) -> list[dict[str, str]]:
+    """``history.csv``, a row per epoch; ``NoDataError`` where it is missing, edited or no CSV."""
+    path = folder / "history.csv"
+    try:
+        return [*csv.DictReader(content(folder, record, path.name).decode().splitlines())]
+    except (UnicodeDecodeError, csv.Error):
+        raise NoDataError(f"{path}: missing or broken; {AGAIN}") from None
+
+
+def content(folder: Path, record: RunRecord, name: str) -> bytes:
+    """A file of a record; ``NoDataError`` where it is missing, or not the one that ``run.json`` tells of."""
+    path = folder / name
+    check_file(path)
+    data = read_bytes(path)
+    if record.files and hashlib.sha256(data).hexdigest() != record.files.get(name):
+        raise NoDataError(f"{path}: cut off or edited, it is not the file that run.json tells of; {AGAIN}")
+    return data
+
+
+def folders(root: Path = RUNS) -> tuple[list[Path], list[tuple[Path, str]]]:
+    """Folders below ``root`` that hold a record, in the order of their paths, and folders that cannot be read: why.
+
+    Links are followed, and a folder that several of them lead to counts once. Hidden ones are a writer's scratch.
+    """
+    whole_below(root)
+    found: list[Path] = []
+    closed: list[tuple[Path, str]] = []
+    seen: set[str] = set()
+
+    def refuse(error: OSError) -> None:
+        if error.filename != str(root):
+            closed.append((Path(error.filename), str(error.strerror)))
+
+    for place, below, names in os.walk(root, followlinks=True, onerror=refuse):
+        if (real := os.path.realpath(place)) in seen:
+            below.clear()
+            continue
+        seen.add(real)
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        if "run.json" in (*names, *below):
+            found.append(Path(place))
+    return sorted(found), closed

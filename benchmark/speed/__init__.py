@@ -1,0 +1,1 @@
+"""Cost against a lower bound: methods, evaluation, data."""

@@ -1,0 +1,1 @@
+"""Cells in numbers: one, many, and a tuning study."""

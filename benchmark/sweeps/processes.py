@@ -1,0 +1,120 @@
+"""Processes that end with the one that started them, however that ends. They never import from the current folder."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+PARENT = "BENCH_PARENT"
+"""The environment's word to a child: its parent's number, and a pipe that is open as long as that lives."""
+PATIENCE = 5.0
+"""Seconds between asking a child to end and ending it."""
+PR_SET_PDEATHSIG = 1
+"""Of Linux's ``prctl``."""
+ENDING = ("SIGTERM", "SIGHUP")
+"""Signals that end a command like an interrupt."""
+
+
+class Children:
+    """Starts ``bench`` commands, from any thread."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()  # nobody writes: it is closed when this process ends
+        self._running: list[subprocess.Popen[bytes]] = []
+        self._lock = threading.Lock()
+        self._ended = False
+
+    def run(self, words: Sequence[str], log: IO[bytes]) -> int:
+        """Wait for a command that writes to ``log``; its exit code."""
+        with self._lock:
+            if self._ended:
+                return -signal.SIGTERM
+            child = subprocess.Popen(
+                [sys.executable, "-P", "-m", "negbench.benchmark.cli", *words],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                pass_fds=(self._read,),
+                env={**environment(), PARENT: f"{os.getpid()} {self._read}"},
+            )
+            self._running.append(child)
+        return child.wait()
+
+    def end(self) -> None:
+        """End those that run, and start no more."""
+        with self._lock:
+            self._ended = True
+        for child in self._running:
+            child.terminate()
+        for child in self._running:
+            try:
+                child.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                child.kill()
+
+    def close(self) -> None:
+        """Give the pipe back; all have ended."""
+        os.close(self._read)
+        os.close(self._write)
+
+
+def environment() -> dict[str, str]:
+    """That of a child with ``-P``, which does not look into the current folder: it finds this very code elsewhere."""
+    root, before = Path(__file__).parents[3], os.environ.get("PYTHONPATH")
+    if root.name in ("site-packages", "dist-packages"):
+        return dict(os.environ)
+    return {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{before}" if before else str(root)}
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """What would end the process at once, and leave its children, is an interrupt inside."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    numbers = [getattr(signal, name) for name in ENDING if hasattr(signal, name)]
+    if threading.current_thread() is not threading.main_thread():
+        numbers = []  # Python sets no handler from another thread
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number, handler in before.items():
+        if handler is signal.SIG_DFL:  # nohup, for one, ignores SIGHUP
+            signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is signal.SIG_DFL:
+                signal.signal(number, handler)
+
+
+def end_with_parent() -> None:
+    """In a child: die when its parent does. Nothing in any other process."""
+    told = os.environ.pop(PARENT, None)
+    if told is None:
+        return
+    parent, pipe = map(int, told.split())
+    _die_with_parent()
+    threading.Thread(target=_watch, args=(pipe,), daemon=True).start()
+    if os.getppid() != parent:  # it was quicker
+        os._exit(128 + signal.SIGTERM)
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to; there it works even where Python is stuck."""
+    if sys.platform == "linux":
+        import ctypes
+
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _watch(pipe: int) -> None:
+    os.read(pipe, 1)  # waits for the end of the parent
+    os._exit(128 + signal.SIGTERM)

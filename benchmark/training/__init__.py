@@ -1,0 +1,1 @@
+"""How a cell is trained: inputs of a step, the task, the loop, the memory."""

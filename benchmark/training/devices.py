@@ -1,0 +1,48 @@
+"""The device of a training: whether it can be used, whether a cell has room there, and what it is."""
+
+import os
+import platform
+import re
+
+import torch
+
+from negbench.benchmark.errors import BenchError
+from negbench.benchmark.recipe.schema import RunConfig
+
+USABLE = re.compile(r"cpu|(cuda|xpu)(:\d+)?")
+"""What can train: it has random streams of its own, and numbers of 64 bits for the ranks."""
+
+
+def check(device: str) -> None:
+    """``BenchError`` where torch cannot train on ``device``; call it before anything runs there."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic products on CUDA need it
+    if not USABLE.fullmatch(device):
+        raise BenchError(f"device '{device}' cannot be used for a training; use cpu, cuda or cuda:N")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError):
+        raise BenchError(f"device '{device}' cannot be used here; cpu always can") from None
+
+
+def check_cell(config: RunConfig) -> None:
+    """``BenchError`` where a cell's device cannot be used, or has no room for the memory alone."""
+    check(config.device)
+    room = room_of(config.device)
+    pair = 2 * config.dim * (2 if config.memory_precision == "float16" else 4)
+    if config.memory * pair > room:
+        raise BenchError(
+            f"memory: {config.memory:,} pairs of dim {config.dim:,} take {config.memory * pair / 1e9:,.1f} GB, and"
+            f" {config.device} has {room / 1e9:,.1f}; use less than {room // pair:,}"
+        )
+
+
+def room_of(device: str) -> int:
+    """Bytes of memory that a device has, in use or not."""
+    if device == "cpu":
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return int(torch.get_device_module(device).get_device_properties(device).total_memory)
+
+
+def name(device: str) -> str:
+    """Model of a GPU, or the machine's architecture."""
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.machine() or device

@@ -1,0 +1,209 @@
+"""Annotation files read with care: text by line, CSV, JSON. Every fault names its file and line, or its key.
+
+Text is UTF-8, with or without a byte order mark, and lines end with LF or CRLF. Whatever else a file holds is a
+fault: ``Faults`` ends the reading at the first one, or leaves the line out and goes on where that was asked for.
+"""
+
+import codecs
+import csv
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from negbench.pipelines.errors import SHOWN, DataError, invalid
+from negbench.pipelines.files import open_plain, read_bytes
+
+MOST_LINES = 100
+"""A quoted field of CSV runs over fewer lines; more mean that a quote is missing."""
+LONGEST = 100_000
+"""Characters of a caption."""
+CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+LOOK = 1 << 16  # bytes of a first line
+
+
+class Entry(BaseModel):
+    """What is read of a JSON object; other keys are let be."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+
+E = TypeVar("E", bound=Entry)
+
+
+SKIP = "; bench data add --skip-bad leaves out what is bad"
+"""What else one can do about a bad row."""
+
+
+class Faults:
+    """What is wrong with a source's rows. Without ``skip`` the first fault is raised, with it all are kept."""
+
+    def __init__(self, skip: bool = False) -> None:
+        self.skip = skip
+        self.found: list[str] = []
+
+    def add(self, message: str) -> None:
+        """Note a row that is left out; ``DataError`` where none may be."""
+        if not self.skip:
+            raise DataError(message + SKIP)
+        self.found.append(message)
+
+    @contextmanager
+    def row(self) -> Iterator[None]:
+        """A ``DataError`` inside is one row's fault."""
+        try:
+            yield
+        except DataError as error:
+            if not self.skip:
+                error.args = (str(error).removesuffix(SKIP) + SKIP,)
+                raise
+            self.found.append(str(error))
+
+
+def check_text(text: str, where: str, what: str) -> str:
+    """``text`` without blanks around it; ``DataError`` where it is empty or holds what no text holds."""
+    text = text.strip()
+    if len(text) > LONGEST:
+        raise DataError(f"{where}: {what} has {len(text):,} characters, at most {LONGEST:,} are read")
+    if not text:
+        raise DataError(f"{where}: {what} is empty")
+    if found := CONTROL.search(text):
+        raise DataError(f"{where}: binary garbage (character {ord(found[0]):#04x})")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise DataError(f"{where}: half a character (a lone surrogate)") from None
+    return text
+
+
+def check_id(image_id: str, where: str) -> str:
+    """The id of an image, a path inside the source's folder; ``DataError`` where it leads out of it."""
+    check_text(image_id, where, "id")
+    path = PurePosixPath(image_id)
+    if image_id != image_id.strip():
+        raise DataError(f"{where}: blanks around the id {image_id[:80]!r}")
+    if path.is_absolute() or ".." in path.parts or "\\" in image_id or re.match(r"[A-Za-z]:/|\w+://", image_id):
+        raise DataError(f"{where}: image {image_id[:80]!r} leads out of the folder; use a path relative to it")
+    if re.search(r"[\t\r\n]", image_id):
+        raise DataError(f"{where}: a line end or tab in the id {image_id[:80]!r}")
+    if len(image_id) > 1000:
+        raise DataError(f"{where}: image id of {len(image_id):,} characters: {image_id[:40]!r}...")
+    return image_id
+
+
+def annotation_files(root: Path, *patterns: str) -> list[Path]:
+    """Files of these names in ``root``, or where there are none, in the folders right below it."""
+    for below in ("", "*/"):
+        found = {path for pattern in patterns for path in root.glob(below + pattern) if path.is_file()}
+        if found := {path for path in found if not path.name.startswith(".")}:
+            return sorted(found)
+    return []
+
+
+def first_line(path: Path) -> str:
+    """The first line, for a look at what the file is; what is no UTF-8 in it is replaced."""
+    try:
+        with open_plain(path) as file:
+            data = file.readline(LOOK)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from None
+    return _narrow(path, data).decode(errors="replace").rstrip("\r\n")
+
+
+def _narrow(path: Path, data: bytes) -> bytes:
+    """Without the mark of UTF-8; ``DataError`` where it is UTF-16."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise DataError(f"{path}:1: UTF-16; save it as UTF-8")
+    return data.removeprefix(codecs.BOM_UTF8)
+
+
+def lines(path: Path, faults: Faults) -> Iterator[tuple[int, str]]:
+    """Good lines with their numbers, from 1. Only a newline ends a line: captions may hold other line ends."""
+    every = _narrow(path, read_bytes(path)).split(b"\n")
+    if every[-1] == b"":
+        every.pop()
+    for number, raw in enumerate(every, start=1):
+        try:
+            text = raw.removesuffix(b"\r").decode()
+        except UnicodeDecodeError as error:
+            faults.add(f"{path}:{number}: not UTF-8 (byte {raw[error.start]:#04x})")
+            continue
+        if found := CONTROL.search(text):
+            faults.add(f"{path}:{number}: binary garbage (byte {ord(found[0]):#04x})")
+            continue
+        yield number, text
+
+
+def line_count(path: Path) -> int:
+    """Number of lines, bad ones too."""
+    data = read_bytes(path)
+    return data.count(b"\n") + bool(data and not data.endswith(b"\n"))
+
+
+def records(path: Path, faults: Faults, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
+    """Rows of CSV with the line each begins on; blank lines are let be."""
+    rest = list(lines(path, faults))
+    position = 0
+    while position < len(rest):
+        number = rest[position][0]
+        until = min(position + MOST_LINES, len(rest))
+        reader = csv.reader((f"{rest[k][1]}\n" for k in range(position, until)), delimiter=delimiter, strict=True)
+        try:
+            fields = next(reader)
+            position += reader.line_num
+        except csv.Error as error:  # the next line is tried again by itself
+            fault = "a field is too long" if "limit" in str(error) else "a quote is missing or in a wrong place"
+            faults.add(f"{path}:{number}: not CSV: {fault}")
+            position += 1
+            continue
+        if any(field.strip() for field in fields):
+            yield number, fields
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file."""
+    data = read_bytes(path)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{path}:{line}: not UTF-8 (byte {data[error.start]:#04x})") from None
+    return parse_json(text, str(path))
+
+
+def parse_json(text: str, where: str) -> Any:
+    """The value a JSON text stands for; ``DataError`` with line and column."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        cut = "; it ends in the middle" if error.pos >= len(text.rstrip()) else ""
+        raise DataError(f"{where}:{error.lineno}: not JSON: {error.msg} (column {error.colno}){cut}") from None
+    except RecursionError:
+        raise DataError(f"{where}: not JSON that can be read: nested too deep") from None
+    except ValueError:  # Python reads no number of thousands of digits
+        raise DataError(f"{where}: not JSON that can be read: a number has too many digits") from None
+
+
+def entry(kind: type[E], value: Any, where: str) -> E:
+    """``value`` as a ``kind``; ``DataError`` names the key that is missing or of the wrong type."""
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        joint = "" if where.endswith(": ") else "." if error.errors()[0]["loc"] else ": "
+        raise DataError(f"{where}{joint}{invalid(error)}") from None
+
+
+def shown(value: Any) -> str:
+    """The beginning of a value of any depth and length."""
+    return SHOWN.repr(value)[:60]
+
+
+def items(value: Any, where: str) -> list[Any]:
+    """``value`` as a list that is not empty."""
+    if not isinstance(value, list) or not value:
+        raise DataError(f"{where}: expected a list of rows, got {shown(value)}")
+    return value

@@ -1,0 +1,68 @@
+"""Tables of images and captions by the names of their columns, whatever their file format."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from negbench.pipelines.errors import DataError
+from negbench.pipelines.reading.annotations import check_id, shown
+from negbench.pipelines.reading.caption_rows import split_named
+
+IMAGE = ("image", "image_path", "filepath", "file_path", "path", "file_name", "filename", "image_name", "img")
+CAPTION = ("caption", "captions", "text", "texts", "sentences", "sentence", "comment", "title")
+SPLIT = "split"
+
+
+def image_column(columns: Iterable[str]) -> str | None:
+    """The column that names the image."""
+    return _first(columns, IMAGE)
+
+
+def caption_columns(columns: Iterable[str]) -> list[str]:
+    """The column of captions, or several numbered ones: ``caption_0``, ``caption_1``, ..."""
+    columns = list(columns)
+    one = _first(columns, CAPTION)
+    numbered = [name for name in columns if name.lower().rstrip("0123456789").rstrip("_") in ("caption", "text")]
+    return [one] if one else numbered
+
+
+def split_column(columns: Iterable[str]) -> str | None:
+    """The column that names the split."""
+    return _first(columns, (SPLIT,))
+
+
+def _first(columns: Iterable[str], names: tuple[str, ...]) -> str | None:
+    by_name = {column.strip().lower(): column for column in columns}
+    return next((by_name[name] for name in names if name in by_name), None)
+
+
+def texts(row: dict[str, Any], columns: list[str], where: str) -> list[str]:
+    """The captions of a row: text, a list of texts, or a list of objects with ``raw``."""
+    found = []
+    for column in columns:
+        value = row.get(column)
+        for one in value if isinstance(value, list) else [value]:
+            said = one.get("raw") if isinstance(one, dict) else one
+            if not isinstance(said, str):
+                raise DataError(f"{where}.{column}: expected text or a list of texts, got {shown(value)}")
+            found.append(said)
+    if not found:
+        raise DataError(f"{where}.{columns[0]}: no caption")
+    return found
+
+
+def split(row: dict[str, Any], column: str | None, where: str) -> str | None:
+    """The split a row names, if it does."""
+    value = row.get(column) if column else None
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise DataError(f"{where}.{column}: expected the name of a split, got {shown(value)}")
+    return split_named(value, f"{where}.{column}")
+
+
+def image(row: dict[str, Any], column: str, where: str) -> str:
+    """The path or id of a row's image."""
+    value = row.get(column)
+    if not isinstance(value, str):
+        raise DataError(f"{where}.{column}: expected the name of an image, got {shown(value)}")
+    return check_id(value.strip().removeprefix("./"), f"{where}.{column}")

@@ -1,0 +1,1 @@
+"""A benchmark suite for negative sampling in image-text matching."""
