@@ -98,8 +98,21 @@ class Method(nn.Module, ABC):
                 raise ValueError(f"extras: {type(self).__name__} needs extras.{need}")
         check_extras(extras, len(ids), len(ids) if memory is None else len(memory.ids))
         with torch.autocast(image.device.type, enabled=False):  # in the precision of ``image``
-            self.begin(image, text, ids, extras)
-            return self.total_loss(*views(image, text, ids, memory, generator, extras))
+            return self.total_loss(*self.look(image, text, ids, memory, generator, extras))
+
+    def look(
+        self,
+        image: Tensor,
+        text: Tensor,
+        ids: Tensor,
+        memory: Memory | None = None,
+        generator: torch.Generator | None = None,
+        extras: Extras = NOTHING,
+    ) -> tuple[View, View]:
+        """Begin a step: both directions as the method sees them. Unlike ``loss`` it checks nothing."""
+        self.begin(image, text, ids, extras)
+        i2t, t2i = views(image, text, ids, memory, generator, extras)
+        return i2t, t2i
 
     def total_loss(self, i2t: View, t2i: View) -> Tensor:
         """Scalar loss of all anchors of both directions."""
@@ -123,7 +136,7 @@ class Method(nn.Module, ABC):
         """How much the method takes each candidate for a false negative: ``[B, N]`` in [0, 1], without gradient.
 
         A probability, a share or a mask, as it would count in the loss of this view; for the audit. None for
-        methods that have no such idea.
+        methods that have no such idea. To be asked changes nothing of the method.
         """
         return None
 

@@ -52,16 +52,17 @@ class GloFND(InfoNCE):
         self.register_buffer("state", torch.zeros(2, self.settings.slots, 4))
 
     def view_loss(self, view: View) -> Tensor:
-        false = self.false_negatives(view)
+        false, place, state = self.step(view)
+        self.state[place] = state
         return self.against_all_but(view.positive | false, view.similarity, view.positive_similarity)
 
     def suspicion(self, view: View) -> Tensor:
         """The mask."""
-        return self.false_negatives(view).float()
+        return self.step(view)[0].float()
 
     @torch.no_grad()
-    def false_negatives(self, view: View) -> Tensor:
-        """A step of the thresholds, then the mask ``[B, N]`` by them."""
+    def step(self, view: View) -> tuple[Tensor, tuple[int, Tensor], Tensor]:
+        """The mask ``[B, N]`` after a step of the thresholds, their place in ``state``, and their new rows, ``[B, 4]``."""
         assert view.extras.captions is not None  # ``needs`` was checked
         side, keys = (0, view.anchor_ids) if view.direction == "i2t" else (1, view.extras.captions)
         slots = keys.long() % self.settings.slots
@@ -76,8 +77,7 @@ class GloFND(InfoNCE):
         moved = threshold - self.settings.rate * first / (second.sqrt() + 1e-8)
         moved = torch.where(begins, self.start(negatives), moved).clamp(-1, 1)
         fresh = torch.stack([moved, first, second, visits + 1], dim=1).to(self.state.dtype)
-        self.state[side, slots] = torch.where(sees[:, None], fresh, self.state[side, slots])
-        return negatives > moved[:, None]
+        return negatives > moved[:, None], (side, slots), torch.where(sees[:, None], fresh, self.state[side, slots])
 
     def start(self, negatives: Tensor) -> Tensor:
         """``[B]``: the (1 - share) quantile of ``negatives [B, N]``."""

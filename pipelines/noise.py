@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from negbench.pipelines.errors import DataError, invalid
 from negbench.pipelines.files import digest
 from negbench.pipelines.manifest import Manifest, table
-from negbench.pipelines.truth import Rows, Truth
+from negbench.pipelines.rows import Indices
+from negbench.pipelines.truth import Truth
 
 SOURCE = "noise"
 """Source of the judgements that say where an exchanged caption belongs."""
@@ -80,7 +81,7 @@ def undone(manifest: Manifest) -> pd.DataFrame:
     return captions.assign(image_id=[own.get(caption, image) for caption, image in pairs])
 
 
-def _exchanged(chosen: Rows, owner: NDArray[np.object_]) -> Rows:
+def _exchanged(chosen: Indices, owner: NDArray[np.object_]) -> Indices:
     """For each chosen row the chosen row whose caption it gets, of another image.
 
     ``chosen`` is in random order; shifting it by one is a random exchange but for neighbours of one image. Each of

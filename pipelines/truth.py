@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from negbench.pipelines.errors import DataError, damage
 from negbench.pipelines.files import digest
 from negbench.pipelines.manifest import Manifest, read_info
-
-Rows = NDArray[np.int64]
+from negbench.pipelines.rows import Indices
 
 
 class Truth:
@@ -35,12 +34,12 @@ class Truth:
         self._image_facts = np.concatenate([image_facts, always], axis=1)
         self._caption_facts = caption_facts
 
-    def pairs(self, images: Rows, captions: Rows) -> NDArray[np.bool_]:
+    def pairs(self, images: Indices, captions: Indices) -> NDArray[np.bool_]:
         """Truth of the pairs (images[k], captions[k]): ``[B]`` boolean."""
         asserted = self._caption_facts[captions]
         return np.asarray(self._image_facts[images[:, None], asserted].all(axis=1))
 
-    def matrix(self, images: Rows, captions: Rows) -> NDArray[np.bool_]:
+    def matrix(self, images: Indices, captions: Indices) -> NDArray[np.bool_]:
         """Truth of every image with every caption: ``[B, N]`` boolean."""
         facts = self._image_facts[images]
         truth = np.ones((len(images), len(captions)), dtype=bool)
@@ -48,7 +47,7 @@ class Truth:
             truth &= facts[:, asserted]
         return truth
 
-    def reordered(self, captions: Rows) -> "Truth":
+    def reordered(self, captions: Indices) -> "Truth":
         """The truth of the same images with the captions in another order, given as rows."""
         return Truth(self._image_facts[:, :-1], self._caption_facts[captions])
 
@@ -107,9 +106,9 @@ def calibration(manifest: Manifest, truth: Truth, split: str = "test") -> dict[s
     only, and quantiles of the images a caption is true of and of the captions true of an image.
     """
     in_split = manifest.images["split"].to_numpy() == split
-    images: Rows = np.flatnonzero(in_split)
+    images: Indices = np.flatnonzero(in_split)
     ids = manifest.images["image_id"][in_split]
-    captions: Rows = np.flatnonzero(manifest.captions["image_id"].isin(ids).to_numpy())
+    captions: Indices = np.flatnonzero(manifest.captions["image_id"].isin(ids).to_numpy())
     per_caption = np.zeros(len(captions), dtype=np.int64)
     per_image = np.zeros(len(images), dtype=np.int64)
     for start in range(0, len(images), 500):  # bounds the memory

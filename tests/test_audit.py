@@ -11,17 +11,17 @@ import scipy.stats
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from negbench.benchmark.audit.cell import audit_test, detection
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from negbench import methods
-from negbench.benchmark.audit.cell import audit_test, detection
 from negbench.benchmark.audit.pushes import Gallery, audit, push
-from negbench.benchmark.audit.shares import share, wilson
 from negbench.benchmark.errors import NoDataError, RunFailedError
 from negbench.benchmark.evaluation.detection import average_precision, calibration, roc_auc
-from negbench.benchmark.evaluation.known_pairs import MATCH, NO_MATCH, UNKNOWN, Codes, Exact, Judged, Relation, Rows
+from negbench.benchmark.evaluation.known_pairs import MATCH, NO_MATCH, UNKNOWN, Codes, Exact, Judged, KnownPairs, Rows
 from negbench.benchmark.evaluation.order import order_accuracy
+from negbench.benchmark.evaluation.shares import share, wilson
 from negbench.benchmark.evaluation.similarities import BINS, histograms, read_similarities
 from negbench.benchmark.models.heads import make
 from negbench.benchmark.recipe.schema import RunConfig
@@ -63,7 +63,7 @@ TEXTS = Texts(
 )
 
 
-class All(Relation):
+class All(KnownPairs):
     """Every pair is judged, by a matrix ``[I, C]`` of codes."""
 
     def __init__(self, codes: Codes) -> None:
@@ -73,13 +73,13 @@ class All(Relation):
         return self.codes[images[:, None], captions]
 
 
-def split_gallery(tiny: Tiny, name: str, memory: int = 8, split: str = "test") -> tuple[Method, Gallery, Relation]:
+def split_gallery(tiny: Tiny, name: str, memory: int = 8, split: str = "test") -> tuple[Method, Gallery, KnownPairs]:
     data = SplitTensors(tiny[1].split(split), "cpu")
     method, model = methods.get(name)(), make(DIM, DIM, config(), 0)
     extras_of = ExtrasOf([method], SplitTensors(tiny[1].split("train"), "cpu"), model, TEXTS).of(data)
-    relation = loop.exact(data, Truth.read(manifest_folder("tiny")))
-    assert relation is not None
-    return method, Gallery.of(config(memory=memory), extras_of, "test"), relation
+    known_pairs = loop.exact(data, Truth.read(manifest_folder("tiny")))
+    assert known_pairs is not None
+    return method, Gallery.of(config(memory=memory), extras_of, "test"), known_pairs
 
 
 # --- shares, areas, curves
@@ -282,17 +282,17 @@ def test_what_the_interface_does_not_show_is_not_audited(tiny: Tiny) -> None:
         def view_loss(self, view: View) -> Tensor:
             return (view.anchors @ view.candidates.T).sum()
 
-    _, gallery, relation = split_gallery(tiny, "hardest")
-    for direction, found in audit(Hidden(), gallery, relation).items():
+    _, gallery, known_pairs = split_gallery(tiny, "hardest")
+    for direction, found in audit(Hidden(), gallery, known_pairs).items():
         assert found.shares(direction) == {}
 
 
 @pytest.mark.parametrize("memory", [0, 8])
 @pytest.mark.parametrize("name", methods.names())
 def test_every_method_is_audited_and_left_as_it_was(name: str, memory: int, tiny: Tiny) -> None:
-    method, gallery, relation = split_gallery(tiny, name, memory)
+    method, gallery, known_pairs = split_gallery(tiny, name, memory)
     before = copy.deepcopy(method.state_dict())
-    for direction, found in audit(method, gallery, relation).items():
+    for direction, found in audit(method, gallery, known_pairs).items():
         figures = found.shares(direction)
         pushed = f"pushed_{direction}"
         assert 0 <= figures[f"{pushed}_low"] <= figures[pushed] <= figures[f"{pushed}_high"] <= 1
@@ -414,16 +414,16 @@ def test_a_method_that_knows_the_truth_detects_all(tiny: Tiny) -> None:
         def suspicion(self, view: View) -> Tensor:
             return self.truth[view.direction]
 
-    _, gallery, relation = split_gallery(tiny, "hardest")
+    _, gallery, known_pairs = split_gallery(tiny, "hardest")
     method = Knows()
     owner = gallery.extras_of.data.caption_image.numpy()
     found = {}
     for view, anchors, pool in gallery.steps(method):
         images, captions = (owner[anchors], pool.numpy()) if view.direction == "i2t" else (owner[pool], anchors.numpy())
-        block = relation.block(images, captions)
+        block = known_pairs.block(images, captions)
         found[view.direction] = torch.from_numpy((block if view.direction == "i2t" else block.T) == MATCH).float()
     method.truth = found
-    for direction, one in audit(method, gallery, relation).items():
+    for direction, one in audit(method, gallery, known_pairs).items():
         figures, curve = detection(one, direction)
         assert figures[f"suspicion_{direction}_auc"] == figures[f"suspicion_{direction}_ap"] == 1
         assert figures[f"similarity_{direction}_auc"] < 1

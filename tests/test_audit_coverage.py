@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from negbench.benchmark.audit.shares import share
+from negbench.benchmark.evaluation.shares import share
 
 REPEATS = 600
 Items = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]

@@ -12,7 +12,7 @@ NO_CHOICE = -1
 """In place of the image of a pair that was not chosen."""
 
 
-class Audit:
+class PickCount:
     """How often a chosen negative is true of its anchor. Pairs are noted on the device and judged once an epoch."""
 
     def __init__(self, truth: Truth | None) -> None:

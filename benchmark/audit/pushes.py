@@ -1,29 +1,22 @@
 """What a method pushes an anchor away from, on a split it was not trained on, and how much of it is a false negative.
 
-The method works as in training: batches of the split's captions, its own sampler, its statistics as they are. Nothing
-is learnt: the features come from the trained model in evaluation, and the method's state is put back.
+The method works as in training: batches of the split's captions, its own sampler, its statistics as they are.
 """
 
-import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from negbench.benchmark.audit.shares import share
-from negbench.benchmark.evaluation.known_pairs import MATCH, UNKNOWN, Codes, Relation, Rows
-from negbench.benchmark.evaluation.similarities import Counts, histograms
-from negbench.benchmark.recipe.schema import RunConfig
-from negbench.benchmark.recipe.seeds import seed_for
-from negbench.methods.base import Direction, Memory, Method, View, views
-
-if TYPE_CHECKING:
-    from negbench.benchmark.training.extras import ExtrasOf
+from negbench.benchmark.audit.asking import Examination
+from negbench.benchmark.evaluation.known_pairs import MATCH, UNKNOWN, Codes, KnownPairs
+from negbench.benchmark.evaluation.shares import share
+from negbench.methods.base import Direction, Method, View
+from negbench.pipelines.rows import Indices
 
 ENOUGH = 1000
 """Judged push in either direction, in anchors' worth, after which an audit ends."""
@@ -31,62 +24,6 @@ PAIRS_PER_STEP = 2**12
 """Judged pairs kept of a step and direction for the detection; evenly spaced ones where there are more."""
 
 Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Gallery:
-    """A split as a trained model sees it, and how a method meets it."""
-
-    images: Tensor
-    """``[I, D]``"""
-    captions: Tensor
-    """``[C, D]``"""
-    extras_of: "ExtrasOf"
-    """Of the same split."""
-    batch: int
-    memory: int
-    """Candidates besides the batch; 0 for none."""
-    seed: int
-
-    @classmethod
-    def of(cls, config: RunConfig, extras_of: "ExtrasOf", role: str, in_batch: bool = False) -> "Gallery":
-        """The split of ``extras_of`` as its model sees it now; random draws of their own per ``role``."""
-        images, captions = extras_of.data.encode(extras_of.model)
-        seed = seed_for(config.seed, "audit", role)
-        return cls(images, captions, extras_of, config.batch, 0 if in_batch else config.memory, seed)
-
-    def histograms(self, relation: Relation | None) -> dict[str, Counts]:
-        """Of all similarities; see ``similarities.histograms``."""
-        owners = self.extras_of.data.caption_image
-        return histograms(self.images, self.captions, owners, self.batch, self.seed, relation)
-
-    def steps(self, method: Method, steps: int | None = None) -> Iterator[tuple[View, Tensor, Tensor]]:
-        """Both views of each step, with the caption rows of anchors ``[B]`` and candidates ``[N]``.
-
-        One pass over the captions in random order, or its first ``steps``. The memory holds the captions that follow
-        in that order, as a queue would hold those that came before. The method's state is put back after each view.
-        """
-        data = self.extras_of.data
-        stream = torch.Generator(self.images.device).manual_seed(self.seed)
-        order = torch.randperm(len(self.captions), generator=torch.Generator().manual_seed(self.seed))
-        order = order.to(self.images.device)
-        batch = min(self.batch, len(order))
-        for number in range(len(order) // batch if steps is None else min(steps, len(order) // batch)):
-            pool = order.roll(-number * batch)[: batch + self.memory]
-            captions, owners = pool[:batch], data.caption_image[pool]
-            ids = data.image_rows[owners]
-            memory = Memory(self.images[owners], self.captions[pool], ids) if self.memory else None
-            extras = self.extras_of(method, captions, data.caption_rows[pool], ids)
-            # with gradient, so that ``View.similarity`` has one
-            image, text = self.images[owners[:batch]].requires_grad_(), self.captions[captions].requires_grad_()
-            state = copy.deepcopy(method.state_dict())
-            method.begin(image, text, ids[:batch], extras)
-            try:
-                for view in views(image, text, ids[:batch], memory, stream, extras):
-                    method.load_state_dict(state)
-                    yield view, captions, pool
-            finally:  # also where the caller has enough
-                method.load_state_dict(state)
 
 
 @dataclass(frozen=True)
@@ -102,7 +39,7 @@ class Push:
 
 
 def push(method: Method, view: View) -> Push:
-    """Let a method see a view; positives count for nothing in either figure."""
+    """Let a method see a view, which changes it; positives count for nothing in either figure."""
     method.chosen = {}
     loss = method.view_loss(view)
     picks = None
@@ -164,10 +101,10 @@ class Tally:
     whole: float = 0.0
     """All push, on pairs known or not."""
     judged: float = 0.0
-    parts: list[tuple[NDArray[np.bool_], Floats, Rows, Rows]] = field(default_factory=list)
+    parts: list[tuple[NDArray[np.bool_], Floats, Indices, Indices]] = field(default_factory=list)
     """Per step, of the judged pairs with a push: whether they match, the push, the images of anchor and candidate."""
 
-    def add(self, weights: Floats, codes: Codes, owners: Rows, candidates: Rows) -> None:
+    def add(self, weights: Floats, codes: Codes, owners: Indices, candidates: Indices) -> None:
         """Of a step: ``weights [B, N]``, ``codes [B, N]``, the images of anchors ``[B]`` and candidates ``[N]``."""
         self.anchors += len(owners)
         self.reached += int((weights > 0).any(axis=1).sum())
@@ -210,7 +147,7 @@ class Found:
     labels: list[NDArray[np.bool_]] = field(default_factory=list)
     """``[P]`` per step."""
 
-    def add(self, found: Push, scores: Floats, codes: Codes, owners: Rows, candidates: Rows) -> None:
+    def add(self, found: Push, scores: Floats, codes: Codes, owners: Indices, candidates: Indices) -> None:
         """Of a step: what was pushed, ``scores [2, B, N]``, ``codes [B, N]``, the images of anchors and candidates."""
         match, known = codes == MATCH, codes != UNKNOWN
         for tally, weights in ((self.pushed, found.slope), (self.picked, found.picks)):
@@ -241,24 +178,25 @@ class Found:
         return similarity, suspicion, np.concatenate(self.labels)
 
 
-def audit(method: Method, gallery: Gallery, relation: Relation, steps: int | None = None) -> dict[Direction, Found]:
+def audit(
+    method: Method, examination: Examination, known_pairs: KnownPairs, steps: int | None = None
+) -> dict[Direction, Found]:
     """Let a method choose among the pairs of a gallery, and hold what it pushed against what is known.
 
     Over one pass of the captions, or the first ``steps`` of it, or until there is ``ENOUGH``.
     """
     found: dict[Direction, Found] = {"i2t": Found(), "t2i": Found()}
-    caption_image = gallery.extras_of.data.caption_image
-    for view, anchors, pool in gallery.steps(method, steps):
-        state = copy.deepcopy(method.state_dict())
+    caption_image = examination.gallery.caption_image
+    for question, anchors, pool in examination.steps(method, steps):
+        view = question.view
         with torch.no_grad():
-            suspicion = method.suspicion(view)
-        method.load_state_dict(state)
-        done = push(method, view)
+            suspicion = question.method.suspicion(view)
+        done = push(question.method, view)
         owners, candidates = caption_image[anchors].cpu().numpy(), caption_image[pool].cpu().numpy()
         if view.direction == "i2t":
-            codes = relation.block(owners, pool.cpu().numpy())
+            codes = known_pairs.block(owners, pool.cpu().numpy())
         else:
-            codes = relation.block(candidates, anchors.cpu().numpy()).T
+            codes = known_pairs.block(candidates, anchors.cpu().numpy()).T
         codes = np.where(view.positive.cpu().numpy(), UNKNOWN, codes)
         similarity = view.similarity.detach()
         scores = torch.stack([similarity, torch.full_like(similarity, torch.nan) if suspicion is None else suspicion])

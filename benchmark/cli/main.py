@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from typer.core import TyperGroup
 
 from negbench.benchmark.cli import (
+    audit,
     compare,
     data,
     encoders,
@@ -143,6 +144,7 @@ def bench() -> None:
 app.command("methods")(methods.methods)
 app.add_typer(data.app, name="data")
 app.command("features")(features.features)
+app.command("audit")(audit.audit)
 app.command("compare")(compare.compare)
 app.command("encoders")(encoders.encoders)
 app.command("false-marks")(false_marks.false_marks)

@@ -53,9 +53,9 @@ def tune(
     from negbench.benchmark.cli.features import ensure_with_progress
     from negbench.benchmark.reports.tuning_progress import ShowTuning
     from negbench.benchmark.sweeps import tuning
+    from negbench.benchmark.sweeps.cell import texts_for
     from negbench.benchmark.sweeps.search_space import space_of
     from negbench.benchmark.training import devices
-    from negbench.benchmark.training.extras import texts_for
     from negbench.pipelines.sources import manifest_folder
     from negbench.pipelines.truth import Truth
 

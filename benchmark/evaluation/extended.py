@@ -6,13 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from negbench.benchmark.evaluation.metrics import CUTOFFS, check_cutoffs
 from negbench.benchmark.evaluation.ranks import BLOCK, TILE, Grid, Ties, ahead, check, check_ties, position, whole_tiles
-
-Rows = NDArray[np.int64]
+from negbench.pipelines.rows import Indices
 
 
 @dataclass(frozen=True)
@@ -23,11 +21,11 @@ class Relation:
     counts as one of the query's positives, and is never found.
     """
 
-    query: Rows
-    item: Rows
+    query: Indices
+    item: Indices
 
     @classmethod
-    def of(cls, query: Rows, item: Rows) -> "Relation":
+    def of(cls, query: Indices, item: Indices) -> "Relation":
         """Of pairs in any order, repeated or not."""
         pairs = np.unique(np.stack([query, item], axis=1).astype(np.int64), axis=0)
         return cls(pairs[:, 0], pairs[:, 1])
@@ -43,8 +41,8 @@ class Relation:
         return cls.of(np.repeat(np.fromiter(lists, dtype=np.int64), counts), items)
 
     @property
-    def queries(self) -> Rows:
-        """Rows ``[Q]`` of the queries that are scored."""
+    def queries(self) -> Indices:
+        """Indices ``[Q]`` of the queries that are scored."""
         return np.unique(self.query)
 
 

@@ -8,37 +8,42 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from negbench.pipelines.judgements import POSITIVE, verdicts
+from negbench.pipelines.rows import Indices
 from negbench.pipelines.truth import Truth
 
-Rows = NDArray[np.int64]
 Codes = NDArray[np.int8]
 
 MATCH, NO_MATCH, UNKNOWN = 1, 0, -1
 
 
-class Relation(ABC):
+class KnownPairs(ABC):
     """Says of pairs whether they match. Images and captions are rows of one split."""
 
     @abstractmethod
-    def block(self, images: Rows, captions: Rows) -> Codes:
+    def block(self, images: Indices, captions: Indices) -> Codes:
         """``[I, C]``: ``MATCH``, ``NO_MATCH`` or ``UNKNOWN`` of every image with every caption."""
 
 
-class Exact(Relation):
+class Exact(KnownPairs):
     """The truth of every pair. Memory: a byte for each."""
 
-    def __init__(self, truth: Truth, image_rows: Rows, caption_rows: Rows) -> None:
+    def __init__(self, truth: Truth, image_rows: Indices, caption_rows: Indices) -> None:
         """``image_rows [I]`` and ``caption_rows [C]``: rows in the manifest of the split's images and captions."""
         self._codes = truth.matrix(image_rows, caption_rows).view(np.int8)
 
-    def block(self, images: Rows, captions: Rows) -> Codes:
+    def block(self, images: Indices, captions: Indices) -> Codes:
         return self._codes[images[:, None], captions]
 
 
-class Judged(Relation):
+def exact(truth: Truth | None, image_rows: Indices, caption_rows: Indices) -> KnownPairs | None:
+    """The truth of a split's pairs, where it is known."""
+    return None if truth is None else Exact(truth, image_rows, caption_rows)
+
+
+class Judged(KnownPairs):
     """Some pairs, judged. Memory: a byte for each judged image with each judged caption."""
 
-    def __init__(self, images: Rows, captions: Rows, match: NDArray[np.bool_]) -> None:
+    def __init__(self, images: Indices, captions: Indices, match: NDArray[np.bool_]) -> None:
         """The pairs ``(images[k], captions[k])`` and whether they match: ``[P]`` each."""
         self._images, image = np.unique(images, return_inverse=True)
         self._captions, caption = np.unique(captions, return_inverse=True)
@@ -46,7 +51,7 @@ class Judged(Relation):
         self._codes = np.full((len(self._images) + 1, len(self._captions) + 1), UNKNOWN, dtype=np.int8)
         self._codes[image, caption] = match
 
-    def block(self, images: Rows, captions: Rows) -> Codes:
+    def block(self, images: Indices, captions: Indices) -> Codes:
         return self._codes[_places(self._images, images)[:, None], _places(self._captions, captions)]
 
     @classmethod
@@ -75,7 +80,7 @@ class Judged(Relation):
         return cls(np.array(image[here], dtype=np.int64), np.array(caption[here], dtype=np.int64), match)
 
 
-def _places(known: Rows, rows: Rows) -> Rows:
+def _places(known: Indices, rows: Indices) -> Indices:
     """Place in the sorted ``known`` of each of ``rows``; one past the end for those that are not there."""
     place = np.searchsorted(known, rows)
     found = known[place.clip(max=len(known) - 1)] == rows

@@ -3,30 +3,24 @@
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from negbench.benchmark.audit.shares import share
 from negbench.benchmark.evaluation.detection import pairs_in_order
-from negbench.benchmark.evaluation.known_pairs import MATCH, NO_MATCH, UNKNOWN, Relation
+from negbench.benchmark.evaluation.gallery import Gallery
+from negbench.benchmark.evaluation.known_pairs import MATCH, NO_MATCH, UNKNOWN, KnownPairs
+from negbench.benchmark.evaluation.shares import share
 
 BLOCK = 1024
 """Anchors at a time."""
 
 
-def order_accuracy(images: Tensor, captions: Tensor, caption_image: Tensor, relation: Relation) -> dict[str, float]:
+def order_accuracy(gallery: Gallery, known_pairs: KnownPairs) -> dict[str, float]:
     """Share of pairs of candidates in the right order, over the anchors that have one of either kind.
 
     An anchor's candidates that match it beyond its labels are held against those that do not match it. Keys per
     direction: ``order_i2t`` with ``_low`` and ``_high`` (95 %, anchors of one image together), ``_pairs``,
     ``_anchors``. Nothing for a direction without such an anchor.
-
-    Args:
-        images: ``[I, D]``
-        captions: ``[C, D]``
-        caption_image: ``[C]``: the row of each caption's image.
-        relation: what is known of the pairs.
     """
-    own = caption_image.cpu().numpy()
+    images, captions, own = gallery.images, gallery.captions, gallery.caption_image.cpu().numpy()
     result: dict[str, float] = {}
     for direction, anchors, candidates in (("i2t", images, captions), ("t2i", captions, images)):
         right, pairs = [], []
@@ -35,9 +29,9 @@ def order_accuracy(images: Tensor, captions: Tensor, caption_image: Tensor, rela
             rows = np.arange(start, min(start + BLOCK, len(anchors)))
             similarity = torch.matmul(anchors[start : start + BLOCK], candidates.T).cpu().numpy()
             if direction == "i2t":
-                codes = np.where(rows[:, None] == own, UNKNOWN, relation.block(rows, every))
+                codes = np.where(rows[:, None] == own, UNKNOWN, known_pairs.block(rows, every))
             else:
-                codes = np.where(own[rows, None] == every, UNKNOWN, relation.block(every, rows).T)
+                codes = np.where(own[rows, None] == every, UNKNOWN, known_pairs.block(every, rows).T)
             for line, code in zip(similarity, codes, strict=True):
                 counted = in_order(line, code)
                 right.append(counted[0])

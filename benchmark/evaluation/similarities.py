@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from negbench.benchmark.errors import NoDataError
-from negbench.benchmark.evaluation.known_pairs import MATCH, NO_MATCH, UNKNOWN, Relation
+from negbench.benchmark.evaluation.gallery import Gallery
+from negbench.benchmark.evaluation.known_pairs import MATCH, NO_MATCH, UNKNOWN, KnownPairs
 
 BINS = 200
 """From -1 to 1."""
@@ -23,26 +24,25 @@ Counts = NDArray[np.int64]
 
 
 @torch.no_grad()
-def histograms(
-    images: Tensor, captions: Tensor, caption_image: Tensor, batch: int, seed: int, relation: Relation | None = None
-) -> dict[str, Counts]:
-    """``[200]`` counts per kind of pair, over all images ``[I, D]`` and captions ``[C, D]``.
+def histograms(gallery: Gallery, batch: int, seed: int, known_pairs: KnownPairs | None = None) -> dict[str, Counts]:
+    """``[200]`` counts per kind of pair, over all images and captions.
 
     * ``positive``: labelled pairs; ``negative``: all others;
     * ``hardest``: of each anchor in random batches of ``batch`` pairs, both directions: what FNE fits;
-    * with a ``relation``: ``false_negative`` and ``true_negative``, the negatives known to match and not to.
+    * with a ``known_pairs``: ``false_negative`` and ``true_negative``, the negatives known to match and not to.
     """
+    images, captions, caption_image = gallery.images, gallery.captions, gallery.caption_image
     positive = torch.zeros(BINS, dtype=torch.int64, device=images.device)
     every = positive.clone()
-    known = {"false_negative": positive.clone(), "true_negative": positive.clone()} if relation else {}
+    known = {"false_negative": positive.clone(), "true_negative": positive.clone()} if known_pairs else {}
     columns = torch.arange(len(captions), device=images.device)
     for start in range(0, len(images), BLOCK):
         places = bins(images[start : start + BLOCK] @ captions.T)
         own = columns[(caption_image >= start) & (caption_image < start + BLOCK)]
         every += places.flatten().bincount(minlength=BINS)
         positive += places[caption_image[own] - start, own].bincount(minlength=BINS)
-        if relation:
-            codes = relation.block(np.arange(start, start + len(places)), np.arange(len(captions)))
+        if known_pairs:
+            codes = known_pairs.block(np.arange(start, start + len(places)), np.arange(len(captions)))
             codes[(caption_image[own] - start).cpu().numpy(), own.cpu().numpy()] = UNKNOWN
             for name, code in (("false_negative", MATCH), ("true_negative", NO_MATCH)):
                 flat = torch.from_numpy(np.flatnonzero(codes == code)).to(images.device)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from negbench.benchmark.errors import BenchError
-from negbench.benchmark.recipe.schema import Recipe, RunConfig
+from negbench.benchmark.recipe.schema import COMMON, RunConfig
 from negbench.methods.registry import UnknownMethodError, broken, get, names
 from negbench.pipelines import sources
 from negbench.pipelines.atomic import write_text
@@ -74,7 +74,7 @@ def params() -> Params:
         project = Params.model_validate(content)
     except ValidationError as error:
         raise BenchError(f"{PARAMS}: {invalid(error, Study.model_fields)}") from None
-    _known(project.recipe, Recipe.model_fields, f"{PARAMS}: recipe")
+    _known(project.recipe, COMMON, f"{PARAMS}: recipe")
     methods = {*names(), *broken()}
     _known((name.replace("_", "-") for name in project.settings), methods, f"{PARAMS}: settings")
     _known((name.replace("_", "-") for name in project.methods), methods, f"{PARAMS}: methods", "method")
@@ -171,12 +171,12 @@ def resolve(flags: Mapping[str, Any], changes: Mapping[str, Any] | None = None, 
     if not isinstance(own, dict) or not all(isinstance(key, str) for key in own):
         raise BenchError(f"{file}: settings: expected keys and values")
     method = _method(cell["method"])
-    valid = [*Recipe.model_fields, *(entry.name for entry in fields(method.Settings))]
+    valid = [*COMMON, *(entry.name for entry in fields(method.Settings))]
     _known(changes or {}, valid, "--set")
     settings = {name.replace("_", "-"): value for name, value in project.settings.items()}
     settings = settings.get(cell["method"].replace("_", "-"), {}) | own
     for key, value in (changes or {}).items():
-        (cell if key in Recipe.model_fields else settings)[key] = value
+        (cell if key in COMMON else settings)[key] = value
     return _validated({**cell, "method": cell["method"].replace("_", "-"), "settings": _changed(method, settings)})
 
 

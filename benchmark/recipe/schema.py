@@ -1,4 +1,8 @@
-"""The one schema of a cell: everything that decides its numbers."""
+"""The schema of a cell: what decides its numbers, where it ran, and what its audit takes for a match.
+
+The three are written side by side in one flat configuration, and only the first is the cell's identity: on another
+device, or held against other thresholds, it is the same cell.
+"""
 
 import hashlib
 import json
@@ -10,17 +14,29 @@ from negbench.methods.registry import check_name
 from negbench.pipelines.errors import RequestError
 from negbench.pipelines.names import check_dataset, check_encoder
 
-ADDED: dict[str, Any] = {"guide": "image"}
-"""Keys that the schema did not always have, and the values that stand for what was before them. At these a digest
-leaves them out, so that a new key changes no digest of a configuration that does not use it."""
+INTRODUCED: dict[str, Any] = {}
+"""Values that keys had when they were introduced, where their defaults are others by now. At these a digest leaves a
+key out, so that neither a new key nor a new default orphans a record."""
+OF_A_ROW = {"method", "settings", "seed", "memory", "momentum"}
+"""Keys in which the cells of one table may differ."""
 LONGEST_LABEL = 100
 """A longer name of a folder is replaced by a digest."""
+KEYS_OF_SCHEMA_1 = (
+    *("epochs", "batch", "memory", "momentum", "memory_start", "memory_precision", "positives", "guide"),
+    *("expert_match", "crowd_match", "warmup", "warmup_epochs", "head", "hidden", "dropout", "dim"),
+    *("learning_rate", "weight_decay", "decay_at", "clip", "threads", "device"),
+    *("method", "settings", "dataset", "encoder", "seed"),
+)
 
 
-class Recipe(BaseModel):
-    """How a cell is trained, the same for every method of a comparison."""
+class Keys(BaseModel):
+    """Some keys of a configuration."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class Recipe(Keys):
+    """How a cell is trained, the same for every method of a comparison: what decides numbers."""
 
     epochs: int = Field(default=5, ge=1, le=10**6)
     """Passes over the training captions, warm-up included."""
@@ -38,10 +54,6 @@ class Recipe(BaseModel):
     """What is never a negative: pairs of one image, or, as an oracle where the truth is known, every true pair."""
     guide: Literal["image", "own", "shuffled"] = "image"
     """Captions a guide knows of an anchor: all of its image, its own alone, or, as a control, another image's."""
-    expert_match: float = Field(default=0.6, ge=0, le=1)
-    """For the audit: a pair judged by experts matches from here on; 0.6 is a median of 3 on a scale of 1 to 4."""
-    crowd_match: float = Field(default=0.5, ge=0, le=1)
-    """The same for the crowd's share of yes; 0.51 asks for a majority."""
     warmup: str = "mean"
     """Method of the warm-up epochs, always in the batch."""
     warmup_epochs: int = Field(default=1, ge=0, le=10**6)
@@ -62,14 +74,37 @@ class Recipe(BaseModel):
     """Share of the epochs after which the learning rate is divided by ten."""
     clip: float = Field(default=2.0, gt=0)
     """Gradient clipping: global norm."""
+
+
+class Execution(Keys):
+    """Where a cell runs: no part of its identity, though sums in another order end in other digits."""
+
     threads: int = Field(default=1, ge=1, le=1024)
-    """CPU threads; part of the recipe, because sums in another order end in other digits."""
+    """CPU threads."""
     device: str = "cpu"
     """Device of the training, as torch names it."""
 
 
-class RunConfig(Recipe):
-    """A cell: method x dataset x seed under one recipe."""
+class Judging(Keys):
+    """From where on a judged pair counts as a match: for metrics and audit, after the training."""
+
+    expert_match: float = Field(default=0.6, ge=0, le=1)
+    """A pair judged by experts matches from here on; 0.6 is a median of 3 on a scale of 1 to 4."""
+    crowd_match: float = Field(default=0.5, ge=0, le=1)
+    """The same for the crowd's share of yes; 0.51 asks for a majority."""
+
+    @property
+    def matches(self) -> dict[str, float]:
+        """By the source of a judgement."""
+        return {"expert": self.expert_match, "crowd": self.crowd_match}
+
+
+COMMON = (*Recipe.model_fields, *Execution.model_fields, *Judging.model_fields)
+"""Keys that belong to no single cell."""
+
+
+class RunConfig(Judging, Execution, Recipe):
+    """A cell, method x dataset x seed under one recipe, with where it runs and how it is judged."""
 
     method: str
     """Name of the method."""
@@ -118,21 +153,34 @@ class RunConfig(Recipe):
 
     @property
     def hash(self) -> str:
-        """Digest of the whole configuration."""
+        """Digest of the cell: the same wherever it runs, however it is judged."""
         return self._digest(set())
 
     @property
     def recipe_hash(self) -> str:
         """Digest of what must agree before two methods are compared: all but method, memory and seed."""
-        return self._digest({"method", "settings", "seed", "memory", "momentum"})
+        return self._digest(OF_A_ROW)
 
     def _digest(self, apart: set[str]) -> str:
-        """Of all but some keys, and but later ones that change nothing."""
-        unused = {name for name, value in ADDED.items() if getattr(self, name) == value}
-        return digest(self.model_dump(exclude=apart | unused))
+        """Of all that decides numbers but some keys, and but those at the values they were introduced with."""
+        fields = type(self).model_fields
+        told = self.model_dump(exclude=apart | Execution.model_fields.keys() | Judging.model_fields.keys())
+        introduced = {name: field.get_default(call_default_factory=True) for name, field in fields.items()} | INTRODUCED
+        return digest({name: value for name, value in told.items() if value != introduced[name]})
 
 
 def digest(content: dict[str, Any]) -> str:
     """Eight hex digits of a canonical JSON text."""
     text = json.dumps(content, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+
+
+def hashes_of_schema_1(config: RunConfig) -> dict[str, str]:
+    """``config_hash`` and ``recipe_hash`` as records of schema 1 have them, which took in every key of their time."""
+    told = config.model_dump(include=set(KEYS_OF_SCHEMA_1))
+    if told["guide"] == "image":  # the one key that came later
+        del told["guide"]
+    return {
+        "config_hash": digest(told),
+        "recipe_hash": digest({name: value for name, value in told.items() if name not in OF_A_ROW}),
+    }

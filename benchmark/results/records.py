@@ -15,13 +15,14 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from negbench.benchmark.errors import NoDataError
-from negbench.benchmark.recipe.schema import RunConfig
+from negbench.benchmark.recipe.schema import RunConfig, hashes_of_schema_1
 from negbench.pipelines.atomic import Kind, whole, whole_below
 from negbench.pipelines.errors import DataError, invalid
 from negbench.pipelines.files import LARGEST, open_plain, read_bytes, read_json
 
 RUNS = Path("runs")
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[2] = 2
+"""Records of schema 1 are read too: their digests, which took in where a cell ran, are replaced by those of today."""
 AGAIN = "run the cell again with --force"
 LARGEST_WEIGHTS = 2**32
 """Bytes of a file of weights; any other of a record has ``negbench.pipelines.files.LARGEST`` at the most."""
@@ -80,7 +81,7 @@ class RunRecord(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = SCHEMA_VERSION
     status: Literal["done", "collapsed", "failed"]
     error: str | None = None
     """One line, where the run failed, or, where ``status`` says otherwise, its audit alone."""
@@ -113,7 +114,7 @@ class RunRecord(BaseModel):
     ``t2i``, ``both``. Empty where the truth is not known or the method chooses no single negative."""
     cost: Cost | None = None
     code_hash: str = ""
-    """Digest of the files that decide the numbers: method, warm-up, training, memory, models, evaluation."""
+    """Digest of the code that decides the numbers (``recipe.identity``)."""
     commit: str | None = None
     dirty: bool | None = None
     versions: dict[str, str] = {}
@@ -134,15 +135,26 @@ def read(folder: Path) -> RunRecord:
     """Read one record, without a look at what it says (``believed`` does that); ``RecordError`` where it is none."""
     path = whole(folder) / "run.json"
     try:
-        return RunRecord.model_validate(read_json(path))
+        return _of_today(RunRecord.model_validate(read_json(path)))
     except DataError as error:
         reason = str(error).removeprefix(f"{path}:")
         raise RecordError(path, f"line {reason}" if reason[:1].isdigit() else reason.strip()) from None
     except ValidationError as error:
         for fault in error.errors():
             if fault["loc"] == ("schema_version",):
-                raise RecordError(path, f"schema version {fault['input']!r}, not {SCHEMA_VERSION}") from None
+                reason = f"schema version {fault['input']!r}; this version of negbench knows 1 to {SCHEMA_VERSION}"
+                raise RecordError(path, reason) from None
         raise RecordError(path, invalid(error)) from None
+
+
+def _of_today(record: RunRecord) -> RunRecord:
+    """A record of any schema with the digests of this one; those that are wrong stay, to be found wrong."""
+    if record.schema_version == 1 and all(
+        getattr(record, name) == value for name, value in hashes_of_schema_1(record.config).items()
+    ):
+        digests = {"config_hash": record.config.hash, "recipe_hash": record.config.recipe_hash}
+        return record.model_copy(update=digests)
+    return record
 
 
 def check_file(path: Path) -> None:

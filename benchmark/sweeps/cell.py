@@ -1,41 +1,34 @@
 """A cell from configuration to record: features, training, one look at the test split, the record on disk."""
 
-import csv
 import errno
-import hashlib
 import os
-import shutil
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from inspect import getfile
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import torch
+from typing import Any
 
 from negbench import methods
-from negbench.benchmark.audit.cell import audit_test
+from negbench.benchmark.audit.asking import Examination
+from negbench.benchmark.audit.whole import Audited, audit_test
 from negbench.benchmark.errors import BenchError, NoDataError, RunFailedError
-from negbench.benchmark.evaluation.extended import extended_metrics, positions
-from negbench.benchmark.evaluation.known_pairs import Judged
+from negbench.benchmark.evaluation.measures import beyond_labels, known_pairs_of
 from negbench.benchmark.evaluation.metrics import CUTOFFS, check_cutoffs
-from negbench.benchmark.evaluation.positives import positives_of
-from negbench.benchmark.evaluation.protocols import measure, protocols_for
-from negbench.benchmark.evaluation.similarities import write_similarities
+from negbench.benchmark.evaluation.protocols import protocols_for
 from negbench.benchmark.recipe import identity
 from negbench.benchmark.recipe.flags import default_encoder
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.results import integrity, records
-from negbench.benchmark.results.ranks_file import write_ranks
-from negbench.benchmark.results.records import RUNS, Cost, Measured, RunRecord
-from negbench.benchmark.speed.method_cost import interleaved
-from negbench.benchmark.speed.peak_memory import peak_mb
+from negbench.benchmark.results.records import RUNS, RunRecord
+from negbench.benchmark.sweeps.recording import add_audit, commit_record, peak, write_json
 from negbench.benchmark.training import checkpoint, devices, disk_space
 from negbench.benchmark.training.checkpoint import Kept
-from negbench.benchmark.training.extras import Texts, texts_for
-from negbench.benchmark.training.loop import SplitTensors, Trained, Watcher, evaluate, exact, failing, opened, train
+from negbench.benchmark.training.extras import Texts
+from negbench.benchmark.training.inputs import opened
+from negbench.benchmark.training.loop import Watcher, train
 from negbench.methods.base import Method
+from negbench.pipelines import encoders
 from negbench.pipelines.atomic import new_folder, real, whole
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.manifest import Manifest
@@ -66,6 +59,21 @@ def recorded(folder: Path, config: RunConfig, manifest: Manifest, store: Feature
     return None if broken else record
 
 
+def code_hash(config: RunConfig) -> str:
+    """Digest of the code that decides a cell's numbers: training, method, warm-up, evaluation, and what they import."""
+    kinds = [kind for name in (config.method, config.warmup) for kind in methods.get(name).__mro__]
+    classes = {Path(getfile(kind)) for kind in kinds if issubclass(kind, Method)}
+    return identity.code_digest({Path(getfile(part)) for part in (train, beyond_labels, audit_test)} | classes)
+
+
+def texts_for(method: str, manifest: Manifest, store: FeatureStore) -> Texts | None:
+    """What a training of ``method`` needs of the captions' text: nothing, for most."""
+    if "words" not in methods.get(method).needs:
+        return None
+    encoder = encoders.make(store.info["text"]["name"], "text")
+    return Texts(manifest.captions["text"].tolist(), encoder.encode)
+
+
 def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore, watcher: Watcher) -> RunRecord:
     """Train, evaluate and record a cell; a failed training is recorded too, and then raised.
 
@@ -86,10 +94,34 @@ def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore
         with suppress(OSError, DataError):  # no room: the record itself may find some
             checkpoint.keep(where, done)
     with checkpoint.named(where):
-        record, tested = commit_record(config, done, folder, store, manifest, truth, {**facts, **done.facts})
-        record = add_audit(config, done.trained, folder, record, tested, truth)
+        record = evaluated(config, done, folder, store, manifest, truth, {**facts, **done.facts})
     checkpoint.forget(where)
     return record
+
+
+def evaluated(
+    config: RunConfig,
+    done: Kept,
+    folder: Path,
+    store: FeatureStore,
+    manifest: Manifest,
+    truth: Truth | None,
+    facts: dict[str, Any],
+) -> RunRecord:
+    """Open the test split, this once, and write the record: first without its audit, then with it."""
+    data = opened(store, "test", config)
+    task, start = done.trained.task, done.trained.start
+    tested = data.gallery(task.towers)
+    beyond = beyond_labels(tested, data.split, manifest, truth, config.matches)
+    record = commit_record(folder, done, tested, beyond, facts)
+
+    def audit() -> Audited:
+        known_pairs = known_pairs_of(data.split, manifest, truth, config.matches)
+        examination = Examination.of(config, tested, task.extras_of.of(data), "test")
+        before = data.gallery(start) if start is not None and known_pairs is not None else None
+        return audit_test(task.method, examination, known_pairs, before)
+
+    return add_audit(folder, record, done.trained, audit)
 
 
 def facts_for(config: RunConfig, manifest: Manifest, store: FeatureStore) -> dict[str, Any]:
@@ -131,57 +163,6 @@ def trained(
     return Kept(found, facts, time.perf_counter() - start, peak(config))
 
 
-def commit_record(
-    config: RunConfig,
-    done: Kept,
-    folder: Path,
-    store: FeatureStore,
-    manifest: Manifest,
-    truth: Truth | None,
-    facts: dict[str, Any],
-) -> tuple[RunRecord, "Tested"]:
-    """Evaluate, and write the record, all but its audit."""
-    found = done.trained
-    with new_folder(folder, records.KIND) as scratch:
-        tested = test(config, found, store, manifest, scratch, truth)
-        record = RunRecord(
-            status="collapsed" if found.collapsed else "done",
-            metrics=tested.metrics,
-            others=tested.others,
-            ranks_sha256=tested.ranks_sha256,
-            validation=found.validation,
-            best_epoch=found.best_epoch,
-            false_negative_rate=found.false_negative_rate,
-            cost=cost(config, done),
-            **facts,
-        )
-        write_history(scratch, found)
-        write_similarities(scratch / "similarities.npz", found.similarities, found.history, {})
-        for name, module in (("model", found.model), ("method", found.method)):
-            (scratch / f"{name}.safetensors").write_bytes(checkpoint.weights(module))
-        write_json(scratch, record)
-    return record, tested
-
-
-def add_audit(
-    config: RunConfig, found: Trained, folder: Path, record: RunRecord, tested: "Tested", truth: Truth | None
-) -> RunRecord:
-    """The record with its audit, or with the line that says why there is none."""
-    arrays: dict[str, Any] = {}
-    try:
-        with failing("the audit"):
-            audited = audit_test(config, found, tested.tensors, exact(tested.tensors, truth) or tested.judged)
-        record, arrays = record.model_copy(update={"audit": audited.figures}), audited.arrays
-    except BenchError as error:
-        record = record.model_copy(update={"error": str(error)})
-    with new_folder(folder, records.KIND) as scratch:
-        for name in ("history.csv", "ranks.npz", "model.safetensors", "method.safetensors"):
-            shutil.copyfile(folder / name, scratch / name)
-        write_similarities(scratch / "similarities.npz", found.similarities, found.history, arrays)
-        write_json(scratch, record)
-    return record
-
-
 def check_galleries(manifest: Manifest) -> None:
     """``NoDataError`` where validation or test split is too small for the recalls."""
     for split in ("val", "test"):
@@ -199,89 +180,3 @@ def check_outcome(folder: Path, store: FeatureStore) -> None:
     there = next(place for place in folder.absolute().parents if place.exists())
     if not os.access(there, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
-
-
-class Tested(NamedTuple):
-    """What the test split said."""
-
-    metrics: dict[str, float]
-    others: tuple[Measured, ...]
-    """Of the other protocols of the dataset."""
-    ranks_sha256: str
-    """Of ``ranks.npz``."""
-    tensors: SplitTensors
-    """The split itself, for the audit."""
-    judged: Judged | None
-    """What is judged of its pairs."""
-
-
-def test(
-    config: RunConfig, trained: Trained, store: FeatureStore, manifest: Manifest, folder: Path, truth: Truth | None
-) -> Tested:
-    """Open the test split, this once; writes ``ranks.npz``."""
-    tensors = opened(store, "test", config)
-    split = tensors.split
-    metrics, ranks = evaluate(trained.model, tensors)
-    images, captions = tensors.encode(trained.model)
-    matches = {"expert": config.expert_match, "crowd": config.crowd_match}
-    for name, positives in positives_of(manifest, split, truth, matches).items():
-        found = positions(images, captions, positives)
-        metrics |= extended_metrics(name, *found, len(images), len(captions))
-    with_captions = sorted(set(split.caption_image.tolist()))
-    sha256 = write_ranks(
-        folder / "ranks.npz",
-        ranks,
-        i2t_ids=[split.image_ids[row] for row in with_captions],
-        t2i_ids=split.caption_ids,
-        t2i_images=[split.image_ids[row] for row in split.caption_image.tolist()],
-    )
-    others = protocols_for(config.dataset, len(split.image_ids), len(split.caption_ids))[1:]
-    measured = tuple(measure(other, images, captions, tensors.caption_image) for other in others)
-    judged = Judged.of(manifest.judgements, split.image_ids, split.caption_ids, matches)
-    return Tested(metrics, measured, sha256, tensors, judged)
-
-
-def write_json(folder: Path, record: RunRecord) -> None:
-    """Write ``run.json``, the last of a record's files: it holds the digests of all others."""
-    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
-    record = record.model_copy(update={"files": files})
-    (folder / "run.json").write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
-
-
-def write_history(folder: Path, trained: Trained) -> None:
-    """A row per epoch; the warm-up lacks what only the method reports."""
-    columns = list(dict.fromkeys(name for row in trained.history for name in row))
-    with (folder / "history.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(trained.history)
-
-
-def cost(config: RunConfig, done: Kept) -> Cost:
-    """Time and memory of a cell, and of the two bare similarity products of one of its steps."""
-    anchors = torch.randn(config.batch, config.dim, device=config.device)
-    candidates = torch.randn(config.batch + config.memory, config.dim, device=config.device)
-
-    def products() -> None:
-        torch.matmul(anchors, candidates.T)
-        torch.matmul(anchors, candidates.T)
-
-    times = interleaved({"product": products}, config.device)
-    return Cost(
-        wall_s=done.seconds,
-        step_ms=done.trained.step_ms,
-        product_ms=times["product"],
-        peak_mb=max(done.peak_mb, peak(config)),
-    )
-
-
-def peak(config: RunConfig) -> float:
-    """Peak memory so far, of the device or of the process, in MiB."""
-    return torch.cuda.max_memory_allocated() / 2**20 if config.device.startswith("cuda") else peak_mb()
-
-
-def code_hash(config: RunConfig) -> str:
-    """Digest of the code that decides a cell's numbers: the training, its method, the warm-up, what these import."""
-    kinds = [kind for name in (config.method, config.warmup) for kind in methods.get(name).__mro__]
-    classes = {Path(getfile(kind)) for kind in kinds if issubclass(kind, Method)}
-    return identity.code_digest({Path(getfile(train)), Path(getfile(measure)), Path(getfile(audit_test)), *classes})

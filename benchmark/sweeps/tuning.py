@@ -24,6 +24,7 @@ from negbench.benchmark.recipe import identity
 from negbench.benchmark.recipe.schema import RunConfig, digest
 from negbench.benchmark.recipe.seeds import seed_for
 from negbench.benchmark.results.plausibility import is_possible
+from negbench.benchmark.sweeps.cell import code_hash
 from negbench.benchmark.sweeps.journal import alone, load
 from negbench.benchmark.sweeps.search_space import Space, suggest
 from negbench.benchmark.sweeps.studies import STUDIES, Fresh, Outcome, Row, Tried, best_of, check_files, told
@@ -57,8 +58,8 @@ class Task:
     def name(self) -> str:
         """Name of the study: the same for the same trials only."""
         space = {name: {type(search).__name__: asdict(search)} for name, search in self.space.items()}
-        data = {"manifest": self.manifest_hash, "features": self.store.hash}
-        return f"{self.config.method}-{digest({**self.config.model_dump(), 'space': space, **data})}"
+        made_of = {"manifest": self.manifest_hash, "features": self.store.hash, "code": code_hash(self.config)}
+        return f"{self.config.method}-{digest({'cell': self.config.hash, 'space': space, **made_of})}"
 
     @property
     def defaults(self) -> dict[str, Any]:

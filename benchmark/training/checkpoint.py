@@ -4,6 +4,7 @@ What belongs to a cell besides its record lies in ``.bench/``, which DVC ignores
 place outside the project it lies beside the record, as the project may be read-only.
 """
 
+import copy
 import json
 import os
 import secrets
@@ -18,11 +19,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from negbench import methods
-from negbench.benchmark.models.heads import TwoHeads, make
 from negbench.benchmark.recipe.schema import RunConfig
-from negbench.benchmark.training.extras import ExtrasOf, Texts
-from negbench.benchmark.training.loop import Trained, opened, prepare
+from negbench.benchmark.training.extras import Texts
+from negbench.benchmark.training.inputs import opened
+from negbench.benchmark.training.loop import Trained, prepare
+from negbench.benchmark.training.task import Task
 from negbench.pipelines import locks
 from negbench.pipelines.atomic import Kind, new_folder
 from negbench.pipelines.errors import DataError
@@ -81,7 +82,8 @@ def _beside(folder: Path, what: str, end: str) -> Path:
 def keep(where: Path, kept: Kept) -> None:
     """Write a training to the folder ``where``, complete or not at all."""
     trained = kept.trained
-    modules = {"model": trained.model, "method": trained.method} | ({"start": trained.start} if trained.start else {})
+    modules: dict[str, torch.nn.Module] = {"model": trained.task.towers, "method": trained.task.method}
+    modules |= {"start": trained.start} if trained.start else {}
     counts = {
         f"{epoch}.{name}": torch.from_numpy(count)
         for epoch, found in enumerate(trained.similarities)
@@ -151,26 +153,14 @@ def _filled(
     truth: Truth | None,
     texts: Texts | None,
 ) -> Trained:
-    """Model and method as they were, with what surrounds them."""
+    """Towers and method as they were, with what surrounds them."""
     prepare(config)
-    data = opened(store, "train", config)
-    method = methods.get(config.method)(**config.settings).to(config.device)
-    losses = [method, methods.get(config.warmup)().to(config.device)]
-
-    def model(name: str) -> TwoHeads:
-        made = make(data.images.shape[-1], data.captions.shape[-1], config, config.seed).to(config.device)
-        made.load_state_dict(load_file(where / f"{name}.safetensors"))
-        return made
-
-    best = model("model")
-    method.load_state_dict(load_file(where / "method.safetensors"))
-    return Trained(
-        model=best,
-        method=method,
-        extras_of=ExtrasOf(losses, data, best, texts, truth if config.positives == "oracle" else None),
-        start=model("start") if (where / "start.safetensors").exists() else None,
-        **numbers,
-    )
+    task = Task(config, opened(store, "train", config), truth, texts)
+    start = copy.deepcopy(task.towers) if (where / "start.safetensors").exists() else None
+    for name, module in (("model", task.towers), ("method", task.method), ("start", start)):
+        if module is not None:
+            module.load_state_dict(load_file(where / f"{name}.safetensors"))
+    return Trained(task=task, start=start, **numbers)
 
 
 @contextmanager

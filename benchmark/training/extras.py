@@ -14,17 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from negbench import methods
 from negbench.benchmark.errors import BenchError
 from negbench.benchmark.models.heads import TwoHeads
+from negbench.benchmark.training.inputs import SplitTensors
 from negbench.methods.base import Direction, Extras, Guide, Method, Words
-from negbench.pipelines import encoders
-from negbench.pipelines.manifest import Manifest
-from negbench.pipelines.store import FeatureStore
-from negbench.pipelines.truth import Truth
 
 if TYPE_CHECKING:
-    from negbench.benchmark.training.loop import SplitTensors
+    from negbench.pipelines.truth import Truth
 
 
 @dataclass(frozen=True)
@@ -37,24 +33,16 @@ class Texts:
     """Texts to features ``[n, D_text]``, as those of the store were made."""
 
 
-def texts_for(method: str, manifest: Manifest, store: FeatureStore) -> Texts | None:
-    """What a training of ``method`` needs of the captions' text: nothing, for most."""
-    if "words" not in methods.get(method).needs:
-        return None
-    encoder = encoders.make(store.info["text"]["name"], "text")
-    return Texts(manifest.captions["text"].tolist(), encoder.encode)
-
-
 class ExtrasOf:
     """Makes the ``Extras`` of a step, as far as any of some methods needs them."""
 
     def __init__(
         self,
         losses: Sequence[Method],
-        data: "SplitTensors",
+        data: SplitTensors,
         model: TwoHeads,
         texts: Texts | None = None,
-        truth: Truth | None = None,
+        truth: "Truth | None" = None,
         captions_known: str = "image",
     ) -> None:
         """With ``truth`` all true pairs are positives; ``captions_known`` is the recipe's ``guide``.
@@ -79,7 +67,7 @@ class ExtrasOf:
                 images, captions = of_another(self.data.caption_image, len(self.image))
                 self.image, self.text = self.image[images], self.text[captions]
 
-    def of(self, data: "SplitTensors") -> "ExtrasOf":
+    def of(self, data: SplitTensors) -> "ExtrasOf":
         """The same for another split, for a look that trains nothing: the guide as it is, no words."""
         other = copy.copy(self)
         other.data, other.texts = data, None
@@ -95,7 +83,7 @@ class ExtrasOf:
             words=self.words(captions) if "words" in method.needs and self.texts else None,
         )
 
-    def known(self, truth: Truth, captions: Tensor, pool: Tensor, pool_images: Tensor) -> dict[Direction, Tensor]:
+    def known(self, truth: "Truth", captions: Tensor, pool: Tensor, pool_images: Tensor) -> dict[Direction, Tensor]:
         """Which pairs are true; none of what is no caption (a random start of the memory)."""
         rows, own = self.data.caption_rows[captions], self.data.image_rows[self.data.caption_image[captions]]
         real = (pool >= 0).cpu().numpy()

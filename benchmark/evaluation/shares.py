@@ -6,13 +6,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from negbench.pipelines.rows import Indices
+
 QUANTILE = 1.959963984540054
 """Of the normal distribution, for 95 %."""
 Values = NDArray[np.floating]
-Rows = NDArray[np.int64]
 
 
-def share(part: Values, whole: Values, *clusters: Rows) -> dict[str, float]:
+def share(part: Values, whole: Values, *clusters: Indices) -> dict[str, float]:
     """``sum part / sum whole`` as ``""``, and its 95 % interval, ``_low`` and ``_high``; nothing where whole is 0.
 
     Wilson's interval with the number of independent observations that would give the same variance, and Student's
@@ -61,7 +62,7 @@ class _Clustered(NamedTuple):
     """From how many clusters it in effect comes; no fewer than two, or there is no deviation."""
 
 
-def _clustered(rest: Values, whole: Values, cluster: Rows) -> _Clustered:
+def _clustered(rest: Values, whole: Values, cluster: Indices) -> _Clustered:
     squares = np.bincount(cluster, weights=rest) ** 2
     groups = int((np.bincount(cluster, weights=whole) > 0).sum())
     total, fourth = float(squares.sum()), float((squares**2).sum())

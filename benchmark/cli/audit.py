@@ -1,0 +1,29 @@
+"""``bench audit``: audit recorded cells again."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from negbench.benchmark.reports.screen import log
+
+
+def audit(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of records, such as runs/scenes/fne/seed-0.")],
+    expert_match: Annotated[
+        float | None, typer.Option(min=0, max=1, help="A pair judged by experts matches from here on.")
+    ] = None,
+    crowd_match: Annotated[
+        float | None, typer.Option(min=0, max=1, help="The same for the crowd's share of yes.")
+    ] = None,
+) -> None:
+    """Audit recorded cells again, without training: with this version, or from where on judged pairs match."""
+    from negbench.benchmark.reports.audit import lines
+    from negbench.benchmark.sweeps.audit import audit_again
+
+    said = {"expert_match": expert_match, "crowd_match": crowd_match}
+    judging = {name: value for name, value in said.items() if value is not None}
+    for folder in runs:
+        record = audit_again(folder, judging)
+        for line in lines(folder, record):
+            log().print(line, markup=False)

@@ -1,0 +1,90 @@
+"""What is trained: towers, method, warm-up and memory as one module, from a batch to its loss."""
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from negbench import methods
+from negbench.benchmark.audit.picks import PickCount
+from negbench.benchmark.errors import BenchError
+from negbench.benchmark.models.heads import TwoHeads, make
+from negbench.benchmark.recipe.seeds import seed_for
+from negbench.benchmark.training.extras import ExtrasOf, Texts
+from negbench.benchmark.training.inputs import Batch, SplitTensors
+from negbench.benchmark.training.memory import MomentumMemory
+
+if TYPE_CHECKING:
+    from negbench.benchmark.recipe.schema import RunConfig
+    from negbench.methods.base import Method
+    from negbench.pipelines.truth import Truth
+
+
+class Task(nn.Module):
+    """The only thing that loop, checkpoints and whatever wraps a module see of a cell."""
+
+    def __init__(
+        self, config: "RunConfig", data: SplitTensors, truth: "Truth | None" = None, texts: Texts | None = None
+    ) -> None:
+        """On the training split ``data``. ``texts``: for methods that need them.
+
+        ``BenchError`` where the recipe asks for a truth that is not known, or the method for texts in vain.
+        """
+        super().__init__()
+        oracle = config.positives == "oracle"
+        if oracle and truth is None:
+            raise BenchError(f"positives: the truth of every pair is not known for '{config.dataset}'; use labelled")
+        self.towers = make(data.images.shape[-1], data.captions.shape[-1], config, config.seed).to(config.device)
+        self.method: Method = methods.get(config.method)(**config.settings).to(config.device)
+        self.warmup: Method = methods.get(config.warmup)().to(config.device)
+        self.memory = memory_of(config, self.towers) if config.memory else None
+        self.in_warmup = False
+        """Whether the warm-up trains, always in the batch; the memory goes on filling."""
+        self.data, self.picks = data, PickCount(truth)
+        known = truth if oracle else None
+        self.extras_of = ExtrasOf([self.method, self.warmup], data, self.towers, texts, known, config.guide)
+        self.generator = torch.Generator(config.device).manual_seed(seed_for(config.seed, "negatives"))
+
+    @property
+    def at_work(self) -> "Method":
+        """The method that trains now."""
+        return self.warmup if self.in_warmup else self.method
+
+    def learnt(self) -> list[nn.Parameter]:
+        """All that an optimiser moves."""
+        return [weight for part in (self.towers, self.method, self.warmup) for weight in part.parameters()]
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The loss of a step. Call ``after`` when its gradient was taken."""
+        data, method = self.data, self.at_work
+        ids, rows = data.image_rows[batch.images], data.caption_rows[batch.captions]
+        image, text = self.towers(batch.image, batch.text)
+        pool, pool_ids, pool_rows = None, ids, rows
+        if self.memory is not None:
+            seen = self.memory.look(self.towers, batch.image, batch.text, ids, rows)
+            if not self.in_warmup:
+                pool, pool_ids, pool_rows = seen, seen.ids, self.memory.captions[: len(seen.ids)]
+        extras = self.extras_of(method, batch.captions, pool_rows, pool_ids)
+        loss = method.loss(image, text, ids, pool, self.generator, extras)
+        if not self.in_warmup:
+            self.picks.note(method, ids, rows, pool_ids, pool_rows)
+        return loss
+
+    def after(self) -> None:
+        """The end of a step: the batch's pairs join the memory."""
+        if self.memory is not None:
+            self.memory.keep()
+
+
+def memory_of(config: "RunConfig", towers: TwoHeads) -> MomentumMemory:
+    """The memory of a cell, as its recipe says."""
+    return MomentumMemory(
+        towers,
+        size=config.memory,
+        batch=config.batch,
+        dim=config.dim,
+        momentum=config.momentum,
+        start=config.memory_start,
+        precision=config.memory_precision,
+        seed=seed_for(config.seed, "memory"),
+    )

@@ -1,0 +1,178 @@
+"""What makes a cell the same cell: no record is orphaned by a new key, another machine or another docstring."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import Field
+
+from negbench import methods
+from negbench.benchmark.errors import BenchError
+from negbench.benchmark.recipe import identity
+from negbench.benchmark.recipe.schema import COMMON, Execution, Judging, RunConfig, hashes_of_schema_1
+from negbench.benchmark.results import integrity, leaderboard, records
+from negbench.benchmark.sweeps import cell
+from negbench.benchmark.sweeps.search_space import space_of
+from negbench.benchmark.sweeps.tuning import Task
+from negbench.benchmark.training.loop import Watcher
+from negbench.pipelines.manifest import Manifest
+from negbench.pipelines.store import FeatureStore
+
+Tiny = tuple[Manifest, FeatureStore]
+OLD = Path(__file__).parent / "records_of_schema_1"
+RECIPE = {"epochs": 2, "batch": 16, "memory": 0, "dim": 8}
+
+
+def config(**changes: Any) -> RunConfig:
+    return RunConfig(**({"method": "hardest", "dataset": "tiny", "encoder": "made+up"} | RECIPE | changes))
+
+
+def test_a_new_key_with_a_default_changes_no_digest() -> None:
+    class Wider(RunConfig):
+        width: int = Field(default=3)
+        more: dict[str, int] = Field(default_factory=dict)
+
+    for changes in ({}, {"epochs": 20, "settings": {"margin": 0.3}}, {"memory": 2048, "seed": 3, "guide": "own"}):
+        old = config(**changes)
+        new = Wider(**old.model_dump())
+        assert (new.hash, new.recipe_hash) == (old.hash, old.recipe_hash)
+    assert Wider(**config().model_dump(), width=4).hash != config().hash
+
+
+def test_digests_are_what_they_were() -> None:
+    """A change here orphans every record there is: give INTRODUCED the old default instead."""
+    assert (config().hash, config().recipe_hash) == ("1db92117", "b598d8e3")
+    default = RunConfig(method="fne", dataset="scenes", encoder="hog+ngrams")
+    assert (default.hash, default.recipe_hash) == ("e062e9b9", "34909cb7")
+
+
+def test_where_a_cell_runs_and_how_it_is_judged_is_no_part_of_it() -> None:
+    elsewhere = config(threads=8, device="cuda:3", expert_match=0.9, crowd_match=0.1)
+    assert {*Execution.model_fields, *Judging.model_fields} == {"threads", "device", "expert_match", "crowd_match"}
+    assert elsewhere.hash == config().hash
+    assert elsewhere.recipe_hash == config().recipe_hash
+    assert elsewhere.label("made+up") == config().label("made+up")
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in COMMON if name not in {*Execution.model_fields, *Judging.model_fields}]
+)
+def test_every_key_of_the_recipe_is_part_of_it(name: str) -> None:
+    value = getattr(config(), name)
+    other = {"memory_start": "random", "memory_precision": "float16", "positives": "oracle", "guide": "own"}
+    other |= {"warmup": "sum", "head": "mlp"}
+    changed = config(
+        **{name: other.get(name, value / 2 if isinstance(value, float) else value + 1 if name not in other else 0)}
+    )
+    assert changed.hash != config().hash
+
+
+# --- Records of schema 1 ----------------------------------------------------------------------------------------
+
+
+def test_a_record_of_schema_1_stands_in_one_table_with_new_ones(tiny: Tiny) -> None:
+    cell.run(config(method="random", device="cpu"), Path("runs/tiny/random/seed-0"), *tiny, Watcher())
+    for name in ("hardest", "fne"):
+        shutil.copytree(OLD / name, f"runs/tiny/{name}/seed-0")
+        old = integrity.read(Path(f"runs/tiny/{name}/seed-0"))
+        assert old.schema_version == 1
+        assert (old.config_hash, old.recipe_hash) == (old.config.hash, old.config.recipe_hash)
+    board = leaderboard.load(Path("runs"))
+    assert not board.left_out
+    (table,) = board.groups
+    assert {row.method for row in table.rows} == {"hardest", "fne", "random"}
+
+
+def test_an_edited_record_of_schema_1_is_found_out(tmp_path: Path) -> None:
+    shutil.copytree(OLD / "hardest", tmp_path / "run")
+    path = tmp_path / "run" / "run.json"
+    content = json.loads(path.read_text())
+    content["config"]["learning_rate"] = 0.1
+    path.write_text(json.dumps(content))
+    assert any(fault.startswith("config_hash: ") for fault in integrity.faults(path.parent, records.read(path.parent)))
+    content["schema_version"] = 3
+    path.write_text(json.dumps(content))
+    with pytest.raises(records.RecordError, match="schema version 3; this version of negbench knows 1 to 2"):
+        records.read(path.parent)
+
+
+def test_the_digests_of_schema_1_are_those_of_its_records() -> None:
+    for name in ("hardest", "fne"):
+        content = json.loads((OLD / name / "run.json").read_text())
+        told = hashes_of_schema_1(RunConfig(**content["config"]))
+        assert told == {key: content[key] for key in ("config_hash", "recipe_hash")}
+
+
+def test_a_recorded_cell_is_not_run_again_elsewhere(tiny: Tiny) -> None:
+    cell.run(config(), Path("run"), *tiny, Watcher())
+    assert cell.recorded(Path("run"), config(threads=2, expert_match=0.9), *tiny) is not None
+    with pytest.raises(BenchError, match="other settings"):
+        cell.recorded(Path("run"), config(epochs=3), *tiny)
+
+
+# --- Code -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A suite of a few files."""
+    for name, text in {
+        "methods/base.py": 'class Method:\n    """What it is."""\n    margin = 0.2\n',
+        "methods/one.py": "from .base import Method\n\n\ndef loss() -> int:  # a comment\n    return 1\n",
+        "benchmark/loop.py": "from typing import TYPE_CHECKING\nfrom negbench.pipelines.store import Store\n"
+        "if TYPE_CHECKING:\n    from negbench.benchmark.schema import Schema\n",
+        "benchmark/schema.py": "keys = 1\n",
+        "benchmark/__init__.py": '"""A package."""\n',
+        "pipelines/store.py": "from negbench.pipelines.files import read\nStore = 1\n",
+        "pipelines/files.py": "read = 1\n",
+    }.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    monkeypatch.setattr(identity, "ROOT", tmp_path)
+    return tmp_path
+
+
+def digest(*paths: Path) -> str:
+    identity._tree.cache_clear()
+    identity._said.cache_clear()
+    return identity.code_digest(paths)
+
+
+def test_the_code_of_a_cell_is_what_it_imports_when_it_runs(suite: Path) -> None:
+    found = identity.files_of([suite / "methods/one.py", suite / "benchmark/loop.py"])
+    names = {path.relative_to(suite).as_posix() for path in found}
+    assert names == {"methods/one.py", "methods/base.py", "benchmark/loop.py", "pipelines/store.py"}
+
+
+def test_comments_and_docstrings_are_no_code(suite: Path) -> None:
+    one, base = suite / "methods/one.py", suite / "methods/base.py"
+    before = digest(one)
+    one.write_text(
+        '"""New words."""\n\nfrom .base import Method\n\ndef loss() -> int:\n    """More."""\n    return 1\n'
+    )
+    base.write_text('# another\nclass Method:\n    margin = 0.2\n    """Of the loss."""\n')
+    assert digest(one) == before
+    base.write_text("class Method:\n    margin = 0.3\n")
+    assert digest(one) != before
+
+
+def test_a_cell_has_the_code_of_its_method_and_of_no_other() -> None:
+    files = {
+        name: identity.files_of([Path(str(methods.__file__)).parent / f"{name}.py"]) for name in ("hardest", "fne")
+    }
+    assert any(path.name == "fne.py" for path in files["fne"])
+    assert not any(path.name == "fne.py" for path in files["hardest"])
+    hashes = {cell.code_hash(config(method=name)) for name in ("hardest", "fne", "random", "sum")}
+    assert len(hashes) == 4
+    assert cell.code_hash(config(method="fne", epochs=9)) == cell.code_hash(config(method="fne"))
+
+
+def test_a_study_of_other_code_is_another_study(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = Task(config(), space_of(config()), tiny[0].hash, tiny[1], None)
+    before = task.name
+    assert before == task.name
+    monkeypatch.setattr("negbench.benchmark.sweeps.tuning.code_hash", lambda _: "another")
+    assert task.name != before
