@@ -62,7 +62,7 @@ class GloFND(InfoNCE):
 
     @torch.no_grad()
     def step(self, view: View) -> tuple[Tensor, tuple[int, Tensor], Tensor]:
-        """The mask ``[B, N]`` after a step of the thresholds, their place in ``state``, and their new rows, ``[B, 4]``."""
+        """The mask ``[B, N]`` after a step of the thresholds, their place in ``state``, and the new ``[B, 4]``."""
         assert view.extras.captions is not None  # ``needs`` was checked
         side, keys = (0, view.anchor_ids) if view.direction == "i2t" else (1, view.extras.captions)
         slots = keys.long() % self.settings.slots

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +12,17 @@ import scipy.stats
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from negbench.benchmark.audit.cell import audit_test, detection
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from negbench import methods
-from negbench.benchmark.audit.pushes import Gallery, audit, push
+from negbench.benchmark.audit.asking import Examination
+from negbench.benchmark.audit.figures import audit_test, detection
+from negbench.benchmark.audit.pushes import audit, push
 from negbench.benchmark.errors import NoDataError, RunFailedError
 from negbench.benchmark.evaluation.detection import average_precision, calibration, roc_auc
-from negbench.benchmark.evaluation.known_pairs import MATCH, NO_MATCH, UNKNOWN, Codes, Exact, Judged, KnownPairs, Rows
+from negbench.benchmark.evaluation.gallery import Gallery
+from negbench.benchmark.evaluation.known_pairs import MATCH, NO_MATCH, UNKNOWN, Codes, Exact, Judged, KnownPairs, exact
 from negbench.benchmark.evaluation.order import order_accuracy
 from negbench.benchmark.evaluation.shares import share, wilson
 from negbench.benchmark.evaluation.similarities import BINS, histograms, read_similarities
@@ -28,9 +31,11 @@ from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.sweeps import cell
 from negbench.benchmark.training import loop
 from negbench.benchmark.training.extras import ExtrasOf, Texts, centred
-from negbench.benchmark.training.loop import SplitTensors, Watcher, train
+from negbench.benchmark.training.inputs import SplitTensors
+from negbench.benchmark.training.loop import Watcher, train
 from negbench.methods.base import Method, Sampler, View, views
 from negbench.pipelines.manifest import Manifest, table
+from negbench.pipelines.rows import Indices
 from negbench.pipelines.sources import manifest_folder
 from negbench.pipelines.store import FeatureStore
 from negbench.pipelines.truth import Truth
@@ -69,17 +74,22 @@ class All(KnownPairs):
     def __init__(self, codes: Codes) -> None:
         self.codes = codes
 
-    def block(self, images: Rows, captions: Rows) -> Codes:
+    def block(self, images: Indices, captions: Indices) -> Codes:
         return self.codes[images[:, None], captions]
 
 
-def split_gallery(tiny: Tiny, name: str, memory: int = 8, split: str = "test") -> tuple[Method, Gallery, KnownPairs]:
+def examined(tiny: Tiny, name: str, memory: int = 8, split: str = "test") -> tuple[Method, Examination, KnownPairs]:
     data = SplitTensors(tiny[1].split(split), "cpu")
     method, model = methods.get(name)(), make(DIM, DIM, config(), 0)
     extras_of = ExtrasOf([method], SplitTensors(tiny[1].split("train"), "cpu"), model, TEXTS).of(data)
-    known_pairs = loop.exact(data, Truth.read(manifest_folder("tiny")))
+    known_pairs = exact(Truth.read(manifest_folder("tiny")), data.split.image_rows, data.split.caption_rows)
     assert known_pairs is not None
-    return method, Gallery.of(config(memory=memory), extras_of, "test"), known_pairs
+    return method, Examination.of(config(memory=memory), data.gallery(model), extras_of, "test"), known_pairs
+
+
+def gallery_of(images: Tensor, captions: Tensor, owner: Tensor) -> Gallery:
+    rows = owner, torch.arange(len(images)), torch.arange(len(captions))
+    return Gallery(images, captions, *rows, [f"i{k}" for k in range(len(images))], [f"c{k}" for k in range(len(owner))])
 
 
 # --- shares, areas, curves
@@ -282,23 +292,23 @@ def test_what_the_interface_does_not_show_is_not_audited(tiny: Tiny) -> None:
         def view_loss(self, view: View) -> Tensor:
             return (view.anchors @ view.candidates.T).sum()
 
-    _, gallery, known_pairs = split_gallery(tiny, "hardest")
-    for direction, found in audit(Hidden(), gallery, known_pairs).items():
+    _, examination, known_pairs = examined(tiny, "hardest")
+    for direction, found in audit(Hidden(), examination, known_pairs).items():
         assert found.shares(direction) == {}
 
 
 @pytest.mark.parametrize("memory", [0, 8])
 @pytest.mark.parametrize("name", methods.names())
 def test_every_method_is_audited_and_left_as_it_was(name: str, memory: int, tiny: Tiny) -> None:
-    method, gallery, known_pairs = split_gallery(tiny, name, memory)
+    method, examination, known_pairs = examined(tiny, name, memory)
     before = copy.deepcopy(method.state_dict())
-    for direction, found in audit(method, gallery, known_pairs).items():
+    for direction, found in audit(method, examination, known_pairs).items():
         figures = found.shares(direction)
         pushed = f"pushed_{direction}"
         assert 0 <= figures[f"{pushed}_low"] <= figures[pushed] <= figures[f"{pushed}_high"] <= 1
         assert 0 < figures[f"{pushed}_judged"] == pytest.approx(figures[f"{pushed}_all"])
         assert figures[f"{pushed}_all"] == round(figures[f"{pushed}_all"]) <= figures[f"{pushed}_anchors"] == 16
-        chooses = bool(method.chosen)
+        chooses = isinstance(method, Sampler)
         assert (f"picked_{direction}_low" in figures) == chooses
         if chooses:  # what is pushed was picked, but not all that was picked is pushed
             assert figures[f"{pushed}_all"] <= figures[f"picked_{direction}_all"] <= 16
@@ -308,8 +318,11 @@ def test_every_method_is_audited_and_left_as_it_was(name: str, memory: int, tiny
         assert (f"suspicion_{direction}_auc" in areas) == suspicious
     after = method.state_dict()
     assert all(torch.equal(before[key], after[key]) for key in before)
-    for view, _, _ in gallery.steps(method):
-        done, suspicion = push(method, view), method.suspicion(view)
+    for question, _, _ in examination.steps(method):
+        view, kept = question.view, copy.deepcopy(method.state_dict())
+        suspicion = method.suspicion(view)  # of the method itself: to be asked changes nothing
+        assert all(torch.equal(kept[key], value) for key, value in method.state_dict().items())
+        done = push(question.method, view)
         assert done.slope is not None
         assert done.slope.min() >= 0
         assert not done.slope[view.positive.numpy()].any()
@@ -324,17 +337,18 @@ def test_every_method_is_audited_and_left_as_it_was(name: str, memory: int, tiny
 
 def test_the_shares_against_a_loop_over_the_picks(tiny: Tiny) -> None:
     """Partly judged: picks that nobody judged count for nothing, and for the push those that cost nothing."""
-    method, gallery, _ = split_gallery(tiny, "random")
+    method, examination, _ = examined(tiny, "random")
     codes = np.random.default_rng(0).integers(-1, 2, (10, 30)).astype(np.int8)
-    found = audit(method, gallery, All(codes))
+    found = audit(method, examination, All(codes))
     assert isinstance(method, Sampler)
     margin = method.settings.margin
     counted = {name: {"i2t": [0, 0, 0], "t2i": [0, 0, 0]} for name in ("picked", "pushed")}
     items: dict[str, list[tuple[int, int, int]]] = {"i2t": [], "t2i": []}
-    owner = gallery.extras_of.data.caption_image.tolist()
-    for view, anchors, pool in gallery.steps(method):
-        push(method, view)
-        for place, index in enumerate(method.chosen[view.direction].tolist()):
+    owner = examination.gallery.caption_image.tolist()
+    for question, anchors, pool in examination.steps(method):
+        view, asked = question.view, question.method
+        push(asked, view)
+        for place, index in enumerate(asked.chosen[view.direction].tolist()):
             anchor, candidate = int(anchors[place]), int(pool[index])
             image, caption = (owner[anchor], candidate) if view.direction == "i2t" else (owner[candidate], anchor)
             assert owner[anchor] != owner[candidate]
@@ -370,23 +384,23 @@ def test_an_anchor_that_hardly_moves_hardly_counts(tiny: Tiny) -> None:
             strength = torch.where(torch.arange(len(view.anchors)) == 0, 100.0, 1e-3)
             return (view.similarity.mean(dim=1) * strength).mean()
 
-    _, gallery, _ = split_gallery(tiny, "hardest")
+    _, examination, _ = examined(tiny, "hardest")
     codes = np.zeros((10, 30), dtype=np.int8)
-    for view, anchors, _ in gallery.steps(Steep()):
-        if view.direction == "i2t":
-            first = gallery.extras_of.data.caption_image.tolist()[int(anchors[0])]
+    for question, anchors, _ in examination.steps(Steep()):
+        if question.view.direction == "i2t":
+            first = examination.gallery.caption_image.tolist()[int(anchors[0])]
     codes[first] = 1
-    figures = audit(Steep(), gallery, All(codes))["i2t"].shares("i2t")
+    figures = audit(Steep(), examination, All(codes))["i2t"].shares("i2t")
     assert figures["pushed_i2t"] > 0.99
     assert figures["pushed_i2t_all"] == figures["pushed_i2t_anchors"] == 16
 
 
 def test_a_random_sampler_picks_at_the_base_rate(tiny: Tiny) -> None:
-    method, gallery, _ = split_gallery(tiny, "random", memory=24, split="train")
+    method, examination, _ = examined(tiny, "random", memory=24, split="train")
     codes = (np.random.default_rng(1).random((40, 120)) < 0.2).astype(np.int8)
     inside = 0
     for seed in range(20):
-        found = audit(method, Gallery(*[*vars(gallery).values()][:-1], seed=seed), All(codes))
+        found = audit(method, replace(examination, seed=seed), All(codes))
         for direction, one in found.items():
             figures, x = one.shares(direction), f"picked_{direction}"
             inside += figures[f"{x}_low"] <= figures[f"{x}_base"] <= figures[f"{x}_high"]
@@ -395,15 +409,16 @@ def test_a_random_sampler_picks_at_the_base_rate(tiny: Tiny) -> None:
 
 
 def test_a_pool_is_the_batch_and_the_captions_that_follow(tiny: Tiny) -> None:
-    method, gallery, _ = split_gallery(tiny, "hardest", memory=8)
+    method, examination, _ = examined(tiny, "hardest", memory=8)
     seen: list[int] = []
-    for view, anchors, pool in gallery.steps(method):
+    for question, anchors, pool in examination.steps(method):
         assert len(set(pool.tolist())) == len(pool) == 24
         assert pool[:16].tolist() == anchors.tolist()
+        view = question.view
         assert torch.equal(view.positive[:, :16].diagonal(), torch.ones(16, dtype=torch.bool))
         seen += anchors.tolist() if view.direction == "i2t" else []
     assert len(set(seen)) == len(seen) == 16  # of 30: whole batches only
-    assert [len(pool) for _, _, pool in split_gallery(tiny, "hardest", memory=0)[1].steps(method)] == [16, 16]
+    assert [len(pool) for _, _, pool in examined(tiny, "hardest", memory=0)[1].steps(method)] == [16, 16]
 
 
 # --- (b) what is suspected
@@ -414,16 +429,17 @@ def test_a_method_that_knows_the_truth_detects_all(tiny: Tiny) -> None:
         def suspicion(self, view: View) -> Tensor:
             return self.truth[view.direction]
 
-    _, gallery, known_pairs = split_gallery(tiny, "hardest")
+    _, examination, known_pairs = examined(tiny, "hardest")
     method = Knows()
-    owner = gallery.extras_of.data.caption_image.numpy()
+    owner = examination.gallery.caption_image.numpy()
     found = {}
-    for view, anchors, pool in gallery.steps(method):
+    for question, anchors, pool in examination.steps(method):
+        view = question.view
         images, captions = (owner[anchors], pool.numpy()) if view.direction == "i2t" else (owner[pool], anchors.numpy())
         block = known_pairs.block(images, captions)
         found[view.direction] = torch.from_numpy((block if view.direction == "i2t" else block.T) == MATCH).float()
     method.truth = found
-    for direction, one in audit(method, gallery, known_pairs).items():
+    for direction, one in audit(method, examination, known_pairs).items():
         figures, curve = detection(one, direction)
         assert figures[f"suspicion_{direction}_auc"] == figures[f"suspicion_{direction}_ap"] == 1
         assert figures[f"similarity_{direction}_auc"] < 1
@@ -438,7 +454,7 @@ def test_order_against_a_loop_over_triples() -> None:
     images, captions = (torch.tensor(rng.integers(-2, 3, (n, 3)), dtype=torch.float32) for n in (5, 11))
     owner = torch.tensor([0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 0])
     codes = rng.integers(-1, 2, (5, 11)).astype(np.int8)
-    found = order_accuracy(images, captions, owner, All(codes))
+    found = order_accuracy(gallery_of(images, captions, owner), All(codes))
     similarity = (images @ captions.T).tolist()
     counts = {"i2t": [0.0, 0, 0], "t2i": [0.0, 0, 0]}
     for direction, anchors, candidates in (("i2t", range(5), range(11)), ("t2i", range(11), range(5))):
@@ -462,7 +478,7 @@ def test_histograms_against_a_loop_over_pairs() -> None:
     images, captions = normalize(torch.randn(7, 5), dim=1), normalize(torch.randn(21, 5), dim=1)
     owner = torch.arange(21) % 7
     codes = np.random.default_rng(3).integers(-1, 2, (7, 21)).astype(np.int8)
-    found = histograms(images, captions, owner, 8, 0, All(codes))
+    found = histograms(gallery_of(images, captions, owner), 8, 0, All(codes))
     expected: dict[str, NDArray[np.int64]] = {name: np.zeros(BINS, dtype=np.int64) for name in found}
     similarity = images @ captions.T
     for i in range(7):
@@ -478,7 +494,7 @@ def test_histograms_against_a_loop_over_pairs() -> None:
         assert found[name].tolist() == expected[name].tolist(), name
     assert found["hardest"].sum() == 42
     assert np.flatnonzero(found["hardest"]).mean() > np.average(np.arange(BINS), weights=found["negative"])
-    assert set(histograms(images, captions, owner, 8, 0)) == {"positive", "negative", "hardest"}
+    assert set(histograms(gallery_of(images, captions, owner), 8, 0)) == {"positive", "negative", "hardest"}
 
 
 # --- a cell
@@ -492,12 +508,12 @@ def test_the_audit_changes_no_digit_of_the_training(tiny: Tiny, monkeypatch: pyt
         trained = train(config(method=name, dropout=0.3), tiny[1], truth)
         apart = ("seconds", "val_pushed_i2t", "val_pushed_t2i")
         rows = [{key: value for key, value in row.items() if key not in apart} for row in trained.history]
-        return rows, {key: value.tolist() for key, value in trained.model.state_dict().items()}
+        return rows, {key: value.tolist() for key, value in trained.task.towers.state_dict().items()}
 
     names = ("fne", "info-nce", "glofnd", "momentum-distilled", "gist")
     with_audit = {name: digits(name) for name in names}
     monkeypatch.setattr(loop, "pushed_shares", lambda *_: {})
-    monkeypatch.setattr(Gallery, "histograms", lambda *_: {})
+    monkeypatch.setattr(loop, "histograms", lambda *_: {})
     assert {name: digits(name) for name in names} == with_audit
 
 
@@ -524,7 +540,9 @@ def test_a_record_holds_the_audit(tiny: Tiny, tmp_path: Path) -> None:
 
 def test_without_judgements_there_are_histograms_only(tiny: Tiny) -> None:
     trained = train(config(), tiny[1], None)
-    found = audit_test(config(), trained, SplitTensors(tiny[1].split("test"), "cpu"), None)
+    data, task = SplitTensors(tiny[1].split("test"), "cpu"), trained.task
+    examination = Examination.of(config(), data.gallery(task.towers), task.extras_of.of(data), "test")
+    found = audit_test(task.method, examination, None, None)
     assert found.figures == {}
     assert set(found.arrays) == {"test_positive", "test_negative", "test_hardest"}
     assert not any(name.startswith("val_pushed") for name in trained.history[-1])
@@ -569,4 +587,5 @@ def test_the_guide_of_another_split_is_that_of_the_training(tiny: Tiny) -> None:
     guide = extras_of(methods.get("gist")(), captions, other.caption_rows[captions], captions).guide
     assert guide is not None
     assert torch.equal(guide.text, centred(other.captions, data.captions.mean(dim=0))[:4])
-    assert isinstance(loop.exact(other, Truth.read(manifest_folder("tiny"))), Exact)
+    truth = Truth.read(manifest_folder("tiny"))
+    assert isinstance(exact(truth, other.split.image_rows, other.split.caption_rows), Exact)

@@ -10,7 +10,8 @@ from negbench import methods
 from negbench.benchmark.models.heads import make
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.training.extras import ExtrasOf, of_another, other_captions
-from negbench.benchmark.training.loop import SplitTensors, train
+from negbench.benchmark.training.inputs import SplitTensors
+from negbench.benchmark.training.loop import train
 from negbench.methods.base import Guide
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.store import FeatureStore

@@ -11,7 +11,7 @@ from pydantic import Field
 from negbench import methods
 from negbench.benchmark.errors import BenchError
 from negbench.benchmark.recipe import identity
-from negbench.benchmark.recipe.schema import COMMON, Execution, Judging, RunConfig, hashes_of_schema_1
+from negbench.benchmark.recipe.schema import Execution, Judging, Recipe, RunConfig, hashes_of_schema_1
 from negbench.benchmark.results import integrity, leaderboard, records
 from negbench.benchmark.sweeps import cell
 from negbench.benchmark.sweeps.search_space import space_of
@@ -56,16 +56,12 @@ def test_where_a_cell_runs_and_how_it_is_judged_is_no_part_of_it() -> None:
     assert elsewhere.label("made+up") == config().label("made+up")
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in COMMON if name not in {*Execution.model_fields, *Judging.model_fields}]
-)
+@pytest.mark.parametrize("name", Recipe.model_fields)
 def test_every_key_of_the_recipe_is_part_of_it(name: str) -> None:
+    words = {"memory_start": "random", "memory_precision": "float16", "positives": "oracle", "guide": "own"}
+    words |= {"warmup": "sum", "head": "mlp"}
     value = getattr(config(), name)
-    other = {"memory_start": "random", "memory_precision": "float16", "positives": "oracle", "guide": "own"}
-    other |= {"warmup": "sum", "head": "mlp"}
-    changed = config(
-        **{name: other.get(name, value / 2 if isinstance(value, float) else value + 1 if name not in other else 0)}
-    )
+    changed = config(**{name: words.get(name) or (value / 2 if isinstance(value, float) else value + 1)})
     assert changed.hash != config().hash
 
 
@@ -150,9 +146,7 @@ def test_the_code_of_a_cell_is_what_it_imports_when_it_runs(suite: Path) -> None
 def test_comments_and_docstrings_are_no_code(suite: Path) -> None:
     one, base = suite / "methods/one.py", suite / "methods/base.py"
     before = digest(one)
-    one.write_text(
-        '"""New words."""\n\nfrom .base import Method\n\ndef loss() -> int:\n    """More."""\n    return 1\n'
-    )
+    one.write_text('"""New."""\n\nfrom .base import Method\n\ndef loss() -> int:\n    """More."""\n    return 1\n')
     base.write_text('# another\nclass Method:\n    margin = 0.2\n    """Of the loss."""\n')
     assert digest(one) == before
     base.write_text("class Method:\n    margin = 0.3\n")

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from negbench.benchmark.cli.main import app
-from negbench.benchmark.inspection.looks import Inspection, Item, Look, Picks, Trained, inspect
+from negbench.benchmark.inspection.looks import Inspection, Item, Look, Picks, inspect
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.reports.inspection_page import page
 from negbench.benchmark.sweeps import cell
+from negbench.benchmark.sweeps.recorded_cell import RecordedCell
 from negbench.benchmark.training.loop import Watcher
 from negbench.pipelines import sources
 from negbench.pipelines.manifest import Manifest
@@ -44,10 +45,10 @@ def ran(tiny: tuple[Manifest, FeatureStore]) -> Path:
 
 def test_similarities_places_marks_and_picks_are_those_of_a_loop(ran: Path) -> None:
     found = inspect(ran, "test3", top=30, names=["hardest"])
-    run, truth = Trained(ran), Truth.read(sources.manifest_folder("tiny"))
+    run, truth = RecordedCell(ran), Truth.read(sources.manifest_folder("tiny"))
     assert truth is not None
     (i2t, t2i) = found.looks
-    scores = (run.captions @ run.images[3]).numpy()
+    scores = (run.gallery.captions @ run.gallery.images[3]).numpy()
     order = sorted(range(30), key=lambda row: -scores[row])
     assert [item.id for item in i2t.top] == [run.split.caption_ids[row] for row in order]
     np.testing.assert_allclose([item.similarity for item in i2t.top], scores[order], rtol=1e-6)

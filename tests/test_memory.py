@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from negbench import methods
-from negbench.benchmark.audit.picks import Audit
+from negbench.benchmark.audit.picks import PickCount
 from negbench.benchmark.models.heads import TwoHeads, make
 from negbench.benchmark.recipe.schema import Recipe, RunConfig
-from negbench.benchmark.training.loop import SplitTensors, Trainer, train
+from negbench.benchmark.training.inputs import SplitTensors
+from negbench.benchmark.training.loop import Trainer, train
 from negbench.benchmark.training.memory import RANDOM_CAPTION, RANDOM_ID, MomentumMemory
+from negbench.benchmark.training.task import Task
 from negbench.methods.base import Memory
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.sources import manifest_folder
@@ -119,14 +121,14 @@ def test_a_restored_memory_goes_on_bit_for_bit(kept: int, start: str, precision:
 def test_nothing_of_the_memory_is_trained(tiny: Tiny) -> None:
     store = tiny[1]
     data, cell = SplitTensors(store.split("train"), "cpu"), config(memory=16)
-    model = make(data.images.shape[1], data.captions.shape[1], cell, seed=0)
-    trainer = Trainer(cell, data, model, [methods.get("hardest")()], None)
-    assert trainer.memory is not None
+    task = Task(cell, data)
+    trainer = Trainer(cell, task)
+    assert task.memory is not None
     optimised = {id(weight) for group in trainer.optimizer.param_groups for weight in group["params"]}
-    assert not optimised & {id(weight) for weight in trainer.memory.parameters()}
-    assert not any(weight.requires_grad for weight in trainer.memory.parameters())
-    assert all(weight.requires_grad for weight in model.parameters())
-    assert not any(module.training for module in trainer.memory.train().modules())
+    assert not optimised & {id(weight) for weight in task.memory.parameters()}
+    assert not any(weight.requires_grad for weight in task.memory.parameters())
+    assert all(weight.requires_grad for weight in task.towers.parameters())
+    assert not any(module.training for module in task.memory.train().modules())
 
 
 def test_a_random_start_is_full_of_unit_vectors_of_no_image() -> None:
@@ -172,7 +174,10 @@ def test_trainings_of_the_recipe(tiny: Tiny, size: int, start: str, precision: s
         cell = config(method=name, memory=size, memory_start=start, memory_precision=precision)
         one, two = train(cell, tiny[1], truth), train(cell, tiny[1], truth)
         assert np.isfinite(one.history[-1]["loss"])
-        assert all(torch.equal(weight, two.model.state_dict()[key]) for key, weight in one.model.state_dict().items())
+        assert all(
+            torch.equal(weight, two.task.towers.state_dict()[key])
+            for key, weight in one.task.towers.state_dict().items()
+        )
         assert one.false_negative_rate == two.false_negative_rate
 
 
@@ -191,7 +196,7 @@ def test_random_vectors_are_choices_that_are_not_true(tiny: Tiny) -> None:
 def audit_of(i2t: list[Any], t2i: list[Any]) -> dict[str, float]:
     """Three anchors; candidate 3 is a random vector. Every caption is true of its own image and of image 0."""
     facts = np.array([[True, True, True], [False, True, False], [False, False, True]])
-    audit = Audit(Truth(facts, np.array([[0], [1], [2]], dtype=np.int32)))
+    audit = PickCount(Truth(facts, np.array([[0], [1], [2]], dtype=np.int32)))
     method = methods.get("hardest")()
     method.chosen = {"i2t": torch.tensor(i2t), "t2i": torch.tensor(t2i)}
     anchors = torch.arange(3)

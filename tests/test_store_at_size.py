@@ -23,7 +23,7 @@ from negbench.benchmark.models.heads import Head, make
 from negbench.benchmark.recipe.schema import Recipe, RunConfig
 from negbench.benchmark.speed import data_cost
 from negbench.benchmark.speed.data_cost import SCALES, Scale, measure, write
-from negbench.benchmark.training import loop
+from negbench.benchmark.training import inputs, loop
 from negbench.pipelines import encoders, features, prepare, rows, sources
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.manifest import Manifest
@@ -137,11 +137,11 @@ def test_features_held_or_read_give_the_same_digits(tiny: Tiny, method: str, mon
         return loop.train(config(method=method), tiny[1], None)
 
     held = once()
-    monkeypatch.setattr(loop, "HELD", 0)
+    monkeypatch.setattr(inputs, "HELD", 0)
     assert isinstance(loop.opened(tiny[1], "train", config()).images, loop.FromFile)
     read = once()
-    for name, value in held.model.state_dict().items():
-        assert torch.equal(value, read.model.state_dict()[name])
+    for name, value in held.task.towers.state_dict().items():
+        assert torch.equal(value, read.task.towers.state_dict()[name])
     assert held.validation == read.validation
     assert [row["loss"] for row in held.history] == [row["loss"] for row in read.history]
 
@@ -234,7 +234,7 @@ def test_heads_train_on_regions_and_on_their_means(
     cells = [config(head=head, dataset="my", encoder="precomputed+ngrams") for head in ("linear", "attention")]
     losses = [[row["loss"] for row in loop.train(cell, store, None).history] for cell in cells]
     assert losses[0] != losses[1]
-    monkeypatch.setattr(loop, "HELD", 0)
+    monkeypatch.setattr(inputs, "HELD", 0)
     read = loop.train(cells[1], store, None)
     assert [row["loss"] for row in read.history] == losses[1]
     with pytest.raises(BenchError, match="head: attention needs regions or tokens"):

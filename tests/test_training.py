@@ -10,15 +10,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from negbench import methods
-from negbench.benchmark.audit.picks import Audit
+from negbench.benchmark.audit.picks import PickCount
 from negbench.benchmark.errors import BenchError, RunFailedError
+from negbench.benchmark.evaluation.measures import measured
 from negbench.benchmark.models.heads import make
 from negbench.benchmark.recipe.schema import Recipe, RunConfig
 from negbench.benchmark.recipe.seeds import seed_for
 from negbench.benchmark.training import loop
 from negbench.benchmark.training.extras import ExtrasOf, Texts, centred, other_captions
-from negbench.benchmark.training.loop import Batch, Trained, Trainer, train
+from negbench.benchmark.training.inputs import Batch, SplitTensors
+from negbench.benchmark.training.loop import Trained, Trainer, train
 from negbench.benchmark.training.memory import MomentumMemory
+from negbench.benchmark.training.task import Task
 from negbench.methods.base import Method, View
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.sources import manifest_folder
@@ -56,13 +59,13 @@ class Spy(Trainer):
 
     seen: dict[str, tuple[list[list[int]], dict[str, Tensor]]]
 
-    def __init__(self, config: RunConfig, *rest: Any) -> None:
-        super().__init__(config, *rest)
-        type(self).seen[f"{config.method} {config.seed}"] = ([], copy.deepcopy(self.model.state_dict()))
+    def __init__(self, config: RunConfig, task: Task) -> None:
+        super().__init__(config, task)
+        type(self).seen[f"{config.method} {config.seed}"] = ([], copy.deepcopy(task.towers.state_dict()))
 
-    def step(self, method: Method, batch: Batch, in_batch: bool) -> Tensor:
+    def step(self, batch: Batch) -> Tensor:
         self.seen[f"{self.config.method} {self.config.seed}"][0].append(batch.captions.tolist())
-        return super().step(method, batch, in_batch)
+        return super().step(batch)
 
 
 @pytest.fixture
@@ -114,8 +117,8 @@ def test_best_epoch_is_chosen_by_validation_rsum(tiny: Tiny) -> None:
     trained = train(config(epochs=5), tiny[1], None)
     sums = [row["val_rsum"] for row in trained.history]
     assert trained.best_epoch == int(np.argmax(sums))
-    validation = loop.SplitTensors(tiny[1].split("val"), "cpu")
-    assert loop.evaluate(trained.model, validation)[0] == trained.validation
+    validation = SplitTensors(tiny[1].split("val"), "cpu")
+    assert measured(validation.gallery(trained.task.towers))[0] == trained.validation
 
 
 def test_training_learns_and_repeats_bit_for_bit(tiny: Tiny) -> None:
@@ -124,7 +127,7 @@ def test_training_learns_and_repeats_bit_for_bit(tiny: Tiny) -> None:
 
     one, two = once(), once()
     assert one.history[-1]["val_rsum"] > one.history[0]["val_rsum"] > 0
-    assert same_weights(one.model.state_dict(), two.model.state_dict())
+    assert same_weights(one.task.towers.state_dict(), two.task.towers.state_dict())
     timeless = [[{k: v for k, v in row.items() if k != "seconds"} for row in run.history] for run in (one, two)]
     assert timeless[0] == timeless[1]
     assert one.false_negative_rate == two.false_negative_rate
@@ -203,7 +206,7 @@ def test_momentum_heads_follow_slowly() -> None:
 def test_audit_counts_true_pairs() -> None:
     """Against a loop over anchors."""
     truth = Truth(np.eye(3, dtype=bool)[[0, 0, 1, 2]], np.array([[0], [0], [1], [2]], dtype=np.int32))
-    audit = Audit(truth)
+    audit = PickCount(truth)
     method = methods.get("hardest")()
     method.chosen = {"i2t": torch.tensor([1, 0, 3, -1]), "t2i": torch.tensor([1, 2, 0, 2])}
     rows = torch.arange(4)
@@ -230,7 +233,7 @@ def test_other_captions_are_those_of_the_image_without_itself() -> None:
 @pytest.mark.parametrize("in_batch", [False, True])
 def test_extras_are_of_the_candidates(tiny: Tiny, in_batch: bool) -> None:
     """Guide, captions and words of a step against a lookup one by one, in the manifest's rows."""
-    data = loop.SplitTensors(tiny[1].split("train"), "cpu")
+    data = SplitTensors(tiny[1].split("train"), "cpu")
     made = make(DIM, DIM, config(), 0)
     losses = [methods.get(name)() for name in ("gist", "tags", "glofnd")]
     give = ExtrasOf(losses, data, made, TEXTS)

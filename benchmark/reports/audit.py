@@ -7,14 +7,16 @@ from negbench.benchmark.results.records import RunRecord
 
 
 def lines(folder: Path, record: RunRecord) -> Iterator[str]:
-    """What it pushes and picks that is false, per direction; a line that says so where nothing is known of the pairs."""
+    """What it pushes and picks that is false, per direction; or that nothing is known of the pairs."""
     yield f"{folder}: {record.method_id} on {record.config.dataset}, seed {record.config.seed}"
     found = False
     for what in ("pushed", "picked"):
         shares = [
-            f"{way} {100 * share:.1f}% [{100 * record.audit[f'{key}_low']:.1f}, {100 * record.audit[f'{key}_high']:.1f}]"
+            "{} {:.1%} [{:.1%}, {:.1%}]".format(
+                way, *(record.audit[f"{what}_{way}{end}"] for end in ("", "_low", "_high"))
+            )
             for way in ("i2t", "t2i")
-            if (share := record.audit.get(key := f"{what}_{way}")) is not None
+            if f"{what}_{way}" in record.audit
         ]
         if shares:
             found = True

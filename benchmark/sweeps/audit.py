@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from negbench.benchmark.audit.asking import Examination
-from negbench.benchmark.audit.whole import audit_test
+from negbench.benchmark.audit.figures import audit_test
 from negbench.benchmark.errors import NoDataError
 from negbench.benchmark.evaluation.measures import beyond_labels
 from negbench.benchmark.results import records
@@ -31,10 +31,8 @@ def audit_again(folder: Path, judging: dict[str, float]) -> RunRecord:
     with failing("the audit"):
         examination = Examination.of(cell.config, cell.gallery, cell.extras_of([method]), "test")
         audited = audit_test(method, examination, cell.known_pairs, start=None)
-    record, beyond = (
-        cell.record,
-        beyond_labels(cell.gallery, cell.split, cell.manifest, cell.truth, cell.config.matches),
-    )
+    record, matches = cell.record, cell.config.matches
+    beyond = beyond_labels(cell.gallery, cell.split, cell.manifest, cell.truth, matches)
     labels = {name: value for name, value in record.metrics.items() if not EXTENDED.fullmatch(name)}
     figures = dict(audited.figures)
     if cell.config.matches == record.config.matches:  # of a model that is not kept

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from negbench.benchmark.audit.whole import Audited
+from negbench.benchmark.audit.figures import Audited
 from negbench.benchmark.errors import BenchError
 from negbench.benchmark.evaluation.gallery import Gallery
 from negbench.benchmark.evaluation.measures import measured, other_protocols
