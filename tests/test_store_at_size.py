@@ -138,7 +138,7 @@ def test_features_held_or_read_give_the_same_digits(tiny: Tiny, method: str, mon
 
     held = once()
     monkeypatch.setattr(inputs, "HELD", 0)
-    assert isinstance(loop.opened(tiny[1], "train", config()).images, loop.FromFile)
+    assert isinstance(inputs.opened(tiny[1], "train", config()).images, inputs.FromFile)
     read = once()
     for name, value in held.task.towers.state_dict().items():
         assert torch.equal(value, read.task.towers.state_dict()[name])

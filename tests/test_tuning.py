@@ -71,7 +71,7 @@ class Scripted:
             watcher.epoch({"epoch": epoch, "val_rsum": self.value(config) * (epoch + 1) / config.epochs})
         none: Any = None
         validation = {"rsum": self.value(config)}
-        return Trained(none, none, none, None, self.best_epoch, validation, [], [], False, 1.0, {"both": 0.1})
+        return Trained(none, None, self.best_epoch, validation, [], [], False, 1.0, {"both": 0.1})
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from negbench.benchmark.recipe import identity
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.results import records
 from negbench.benchmark.results.records import RunRecord
-from negbench.benchmark.sweeps import cell
+from negbench.benchmark.sweeps import cell, recording
 from negbench.benchmark.sweeps.sweep import Cell, cells
 from negbench.benchmark.training import checkpoint, disk_space
 from negbench.benchmark.training.checkpoint import alone as alone_cell
@@ -207,7 +208,10 @@ def test_who_waits_for_features_says_for_whom(project: Path) -> None:
 # --- Trainings ----------------------------------------------------------------------------------------------------
 
 SMALL = ["--epochs", "2", "--batch", "16", "--memory", "16", "--set", "dim=8", "--set", "hidden=8"]
-STEPS_AFTER = ("write_ranks", "write_similarities", "write_json", "write_history", "test", "cost", "commit_record")
+STEPS_AFTER = (
+    *((recording, step) for step in ("write_ranks", "write_similarities", "write_json", "measured", "cost")),
+    *((cell, step) for step in ("beyond_labels", "commit_record")),
+)
 
 
 def config(**changes: Any) -> RunConfig:
@@ -263,15 +267,15 @@ def full(*words: object, **more: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "step"),
-    [(full, step) for step in STEPS_AFTER] + [(interrupted, step) for step in (*STEPS_AFTER, "audit_test")],
+    ("fault", "room", "step"),
+    [(full, *step) for step in STEPS_AFTER] + [(interrupted, *step) for step in (*STEPS_AFTER, (cell, "audit_test"))],
 )
 def test_whatever_fails_after_the_training_it_is_not_done_again(
-    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, step: str, fault: Callable[..., None]
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, room: ModuleType, step: str, fault: Callable[..., None]
 ) -> None:
     run(tiny, Path("whole"))
     with monkeypatch.context() as patch:
-        patch.setattr(cell, step, fault)
+        patch.setattr(room, step, fault)
         with pytest.raises((OSError, KeyboardInterrupt)) as told:
             run(tiny, Path("out"))
     assert "the training is kept in .bench/kept/out-" in told.value.__notes__[0]
