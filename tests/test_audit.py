@@ -1,6 +1,7 @@
 """The audit of false negatives: what is pushed, what is suspected, what is in order; against slow, plain versions."""
 
 import copy
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import normalize
+from typer.testing import CliRunner
 
 from negbench import methods
 from negbench.benchmark.audit.asking import Examination
 from negbench.benchmark.audit.figures import audit_test, detection
 from negbench.benchmark.audit.pushes import audit, push
+from negbench.benchmark.cli.main import app
 from negbench.benchmark.errors import NoDataError, RunFailedError
 from negbench.benchmark.evaluation.detection import average_precision, calibration, roc_auc
 from negbench.benchmark.evaluation.gallery import Gallery
@@ -28,6 +31,7 @@ from negbench.benchmark.evaluation.shares import share, wilson
 from negbench.benchmark.evaluation.similarities import BINS, histograms, read_similarities
 from negbench.benchmark.models.heads import make
 from negbench.benchmark.recipe.schema import RunConfig
+from negbench.benchmark.results import integrity, records
 from negbench.benchmark.sweeps import cell
 from negbench.benchmark.training import loop
 from negbench.benchmark.training.extras import ExtrasOf, Texts, centred
@@ -589,3 +593,55 @@ def test_the_guide_of_another_split_is_that_of_the_training(tiny: Tiny) -> None:
     assert torch.equal(guide.text, centred(other.captions, data.captions.mean(dim=0))[:4])
     truth = Truth.read(manifest_folder("tiny"))
     assert isinstance(exact(truth, other.split.image_rows, other.split.caption_rows), Exact)
+
+
+# --- again
+
+
+def test_a_record_is_audited_again_without_a_training(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell.run(config(method="fne"), Path("run"), *tiny, Watcher())
+    before, arrays = records.read(Path("run")), read_similarities(Path("run/similarities.npz"))
+    weights = {name: Path("run", name).read_bytes() for name in ("model.safetensors", "ranks.npz", "history.csv")}
+    monkeypatch.setattr(loop, "train", None)
+    done = CliRunner().invoke(app, ["audit", "run"])
+    assert done.exit_code == 0, done.output
+    assert f"false among what it pushed: i2t {before.audit['pushed_i2t']:.1%} [" in done.stderr
+    again = records.read(Path("run"))
+    assert again.model_dump() == before.model_dump()
+    found = read_similarities(Path("run/similarities.npz"))
+    assert found.keys() == arrays.keys()
+    assert all(np.array_equal(found[name], arrays[name], equal_nan=True) for name in arrays)
+    assert {name: Path("run", name).read_bytes() for name in weights} == weights
+
+
+def test_other_thresholds_change_the_audit_and_nothing_else(tiny: Tiny) -> None:
+    manifest, store = tiny
+    forget_truth(manifest_folder("tiny"))
+    rows = [(f"test{i}", f"test{k}#{i % 3}", (i + k) % 4 / 3, "crowd") for i in range(10) for k in range(10)]
+    judged = Manifest("tiny", manifest.images, manifest.captions, table("judgements", rows))
+    judged.write(manifest_folder("tiny"))
+    store.info["manifest"] = judged.hash
+    (store.folder / "features.json").write_text(json.dumps(store.info))
+    cell.run(config(), Path("run"), judged, FeatureStore(store.folder, judged.hash), Watcher())
+    before = records.read(Path("run"))
+    assert CliRunner().invoke(app, ["audit", "run", "--crowd-match", "0.9"]).exit_code == 0
+    after = records.read(Path("run"))
+    assert after.config.crowd_match == 0.9
+    assert (after.config_hash, after.recipe_hash) == (before.config_hash, before.recipe_hash)
+    assert after.audit["pushed_i2t_base"] < before.audit["pushed_i2t_base"]
+    labelled = [name for name in before.metrics if not name.startswith("extended_")]
+    assert {name: after.metrics[name] for name in labelled} == {name: before.metrics[name] for name in labelled}
+    assert not any(integrity.faults(Path("run"), after))
+    assert not any(key.endswith("_start") for key in after.audit)  # of towers that no record keeps
+
+
+@pytest.mark.parametrize(
+    "words, code, told", [(["nowhere"], 3, "no run.json"), (["run", "--crowd-match", "2"], 2, "2")]
+)
+def test_what_cannot_be_audited_is_told_in_one_line(
+    tiny: Tiny, words: list[str], code: int, told: str, tmp_path: Path
+) -> None:
+    done = CliRunner().invoke(app, ["audit", *words])
+    assert done.exit_code == code
+    assert told in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1

