@@ -1,17 +1,36 @@
-"""Imports run one way, and light commands stay light."""
+"""Imports run one way and in no circle, and light commands stay light."""
 
 import ast
 import json
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("benchmark", "methods", "pipelines")
-FORBIDDEN = {"methods": {"benchmark", "pipelines"}, "pipelines": {"benchmark", "methods"}, "benchmark": set()}
+PACKAGES = {"benchmark": {"methods", "pipelines"}, "methods": set[str](), "pipelines": set[str]()}
+"""Each package, and the others that it may import."""
+ROOMS = (
+    "cli",
+    "reports",
+    "inspection",
+    "sweeps",
+    "speed",
+    "training",
+    "audit",
+    "results",
+    "evaluation",
+    "models",
+    "recipe",
+    "errors",
+)
+"""Of ``benchmark``, from the top down: a room imports none that stands above it."""
 METHODS_NEED = {"torch", *sys.stdlib_module_names}
+LONGEST_FILE, LONGEST_FUNCTION = 400, 60
+"""Lines."""
 HEAVY = ("torch", "pandas", "numpy", "optuna", "matplotlib", "scipy")
 LIGHT = [
     ["--help"],
@@ -22,62 +41,101 @@ LIGHT = [
     ["leaderboard"],
 ]
 
+Graph = Mapping[str, set[str]]
+"""Modules, and what each of them imports anywhere in it, for its types alone included."""
 
-def imported(path: Path) -> set[str]:
-    """Top-level modules a file imports, anywhere in it."""
-    found = set()
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+FILES = {module_of(path): path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))}
+
+
+def imported(path: Path) -> Iterator[str]:
+    """What a file imports: modules of the suite by their names without ``negbench``, others by their first word."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {name.name for name in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
+            for name in node.names:
+                yield name.name.partition(".")[0]
+        elif isinstance(node, ast.ImportFrom):
+            package = list(path.relative_to(ROOT).parts[: -node.level]) if node.level else []
+            words = [*package, *(node.module or "").split(".")] if node.module else package
+            if words[0] == "negbench":
+                words = words[1:]
+            elif not node.level:
+                yield words[0]
+                continue
+            for name in node.names:
+                whole = ".".join([*words, name.name])
+                yield whole if whole in FILES else ".".join(words)
+
+
+GRAPH: Graph = {module: set(imported(path)) - {module} for module, path in FILES.items()}
+
+
+def faults(graph: Graph) -> list[str]:
+    """Imports that go up, and circles."""
+    found = []
+    for module, others in graph.items():
+        here, *inside = module.split(".")
+        for package, *rest in (other.split(".") for other in others):
+            if package in PACKAGES and package != here and package not in PACKAGES[here]:
+                found.append(f"{module} imports {package}")
+            if here == package == "benchmark" and inside and rest and ROOMS.index(rest[0]) < ROOMS.index(inside[0]):
+                found.append(f"{module} imports {rest[0]}, which stands above it")
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        found.append(f"a circle: {' -> '.join(error.args[1])}")
     return found
 
 
-@pytest.mark.parametrize("package", PACKAGES)
-def test_imports_run_one_way(package: str) -> None:
-    for path in (ROOT / package).rglob("*.py"):
-        tops = {name.partition(".")[0] for name in imported(path)}
-        inside = {name.split(".")[1] for name in imported(path) if name.startswith("negbench.")}
-        assert not inside & FORBIDDEN[package], path
-        if package == "methods":
-            assert tops <= METHODS_NEED, path
+def test_imports_run_one_way_and_in_no_circle() -> None:
+    assert faults(GRAPH) == []
 
 
-def test_only_the_command_line_imports_the_command_line() -> None:
-    for path in (ROOT / "benchmark").rglob("*.py"):
-        if "cli" not in path.relative_to(ROOT).parts:
-            assert not any(name.startswith("negbench.benchmark.cli") for name in imported(path)), path
-    for bottom in ("config", "errors", "records", "seeds"):
-        inside = {name for name in imported(ROOT / "benchmark" / f"{bottom}.py") if name.startswith("benchmark")}
-        assert inside <= {
-            "negbench.benchmark.recipe.schema",
-            "negbench.benchmark.errors",
-            "negbench.benchmark.recipe.seeds",
-        }, bottom
+@pytest.mark.parametrize(
+    ("module", "other", "told"),
+    [
+        ("benchmark.recipe.seeds", "benchmark.training.loop", "stands above it"),
+        ("benchmark.results.records", "benchmark.reports.screen", "stands above it"),
+        ("methods.base", "pipelines.store", "methods.base imports pipelines"),
+        ("pipelines.errors", "pipelines.store", "a circle: "),
+    ],
+)
+def test_an_import_that_goes_up_or_round_is_found(module: str, other: str, told: str) -> None:
+    assert module in GRAPH
+    assert other in GRAPH
+    assert any(told in fault for fault in faults({**GRAPH, module: GRAPH[module] | {other}}))
 
 
-def test_dvc_runs_a_cell_again_when_any_file_of_its_method_changed() -> None:
-    from ruamel.yaml import YAML
-
-    from negbench import methods
-    from negbench.methods.registry import files_of
-
-    for path, stage, item in (("dvc.yaml", "run", "item.method"), ("pipelines/dvc.yaml", "tune", "tune.method")):
-        deps = YAML(typ="safe").load((ROOT / path).read_text())["stages"][stage]["deps"]
-        for name in methods.names():
-            named = {dep.replace("${" + item + "}", name.replace("-", "_")) for dep in deps}
-            needed = {file.relative_to(ROOT).as_posix() for file in files_of(methods.get(name))}
-            assert all(any(file == dep or file.startswith(f"{dep}/") for dep in named) for file in needed), name
+def test_methods_need_torch_alone_and_import_relatively() -> None:
+    for module, others in GRAPH.items():
+        if module.startswith("methods"):
+            assert {other.partition(".")[0] for other in others} <= METHODS_NEED | {"methods"}, module
+            assert "negbench" not in FILES[module].read_text(encoding="utf-8").replace("negbench.methods", ""), module
 
 
-def test_the_code_of_a_method_is_all_it_is_made_of() -> None:
-    from negbench import methods
-    from negbench.methods.registry import files_of
+def test_files_and_functions_are_short() -> None:
+    for path in FILES.values():
+        text = path.read_text(encoding="utf-8")
+        assert len(text.splitlines()) <= LONGEST_FILE, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                assert (node.end_lineno or 0) - node.lineno < LONGEST_FUNCTION, f"{path}: {node.name}"
 
-    found = {path.name for path in files_of(methods.get("fne-info-nce"))}
-    interface = {path.name for path in (ROOT / "methods" / "interface").glob("*.py")} - {"__init__.py"}
-    assert found == {"base.py", "fne.py", "fne_info_nce.py", "info_nce.py"} | interface
+
+def test_no_two_classes_of_a_package_share_a_name() -> None:
+    for package in PACKAGES:
+        seen: dict[str, str] = {}
+        for module, path in FILES.items():
+            if module.split(".")[0] == package:
+                for node in ast.parse(path.read_text(encoding="utf-8")).body:
+                    if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                        assert node.name not in seen, f"{node.name}: {seen[node.name]} and {module}"
+                        seen[node.name] = module
 
 
 @pytest.mark.parametrize("words", LIGHT, ids=" ".join)
