@@ -18,10 +18,10 @@ from typer.testing import CliRunner
 
 from negbench.benchmark.cli.main import app
 from negbench.benchmark.evaluation.metrics import COLLAPSED
-from negbench.benchmark.evaluation.protocols import PROTOCOLS
+from negbench.benchmark.evaluation.protocols import PROTOCOLS, Measured, Protocol
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.results import integrity, plausibility, records
-from negbench.benchmark.results.records import Cost, Measured, Protocol, RunRecord
+from negbench.benchmark.results.records import Cost, RunRecord
 from negbench.pipelines import sources
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.manifest import Manifest

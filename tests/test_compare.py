@@ -18,14 +18,15 @@ from negbench.benchmark.cli.compare import show
 from negbench.benchmark.cli.main import app
 from negbench.benchmark.errors import BenchError, NoDataError
 from negbench.benchmark.evaluation.metrics import metrics
+from negbench.benchmark.evaluation.protocols import Protocol
 from negbench.benchmark.evaluation.ranks import Ranks
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.results import integrity, records
 from negbench.benchmark.results.compare import Choice, Comparison, compare
-from negbench.benchmark.results.leaderboard import Key
-from negbench.benchmark.results.marks import marks, pair, rows_of
+from negbench.benchmark.results.marks import marks, pair
 from negbench.benchmark.results.ranks_file import write_ranks
-from negbench.benchmark.results.records import Protocol, RunRecord
+from negbench.benchmark.results.records import RunRecord
+from negbench.benchmark.results.rows import Key, rows_of
 from negbench.benchmark.results.significance import holm
 from negbench.pipelines import sources
 

@@ -24,24 +24,27 @@ from typer.testing import CliRunner
 
 from negbench.benchmark.cli.inspect import show
 from negbench.benchmark.cli.main import app
+from negbench.benchmark.evaluation.protocols import Protocol
 from negbench.benchmark.inspection.looks import Inspection, Item, Look, Picks
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.reports import plots
 from negbench.benchmark.reports.inspection_page import page
 from negbench.benchmark.reports.plots import cost
-from negbench.benchmark.reports.plots.selection import Cell, Question, Series, Table, safe
+from negbench.benchmark.reports.plots.selection import Cell, Series, Table, Wanted, safe
 from negbench.benchmark.reports.plots.tuning import importance
 from negbench.benchmark.reports.screen import Screen
+from negbench.benchmark.reports.study import trials_csv
 from negbench.benchmark.reports.tables.html import html
 from negbench.benchmark.reports.tables.latex import LATEX, latex
 from negbench.benchmark.reports.tables.markdown import markdown
 from negbench.benchmark.reports.tables.programs import as_csv, as_json
 from negbench.benchmark.reports.tables.terminal import plain
-from negbench.benchmark.results.leaderboard import Group, build
+from negbench.benchmark.results.leaderboard import build
 from negbench.benchmark.results.plausibility import RECALLS
 from negbench.benchmark.results.published import Published
-from negbench.benchmark.results.records import Cost, Protocol, RunRecord
-from negbench.benchmark.sweeps.studies import Row, trials_csv
+from negbench.benchmark.results.records import Cost, RunRecord
+from negbench.benchmark.results.rows import Group
+from negbench.benchmark.sweeps.studies import Trial
 from negbench.pipelines.errors import invalid, unknown
 from negbench.pipelines.text import clean, json_text, one_line
 
@@ -246,7 +249,7 @@ def test_csv_has_no_formula_and_no_other_rows(name: str) -> None:
 
 
 def test_numbers_of_a_csv_stay_numbers() -> None:
-    row = Row(1, "complete", -1.5, 3, False, {"margin": -0.25, "kind": "-x", "on": True}, None, False, "=evil()\n")
+    row = Trial(1, "complete", -1.5, 3, False, {"margin": -0.25, "kind": "-x", "on": True}, None, False, "=evil()\n")
     (found,) = csv.DictReader(io.StringIO(trials_csv([row])))
     assert (found["rsum"], found["margin"], found["on"], found["false_negatives"]) == ("-1.5", "-0.25", "True", "")
     assert (found["kind"], found["error"]) == ("'-x", "'=evil()")
@@ -358,7 +361,7 @@ def table(name: str) -> Table:
 def test_pictures_take_names_as_they_are(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cost, "subjects", lambda question: [table(name)])
     folder = tmp_path / "deep" / "plots"
-    files, _ = plots.draw("cost", Question(), folder)
+    files, _ = plots.draw("cost", Wanted(), folder)
     assert {file.parent for file in files} == {folder}
     assert {path.parent for path in tmp_path.rglob("*.*") if path.is_file()} == {folder}
     ET.fromstring(next(file for file in files if file.suffix == ".svg").read_text(encoding="utf-8"))

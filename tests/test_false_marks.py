@@ -11,15 +11,17 @@ from typer.testing import CliRunner, Result
 
 from negbench.benchmark.cli.main import app
 from negbench.benchmark.evaluation.metrics import metrics
+from negbench.benchmark.evaluation.protocols import Protocol
 from negbench.benchmark.evaluation.ranks import Ranks
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.results import integrity
 from negbench.benchmark.results.compare import compare
 from negbench.benchmark.results.false_marks import rates
-from negbench.benchmark.results.leaderboard import Choice, Key, load
-from negbench.benchmark.results.marks import METRICS, pair, parts_of_rsum, rows_of
+from negbench.benchmark.results.leaderboard import load
+from negbench.benchmark.results.marks import METRICS, pair, parts_of_rsum
 from negbench.benchmark.results.ranks_file import write_ranks
-from negbench.benchmark.results.records import Protocol, RunRecord
+from negbench.benchmark.results.records import RunRecord
+from negbench.benchmark.results.rows import Choice, Key, rows_of
 
 IMAGES, CAPTIONS = 60, 120
 SWINGS = [0.0, 0.9, -0.7, 0.5, -0.4, 0.8, -0.9, 0.3, -0.2, 0.6]

@@ -15,7 +15,7 @@ from negbench.benchmark.recipe.schema import Execution, Judging, Recipe, RunConf
 from negbench.benchmark.results import integrity, leaderboard, records
 from negbench.benchmark.sweeps import cell
 from negbench.benchmark.sweeps.search_space import space_of
-from negbench.benchmark.sweeps.tuning import Task
+from negbench.benchmark.sweeps.tuning import TuningTask
 from negbench.benchmark.training.loop import Watcher
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.store import FeatureStore
@@ -165,7 +165,7 @@ def test_a_cell_has_the_code_of_its_method_and_of_no_other() -> None:
 
 
 def test_a_study_of_other_code_is_another_study(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    task = Task(config(), space_of(config()), tiny[0].hash, tiny[1], None)
+    task = TuningTask(config(), space_of(config()), tiny[0].hash, tiny[1], None)
     before = task.name
     assert before == task.name
     monkeypatch.setattr("negbench.benchmark.sweeps.tuning.code_hash", lambda _: "another")

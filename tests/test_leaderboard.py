@@ -16,14 +16,16 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from negbench.benchmark.cli.main import app
+from negbench.benchmark.evaluation.protocols import Measured, Protocol
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.reports.tables.markdown import markdown
 from negbench.benchmark.reports.tables.terminal import show
 from negbench.benchmark.results.integrity import survey
-from negbench.benchmark.results.leaderboard import VALUES, Choice, Group, flat, load
-from negbench.benchmark.results.marks import marks, rows_of
+from negbench.benchmark.results.leaderboard import flat, load
+from negbench.benchmark.results.marks import marks
 from negbench.benchmark.results.published import FILE
-from negbench.benchmark.results.records import Cost, Measured, Protocol, RunRecord
+from negbench.benchmark.results.records import Cost, RunRecord
+from negbench.benchmark.results.rows import VALUES, Choice, Group, rows_of
 from negbench.pipelines.files import digest
 from recorded import write_record
 

@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 
 from negbench.benchmark.cli.main import app
 from negbench.benchmark.evaluation.metrics import CUTOFFS
+from negbench.benchmark.evaluation.protocols import Protocol
 from negbench.benchmark.recipe.schema import RunConfig
-from negbench.benchmark.results.records import Protocol, RunRecord
+from negbench.benchmark.results.records import RunRecord
 from negbench.pipelines.errors import unknown
 from negbench.pipelines.manifest import FEWEST
 from recorded import write_record

@@ -8,10 +8,9 @@ import torch
 
 from negbench.benchmark.errors import NoDataError
 from negbench.benchmark.evaluation.metrics import CUTOFFS, chance_rsum, check_cutoffs, metrics
-from negbench.benchmark.evaluation.protocols import PROTOCOLS, measure, protocols_for
+from negbench.benchmark.evaluation.protocols import PROTOCOLS, Protocol, measure, protocols_for
 from negbench.benchmark.evaluation.ranks import Ranks, ranks
 from negbench.benchmark.recipe.schema import RunConfig
-from negbench.benchmark.results.records import Protocol
 from negbench.benchmark.sweeps import cell
 from negbench.benchmark.training.loop import Watcher
 from negbench.pipelines.manifest import Manifest

@@ -11,9 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from negbench.benchmark.cli.main import app
+from negbench.benchmark.evaluation.protocols import Protocol
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.reports import destinations
-from negbench.benchmark.results.records import KIND, Protocol, RunRecord
+from negbench.benchmark.results.records import KIND, RunRecord
 from negbench.benchmark.training import checkpoint
 from negbench.pipelines import sources
 from negbench.pipelines.errors import RequestError

@@ -15,8 +15,8 @@ from negbench.benchmark.reports.plots import PICTURES
 from negbench.benchmark.reports.plots.curves import curve
 from negbench.benchmark.reports.plots.labels import spread
 from negbench.benchmark.reports.plots.scatter import place
-from negbench.benchmark.reports.plots.selection import Question, tables
-from negbench.benchmark.results.leaderboard import PUSHED
+from negbench.benchmark.reports.plots.selection import Wanted, tables
+from negbench.benchmark.results.rows import PUSHED
 from negbench.benchmark.sweeps import cell
 from negbench.benchmark.training.loop import Watcher
 from negbench.pipelines.manifest import Manifest
@@ -65,7 +65,7 @@ def test_a_curve_is_mean_and_extremes_as_far_as_all_seeds_go() -> None:
 
 
 def test_a_place_is_the_row_of_the_leaderboard(recorded: Path) -> None:
-    (table,) = tables(Question(recorded))
+    (table,) = tables(Wanted(recorded))
     (row,) = (one.row for one in table.series if one.row.method == "fne")
     found = place(row, PUSHED, "rsum")
     records = [json.loads((recorded / f"tiny/fne/seed-{seed}/run.json").read_text()) for seed in (0, 1)]

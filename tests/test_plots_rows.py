@@ -14,13 +14,14 @@ from typer.testing import CliRunner
 
 from negbench import methods
 from negbench.benchmark.cli.main import app
+from negbench.benchmark.evaluation.protocols import Protocol
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.reports.plots import ambiguity
 from negbench.benchmark.reports.plots.canvas import LOOKS, Drawn, form
 from negbench.benchmark.reports.plots.scatter import Place, cross, name_points, scatter
-from negbench.benchmark.reports.plots.selection import Question
-from negbench.benchmark.results.leaderboard import Stat
-from negbench.benchmark.results.records import Cost, Protocol, RunRecord
+from negbench.benchmark.reports.plots.selection import Wanted
+from negbench.benchmark.results.records import Cost, RunRecord
+from negbench.benchmark.results.rows import Stat
 from recorded import write_record
 
 RUNNER = CliRunner()
@@ -112,7 +113,7 @@ def test_ambiguity_writes_its_figures_beside_the_picture(two: list[RunRecord]) -
 
 
 def test_ambiguity_draws_what_there_is(two: list[RunRecord]) -> None:
-    question = Question(save(*two), ("easy", "hard"))
+    question = Wanted(save(*two), ("easy", "hard"))
     (family,) = ambiguity.subjects(question)
     figure = ambiguity.draw(family, question).figure
     panels = {axes.get_title(): axes for axes in figure.axes if axes.get_title()}
@@ -128,7 +129,7 @@ def test_ambiguity_draws_what_there_is(two: list[RunRecord]) -> None:
 
 
 def test_ambiguity_says_under_what_it_was_measured(two: list[RunRecord]) -> None:
-    question = Question(save(*two), ("easy", "hard"))
+    question = Wanted(save(*two), ("easy", "hard"))
     (family,) = ambiguity.subjects(question)
     told = " ".join(ambiguity.draw(family, question).figure.get_suptitle().split())
     assert "easy (500 images, 2,500 captions) → hard (500 images, 2,500 captions)" in told
@@ -144,7 +145,7 @@ def test_ambiguity_without_known_truth_is_refused(two: list[RunRecord]) -> None:
 
 def drawn(name: str, root: Path) -> Drawn:
     picture = import_module(f"negbench.benchmark.reports.plots.{name}")
-    question = Question(root)
+    question = Wanted(root)
     (subject,) = picture.subjects(question)
     found = picture.draw(subject, question)
     assert isinstance(found, Drawn)
@@ -220,7 +221,7 @@ def test_a_method_looks_the_same_in_every_picture_and_like_no_other() -> None:
     save(record("hardest", "easy"), record("fne", "easy"), record("fne", "other"), record("sum", "other", rsum=400))
     for name, dataset in product(("picks", "cost", "curves"), ("easy", "other")):
         picture = import_module(f"negbench.benchmark.reports.plots.{name}")
-        question = Question(Path("runs"), (dataset,))
+        question = Wanted(Path("runs"), (dataset,))
         (table,) = picture.subjects(question)
         (axes, *_) = picture.draw(table, question).figure.axes
         (colour,) = {text.get_color() for text in axes.texts if text.get_text() == "fne"}

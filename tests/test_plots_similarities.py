@@ -12,10 +12,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from negbench.benchmark.evaluation.protocols import Protocol
 from negbench.benchmark.recipe.schema import RunConfig
-from negbench.benchmark.reports.plots.selection import Cell, Question
+from negbench.benchmark.reports.plots.selection import DrawnRun, Wanted
 from negbench.benchmark.reports.plots.similarities import Subject, density, draw, limits, weighing
-from negbench.benchmark.results.records import Protocol, RunRecord
+from negbench.benchmark.results.records import RunRecord
 
 EDGES = np.linspace(-1, 1, 201)
 ROW = {
@@ -38,11 +39,11 @@ def histogram(filled: dict[int, int]) -> NDArray[np.int64]:
     return counts
 
 
-def cell(folder: Path, method: str = "fne", **changes: Any) -> Cell:
+def cell(folder: Path, method: str = "fne", **changes: Any) -> DrawnRun:
     config = RunConfig(method=method, settings=changes, dataset="easy", encoder="made+up", seed=3, epochs=2)
     hashes: dict[str, Any] = dict.fromkeys(("config_hash", "recipe_hash", "manifest_hash", "features_hash"), "h")
     protocol = Protocol(name="easy", images=5, captions=25)
-    return Cell(
+    return DrawnRun(
         folder, RunRecord(status="done", method_id=config.method_id, config=config, protocol=protocol, **hashes)
     )
 
@@ -114,7 +115,7 @@ def drawn(folder: Path, epochs: tuple[int, ...] = (), of: int = 3) -> Figure:
         f"validation_{kind}": counts for kind in ("positive", "negative", "hardest", "false_negative")
     }
     np.savez(folder / "similarities.npz", edges=EDGES, fitted=np.zeros(0), **kinds)
-    return draw(Subject("easy", (cell(folder),)), Question(epochs=epochs)).figure
+    return draw(Subject("easy", (cell(folder),)), Wanted(epochs=epochs)).figure
 
 
 @pytest.fixture

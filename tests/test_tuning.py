@@ -23,10 +23,11 @@ from negbench.benchmark.errors import BenchError, NoDataError, RunFailedError
 from negbench.benchmark.recipe.flags import resolve
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.reports.plots.tuning import importance, tuning_history
+from negbench.benchmark.reports.study import write
 from negbench.benchmark.sweeps import journal, tuning
 from negbench.benchmark.sweeps.search_space import space_of, suggest
-from negbench.benchmark.sweeps.studies import Fresh, Outcome, Row, Tried, best_of
-from negbench.benchmark.sweeps.tuning import Study, Task, TuningWatcher, tune
+from negbench.benchmark.sweeps.studies import Fresh, Outcome, Trial, Tried, best_of
+from negbench.benchmark.sweeps.tuning import Study, TuningTask, TuningWatcher, tune
 from negbench.benchmark.training.loop import Trained, Watcher, train
 from negbench.methods.base import Choice, Range
 from negbench.pipelines import locks
@@ -46,10 +47,10 @@ class Blind(FeatureStore):
         return super().split(split)
 
 
-def task_of(tiny: Tiny, **changes: Any) -> Task:
+def task_of(tiny: Tiny, **changes: Any) -> TuningTask:
     config = RunConfig(**{"method": "fne", "dataset": "tiny", "encoder": "made+up", **SMALL, **changes})
     store = Blind(tiny[1].folder, tiny[0].hash)
-    return Task(config, space_of(config), tiny[0].hash, store, None)
+    return TuningTask(config, space_of(config), tiny[0].hash, store, None)
 
 
 class Scripted:
@@ -85,8 +86,8 @@ def built(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("negbench.benchmark.cli.features.ensure_with_progress", lambda dataset, encoder: tiny)
 
 
-def search(task: Task, trials: int, fresh: int = 0) -> Outcome:
-    return tune(task, FOLDER, trials, fresh, TuningWatcher())
+def search(task: TuningTask, trials: int, fresh: int = 0) -> Outcome:
+    return tune(task, FOLDER, trials, fresh, TuningWatcher(), write)
 
 
 def trials_of(outcome: Outcome) -> list[tuple[dict[str, Any], str, float | None]]:
@@ -268,7 +269,7 @@ def test_trials_that_the_journal_lost_are_told(tiny: Tiny, scripted: Scripted) -
 
     search(task_of(tiny), 3)
     (FOLDER / "journal.log").write_text("")
-    tune(task_of(tiny), FOLDER, 3, 0, Notes())
+    tune(task_of(tiny), FOLDER, 3, 0, Notes(), write)
     assert Notes.lines == ["3 finished trials of trials.csv are not in journal.log; they are run again"]
 
 
@@ -402,8 +403,8 @@ def test_whole_ends_give_whole_numbers() -> None:
     assert suggest(drawn, "cut", Choice(("none", "global"))) == "none"
 
 
-def row(number: int, state: Literal["complete", "pruned", "failed"], rsum: float | None) -> Row:
-    return Row(number, state, rsum, 3, False, {"margin": 0.1 * number}, None, False, None)
+def row(number: int, state: Literal["complete", "pruned", "failed"], rsum: float | None) -> Trial:
+    return Trial(number, state, rsum, 3, False, {"margin": 0.1 * number}, None, False, None)
 
 
 def test_best_is_complete_and_the_first_of_equals() -> None:

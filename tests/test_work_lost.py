@@ -27,7 +27,7 @@ from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.results import records
 from negbench.benchmark.results.records import RunRecord
 from negbench.benchmark.sweeps import cell, recording
-from negbench.benchmark.sweeps.sweep import Cell, cells
+from negbench.benchmark.sweeps.sweep import PlannedCell, cells
 from negbench.benchmark.training import checkpoint, disk_space
 from negbench.benchmark.training.checkpoint import alone as alone_cell
 from negbench.benchmark.training.loop import History, Watcher
@@ -477,7 +477,7 @@ def test_a_sweep_imports_nothing_from_the_folder_it_runs_in(project: Path) -> No
 
 def test_a_log_has_one_name_of_its_own() -> None:
     names = ["f8k", "../../evil", "/etc/x", "a/b", "a_b", ".hidden", "x" * 300]
-    logs = [Cell("fne", name, 0).log for name in names]
+    logs = [PlannedCell("fne", name, 0).log for name in names]
     assert logs[0] == "f8k-fne-seed-0.log"
     assert len(set(logs)) == len(names)
     for log in logs:

@@ -32,7 +32,8 @@ def compare(
 ) -> None:
     """Compare two methods by the same queries and seeds: difference, interval, p, who wins where."""
     from negbench.benchmark.results import compare as comparing
-    from negbench.benchmark.results.leaderboard import Choice, NothingLeftError
+    from negbench.benchmark.results.leaderboard import NothingLeftError
+    from negbench.benchmark.results.rows import Choice
 
     sizes = memory.split(",") if memory is not None else [None]
     if len(sizes) > 2:

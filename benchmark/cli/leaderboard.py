@@ -11,7 +11,8 @@ from negbench.benchmark.reports.screen import log, out, wide
 from negbench.benchmark.results.records import RUNS
 
 if TYPE_CHECKING:
-    from negbench.benchmark.results.leaderboard import Group, LeftOut
+    from negbench.benchmark.results.leaderboard import LeftOut
+    from negbench.benchmark.results.rows import Group
 
 
 class Format(StrEnum):

@@ -8,7 +8,7 @@ import typer
 from negbench.benchmark.cli.leaderboard import refuse
 from negbench.benchmark.errors import BenchError
 from negbench.benchmark.reports.plots import PICTURES, draw
-from negbench.benchmark.reports.plots.selection import Question
+from negbench.benchmark.reports.plots.selection import Wanted
 from negbench.benchmark.reports.screen import log
 from negbench.benchmark.results.integrity import survey
 from negbench.benchmark.results.leaderboard import refused
@@ -34,7 +34,7 @@ def plot(
     from negbench.benchmark.reports import destinations
 
     destinations.check(f"--out {out}", out / name)
-    question = Question(runs, tuple(dataset or ()), tuple(method or ()), memory, run, tuple(epoch or ()))
+    question = Wanted(runs, tuple(dataset or ()), tuple(method or ()), memory, run, tuple(epoch or ()))
     if run is None:
         refuse(refused(survey(runs)[1]))
     try:

@@ -36,11 +36,11 @@ def tune(
     """Search the settings of a method by validation rSum. Run again, it goes on where it was stopped."""
     from negbench.benchmark.recipe.flags import load_yaml, params, parse_changes, resolve
 
-    study, content = params().tune, load_yaml(config) if config else {}
-    trials = trials or study.trials
+    named, content = params().tune, load_yaml(config) if config else {}
+    trials = trials or named.trials
     flags = {
-        "method": method or (None if "method" in content else study.method),
-        "dataset": dataset or (None if "dataset" in content else study.dataset),
+        "method": method or (None if "method" in content else named.method),
+        "dataset": dataset or (None if "dataset" in content else named.dataset),
         "seed": seed,
         "encoder": encoder,
         "epochs": epochs,
@@ -51,6 +51,7 @@ def tune(
     in_file = content.get("settings") or {}
 
     from negbench.benchmark.cli.features import ensure_with_progress
+    from negbench.benchmark.reports import study
     from negbench.benchmark.reports.tuning_progress import ShowTuning
     from negbench.benchmark.sweeps import tuning
     from negbench.benchmark.sweeps.cell import texts_for
@@ -65,11 +66,11 @@ def tune(
     manifest, store = ensure_with_progress(resolved.dataset, resolved.encoder)
     truth = Truth.read(manifest_folder(resolved.dataset))
     texts = texts_for(resolved.method, manifest, store)
-    task = tuning.Task(resolved, space, manifest.hash, store, truth, texts)
+    task = tuning.TuningTask(resolved, space, manifest.hash, store, truth, texts)
     folder = tuning.folder_of(resolved)
     try:
         with ShowTuning(log(), trials, resolved.epochs, task.defaults) as watcher:
-            outcome = tuning.tune(task, folder, trials, fresh_seeds, watcher)
+            outcome = tuning.tune(task, folder, trials, fresh_seeds, watcher, study.write)
     except KeyboardInterrupt:
         log().print(f"kept in {folder}; the same command goes on with it", markup=False)
         raise

@@ -9,9 +9,8 @@ from negbench.benchmark.evaluation.gallery import Gallery
 from negbench.benchmark.evaluation.known_pairs import Judged, KnownPairs, exact
 from negbench.benchmark.evaluation.metrics import metrics
 from negbench.benchmark.evaluation.positives import positives_of
-from negbench.benchmark.evaluation.protocols import measure, protocols_for
+from negbench.benchmark.evaluation.protocols import Measured, measure, protocols_for
 from negbench.benchmark.evaluation.ranks import Ranks, ranks
-from negbench.benchmark.results.records import Measured
 
 if TYPE_CHECKING:
     from negbench.pipelines.manifest import Manifest

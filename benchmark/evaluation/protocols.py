@@ -3,10 +3,34 @@
 import statistics
 from typing import TYPE_CHECKING
 
-from negbench.benchmark.results.records import Measured, Protocol
+from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+class Protocol(BaseModel):
+    """What the test numbers were measured on. Numbers of two protocols never share a column."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    images: int
+    """In each gallery."""
+    captions: int
+    """In each gallery."""
+    folds: int = 1
+    """Galleries that every metric is averaged over."""
+
+
+class Measured(BaseModel):
+    """The same test under another protocol."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    protocol: Protocol
+    metrics: dict[str, float]
+
 
 PROTOCOLS = {
     "f8k": (Protocol(name="f8k-1k", images=1000, captions=5000),),

@@ -29,7 +29,7 @@ CHECKED = Path("params.checked")
 """Says that the names in ``params.yaml`` are good; gone while they are not."""
 
 
-class Study(BaseModel):
+class StudyKeys(BaseModel):
     """``tune`` of ``params.yaml``: what ``bench tune`` does where it is told nothing else."""
 
     model_config = ConfigDict(extra="forbid")
@@ -50,7 +50,7 @@ class Params(BaseModel):
     seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = []
     recipe: dict[str, Any] = {}
     settings: dict[str, dict[str, Any]] = {}
-    tune: Study = Study()
+    tune: StudyKeys = StudyKeys()
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def params() -> Params:
     try:
         project = Params.model_validate(content)
     except ValidationError as error:
-        raise BenchError(f"{PARAMS}: {invalid(error, Study.model_fields)}") from None
+        raise BenchError(f"{PARAMS}: {invalid(error, StudyKeys.model_fields)}") from None
     _known(project.recipe, COMMON, f"{PARAMS}: recipe")
     methods = {*names(), *broken()}
     _known((name.replace("_", "-") for name in project.settings), methods, f"{PARAMS}: settings")

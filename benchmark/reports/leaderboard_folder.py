@@ -9,9 +9,9 @@ from negbench.benchmark.reports.tables.html import html
 from negbench.benchmark.reports.tables.latex import latex
 from negbench.benchmark.reports.tables.markdown import markdown
 from negbench.benchmark.reports.tables.programs import as_csv, as_json
-from negbench.benchmark.results.leaderboard import PICKED, PUSHED, Group
 from negbench.benchmark.results.plausibility import RECALLS
 from negbench.benchmark.results.records import RUNS
+from negbench.benchmark.results.rows import PICKED, PUSHED, Group
 from negbench.pipelines.atomic import Kind, new_folder, write_text
 from negbench.pipelines.text import json_text
 

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from negbench.benchmark.sweeps.studies import Fresh, Row
+from negbench.benchmark.sweeps.studies import Fresh, Trial
 from negbench.benchmark.sweeps.tuning import TuningWatcher
 
 
@@ -54,20 +54,20 @@ class ShowTuning(TuningWatcher):
         description = f"{self.title}, epoch {epoch + 1}/{self.epochs}"
         self.bars.update(self.task, description=description, completed=completed)
 
-    def trial(self, row: Row, best: Row | None) -> None:
+    def trial(self, row: Trial, best: Trial | None) -> None:
         self.done += 1
         if best is not None:
             self.bars.update(self.task, best=f"best {best.rsum:.1f} (trial {best.number})")
         self.console.print(trial_line(row, best, self.trials, self.defaults), markup=False)
 
-    def fresh(self, row: Row, run: Fresh) -> None:
+    def fresh(self, row: Trial, run: Fresh) -> None:
         self.done += 1
         result = run.error if run.rsum is None else f"rSum {run.rsum:6.1f}"
         state = "" if run.status == "done" else f"  {run.status}"
         self.console.print(f"trial {row.number} again, seed {run.seed}{state}  {result}", markup=False)
 
 
-def trial_line(row: Row, best: Row | None, trials: int, defaults: Mapping[str, Any]) -> str:
+def trial_line(row: Trial, best: Trial | None, trials: int, defaults: Mapping[str, Any]) -> str:
     """Number, state, rSum, best so far, and the settings that differ from the defaults."""
     line = f"trial {row.number:>{len(str(trials))}}/{trials}  {row.state:<8}"
     line += f"  rSum {'     –' if row.rsum is None else format(row.rsum, '6.1f')}"

@@ -11,25 +11,24 @@ from pathlib import Path
 from typing import Any
 
 from negbench.benchmark.errors import BenchError
+from negbench.benchmark.evaluation.protocols import Protocol
 from negbench.benchmark.results.hints import how_to_record
 from negbench.benchmark.results.integrity import survey
-from negbench.benchmark.results.leaderboard import (
+from negbench.benchmark.results.leaderboard import LeftOut, NothingLeftError, build, differences, known, refused
+from negbench.benchmark.results.marks import METRICS, Paired, pair
+from negbench.benchmark.results.records import RUNS
+from negbench.benchmark.results.rows import (
+    ALPHA,
     Choice,
     Key,
-    LeftOut,
-    NothingLeftError,
+    Recorded,
     Stat,
-    build,
     describe,
-    differences,
-    known,
-    refused,
     row_of,
+    rows_of,
     stat,
     table_of,
 )
-from negbench.benchmark.results.marks import ALPHA, METRICS, Cell, Paired, pair, rows_of
-from negbench.benchmark.results.records import RUNS, Protocol
 from negbench.benchmark.results.significance import (
     LEVEL,
     T_SEEDS,
@@ -179,7 +178,7 @@ def compare(
     )
 
 
-def _of_dataset(cells: list[Cell], dataset: str | None, root: Path, left_out: list[LeftOut]) -> list[Cell]:
+def _of_dataset(cells: list[Recorded], dataset: str | None, root: Path, left_out: list[LeftOut]) -> list[Recorded]:
     datasets = sorted({record.config.dataset for _, record in cells})
     if not cells:
         raise NothingLeftError(f"no records in {root}; {how_to_record(dataset=dataset)}", left_out)
@@ -191,7 +190,7 @@ def _of_dataset(cells: list[Cell], dataset: str | None, root: Path, left_out: li
     return found
 
 
-def _row(choice: Choice, cells: list[Cell]) -> Key:
+def _row(choice: Choice, cells: list[Recorded]) -> Key:
     """The one row that is meant."""
     found = {row_of(record) for _, record in cells if record.method_id == choice.method}
     all_rows = sorted(found, key=lambda row: (row.memory, row.momentum or 0))
@@ -204,9 +203,11 @@ def _row(choice: Choice, cells: list[Cell]) -> Key:
     raise BenchError(f"{choice.method} has several rows; choose with --memory (of both, or as A,B), it has: {there}")
 
 
-def _table(cells: list[Cell], a: Key, b: Key, digest: str, left_out: list[LeftOut]) -> tuple[list[Cell], list[LeftOut]]:
+def _table(
+    cells: list[Recorded], a: Key, b: Key, digest: str, left_out: list[LeftOut]
+) -> tuple[list[Recorded], list[LeftOut]]:
     """The records of the one table that has both rows, and what stands elsewhere."""
-    tables: dict[tuple[Any, ...], list[Cell]] = defaultdict(list)
+    tables: dict[tuple[Any, ...], list[Recorded]] = defaultdict(list)
     for cell in cells:
         tables[table_of(cell[1])].append(cell)
     keys = sorted(tables)
@@ -246,7 +247,9 @@ def _join(seeds: Iterable[int]) -> str:
     return ", ".join(map(str, seeds))
 
 
-def _unpaired(table: list[Cell], row: Key, cells: Mapping[int, Cell], other: Mapping[int, Cell]) -> list[LeftOut]:
+def _unpaired(
+    table: list[Recorded], row: Key, cells: Mapping[int, Recorded], other: Mapping[int, Recorded]
+) -> list[LeftOut]:
     """Seeds of a row that have no partner, and those that failed."""
     seeds = {record.config.seed for _, record in table if row_of(record) == row}
     parts = [
@@ -256,7 +259,7 @@ def _unpaired(table: list[Cell], row: Key, cells: Mapping[int, Cell], other: Map
     return [LeftOut(f"{row}: seeds {_join(found)}", reason) for found, reason in parts if found]
 
 
-def _collapsed(row: Key, cells: Mapping[int, Cell], seeds: Sequence[int]) -> list[str]:
+def _collapsed(row: Key, cells: Mapping[int, Recorded], seeds: Sequence[int]) -> list[str]:
     found = [seed for seed in seeds if cells[seed][1].status == "collapsed"]
     return [f"{row}: seeds {_join(found)}"] if found else []
 

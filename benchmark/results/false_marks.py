@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from negbench.benchmark.errors import NoDataError
 from negbench.benchmark.results.integrity import survey
-from negbench.benchmark.results.leaderboard import Key, table_of
-from negbench.benchmark.results.marks import ALPHA, Cell, parts_of_rsum, rows_of
+from negbench.benchmark.results.marks import parts_of_rsum
 from negbench.benchmark.results.records import RUNS
+from negbench.benchmark.results.rows import ALPHA, Key, Recorded, rows_of, table_of
 from negbench.benchmark.results.significance import T_SEEDS, both, sign_flip
 
 CHUNK = 100
@@ -60,7 +60,7 @@ def rates(
         NoDataError: no row has seeds enough, or broken ranks.
     """
     cells = [cell for cell in survey(root)[0] if dataset in (None, cell[1].config.dataset)]
-    tables: dict[tuple[Any, ...], list[Cell]] = {}
+    tables: dict[tuple[Any, ...], list[Recorded]] = {}
     for cell in cells:
         tables.setdefault(table_of(cell[1]), []).append(cell)
     found = [
@@ -78,7 +78,7 @@ def rates(
     return found
 
 
-def rate(key: Key, row: Mapping[int, Cell], side: int, splits: int, seed: int = 0) -> Rate:
+def rate(key: Key, row: Mapping[int, Recorded], side: int, splits: int, seed: int = 0) -> Rate:
     """Of one row; random splits from a fixed seed, which overlap where the seeds are few."""
     parts, (_, first) = parts_of_rsum(row), next(iter(row.values()))
     images, over_both = map(np.concatenate, zip(*_tested(parts, side, splits, seed), strict=True))

@@ -1,85 +1,38 @@
-"""The leaderboard, from run records alone: which cells may stand in one table, and their means over seeds.
+"""The leaderboard, from run records alone: tables of comparable cells, their rows tested against a baseline.
 
-Only cells with the same dataset, protocol, manifest, features and recipe share a table. A row of it is a method
-under one memory. Reads JSON only, unless rows are tested against a baseline: that needs numpy and their ranks.
+Reads JSON only, unless rows are tested: that needs numpy and their ranks.
 """
 
-import math
-import re
-import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from negbench.benchmark.errors import BenchError, NoDataError
-from negbench.benchmark.recipe.schema import RunConfig
+from negbench.benchmark.evaluation.protocols import Protocol
 from negbench.benchmark.results.hints import how_to_record, is_method
 from negbench.benchmark.results.integrity import survey
-from negbench.benchmark.results.plausibility import RECALLS
-from negbench.benchmark.results.published import Published, published
-from negbench.benchmark.results.records import RUNS, Protocol, RunRecord
+from negbench.benchmark.results.published import published
+from negbench.benchmark.results.records import RUNS, RunRecord
+from negbench.benchmark.results.rows import (
+    SEEDS_TO_MARK,
+    VALUES,
+    Choice,
+    Group,
+    Key,
+    Recorded,
+    Row,
+    describe,
+    group_of,
+    rows_of,
+    table_of,
+)
 from negbench.pipelines.errors import unknown
 
-if TYPE_CHECKING:
-    from negbench.benchmark.results.marks import Mark
-
-RANKS = ("i2t_medr", "i2t_meanr", "t2i_medr", "t2i_meanr")
-COST = ("step_ms", "step_ratio")
-TRUE = "true_rsum"
-EXTENDED = "extended_rsum"
-ECCV = "eccv_map_at_r"
-"""Mean of both directions."""
-PICKED = "false_negative_percent"
-PUSHED = "pushed_percent"
-PUSHES = (PUSHED, f"{PUSHED}_low", f"{PUSHED}_high", f"{PUSHED}_base", "pushed_judged")
-VALUES = (*RECALLS, *RANKS, "rsum", TRUE, EXTENDED, ECCV, PICKED, *PUSHES, *COST)
-HIGHEST_IS_BEST = {*RECALLS, "rsum", TRUE, EXTENDED, ECCV}
-OF_A_CELL = {"method", "settings", "seed", "memory", "momentum"}
-"""Settings in which the cells of one table may differ."""
-SEEDS_TO_MARK = 3
-"""Fewer seeds in common make no mark: their noise would pass for the method's."""
 BASELINE = "hardest"
 """What rows are tested against, in the batch, where nobody chose."""
-
-
-class Key(NamedTuple):
-    """What names a row: what its cells have in common, all but the seed."""
-
-    method: str
-    memory: int
-    momentum: float | None
-    """None in the batch, where it has no effect."""
-
-    def __str__(self) -> str:
-        return f"{self.method} ({f'{self.memory:,} @{self.momentum:g}' if self.memory else 'in batch'})"
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Which rows a person means: a method id, and its memory where several rows have that method."""
-
-    method: str
-    memory: str | None = None
-    """``2048``, ``2048@0.9`` with the momentum, ``0`` for the batch."""
-
-    def __post_init__(self) -> None:
-        if self.memory is not None and not re.fullmatch(r"\d+(@\d+(\.\d*)?)?", self.memory):
-            raise BenchError(f"--memory {self.memory}: write it as 0, 2048 or 2048@0.95")
-
-    @classmethod
-    def parse(cls, text: str) -> "Choice":
-        """``fne``, or ``fne,2048``, ``fne,2048@0.9``, ``fne,0``."""
-        method, comma, memory = text.rpartition(",")
-        return cls(method, memory) if comma and memory[:1].isdigit() and "]" not in memory else cls(text)
-
-    def fits(self, row: Key) -> bool:
-        if self.method != row.method or self.memory is None:
-            return self.method == row.method
-        size, _, momentum = self.memory.partition("@")
-        return int(size) == row.memory and (not momentum or float(momentum) == row.momentum)
 
 
 @dataclass(frozen=True)
@@ -99,106 +52,6 @@ class NothingLeftError(NoDataError):
 
 
 @dataclass(frozen=True)
-class Stat:
-    """Mean over seeds and sample standard deviation (None for one seed)."""
-
-    mean: float
-    std: float | None
-
-
-@dataclass(frozen=True)
-class Row:
-    """A method under one memory."""
-
-    method: str
-    memory: int
-    momentum: float | None
-    """None in the batch, where it has no effect."""
-    seeds: tuple[int, ...]
-    failed: int
-    collapsed: int
-    warmup: int
-    """Seeds whose best epoch was one of the warm-up: the method itself only made it worse."""
-    stats: dict[str, Stat]
-    """Of ``VALUES``. A value that any seed lacks has no mean; a row with a failed seed has none at all."""
-    older: int = 0
-    """Seeds with an older audit, whose pushed share means something else and is left out (docs/audit.md)."""
-    mark: "Mark | None" = None
-    """Its rSum against the baseline's, where it was tested."""
-
-    @property
-    def key(self) -> Key:
-        return Key(self.method, self.memory, self.momentum)
-
-
-@dataclass(frozen=True)
-class Group:
-    """A table: cells that may be compared."""
-
-    dataset: str
-    protocol: Protocol
-    manifest_hash: str
-    features_hash: str
-    recipe_hash: str
-    recipe: dict[str, Any]
-    rows: list[Row]
-    """By mean rSum, the highest first; rows without one last."""
-    repeated: int
-    """Records that a newer record of the same cell replaced."""
-    first: bool = True
-    """Whether this is the protocol of the whole split, whose ranks are recorded and can be tested."""
-    baseline: Key | None = None
-    """What the rows were tested against."""
-    unmarked: str = ""
-    """Why no row was tested; empty where one was, or there is one row."""
-    published: tuple[Published, ...] = ()
-    """What the literature reports under this protocol, with other features and training."""
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        """All seeds of all rows."""
-        return tuple(sorted({seed for row in self.rows for seed in row.seeds}))
-
-    def place(self, row: Row, value: str) -> int:
-        """1 where no other row shows a better mean (one decimal), 2 the next; 0 for all others.
-
-        A collapsed row has no place; of one value none is best, of two none is second.
-        """
-        means = sorted(
-            {round(other.stats[value].mean, 1) for other in self.rows if value in other.stats and not other.collapsed},
-            reverse=value in HIGHEST_IS_BEST,
-        )
-        able = sum(value in other.stats and not other.collapsed for other in self.rows)
-        if value not in row.stats or row.collapsed or able < 2:
-            return 0
-        place = means.index(round(row.stats[value].mean, 1)) + 1
-        return place if place == 1 or (place == 2 and able > 2) else 0
-
-    def has(self, value: str) -> bool:
-        """Whether any row has it."""
-        return any(value in row.stats for row in self.rows)
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What all rows have in common."""
-        return {
-            "dataset": self.dataset,
-            "protocol": self.protocol.name,
-            "images": self.protocol.images,
-            "captions": self.protocol.captions,
-            "folds": self.protocol.folds,
-            "manifest_hash": self.manifest_hash,
-            "features_hash": self.features_hash,
-            "recipe_hash": self.recipe_hash,
-            "encoder": self.recipe["encoder"],
-            "epochs": self.recipe["epochs"],
-            "batch": self.recipe["batch"],
-            "baseline": str(self.baseline) if self.baseline else None,
-            "family": sum(row.mark is not None for row in self.rows) or None,
-        }
-
-
-@dataclass(frozen=True)
 class Board:
     """All tables, and what stands in none."""
 
@@ -206,7 +59,7 @@ class Board:
     left_out: list[LeftOut] = field(default_factory=list)
 
 
-Cells = Sequence[tuple[Path, RunRecord]]
+Cells = Sequence[Recorded]
 
 
 def load(
@@ -278,7 +131,7 @@ def build(records: Iterable[RunRecord]) -> list[Group]:
 
 
 def _tables(cells: Cells) -> list[tuple[tuple[Any, ...], Group]]:
-    return [(key, _group(records)) for key, records in _by_table(cells)]
+    return [(key, group_of(records)) for key, records in _by_table(cells)]
 
 
 def _by_table(cells: Cells) -> list[tuple[tuple[Any, ...], list[RunRecord]]]:
@@ -292,7 +145,7 @@ def _other_protocols(cells: Cells) -> Iterator[Group]:
     """The same trainings under further protocols: recalls alone, for all else was measured on the whole split."""
     for _, records in _by_table(cells):
         for protocol in dict.fromkeys(other.protocol for record in records for other in record.others):
-            group = _group([_under(protocol, record) for record in records])
+            group = group_of([_under(protocol, record) for record in records])
             yield replace(group, first=False, unmarked="tests stand in the table of the whole split")
 
 
@@ -322,7 +175,7 @@ def marked(group: Group, cells: Cells, choice: Choice | None, untested: dict[Key
     ]
     if not able:
         return replace(group, unmarked=f"no row has {SEEDS_TO_MARK} seeds in common with {baseline.key}")
-    from negbench.benchmark.results.marks import marks, rows_of  # here, so that what needs no test does not load scipy
+    from negbench.benchmark.results.marks import marks  # here, so that what needs no test does not load scipy
 
     rows_to_test = {key: row for key, row in rows_of(cells).items() if key in {*able, baseline.key}}
     tested = marks(rows_to_test, baseline.key, untested)
@@ -352,112 +205,6 @@ def _other(group: Group) -> str:
     return row.method + (f",{row.memory}{momentum}" if row.memory else "")
 
 
-def table_of(record: RunRecord) -> tuple[Any, ...]:
-    """What must be the same of all records in one table."""
-    key = (record.config.dataset, *record.protocol.model_dump().values())
-    return (*key, record.manifest_hash, record.features_hash, record.recipe_hash)
-
-
-def row_of(record: RunRecord) -> Key:
-    """What names the record's row."""
-    return Key(record.method_id, record.config.memory, _momentum(record.config))
-
-
-def _group(records: list[RunRecord]) -> Group:
-    rows: dict[Key, dict[int, RunRecord]] = defaultdict(dict)
-    for record in sorted(records, key=lambda record: record.created):
-        rows[row_of(record)][record.config.seed] = record
-    first = records[0]
-    return Group(
-        dataset=first.config.dataset,
-        protocol=first.protocol,
-        manifest_hash=first.manifest_hash,
-        features_hash=first.features_hash,
-        recipe_hash=first.recipe_hash,
-        recipe=first.config.model_dump(exclude=OF_A_CELL),
-        rows=sorted((_row(list(seeds.values())) for seeds in rows.values()), key=_order),
-        repeated=len(records) - sum(map(len, rows.values())),
-    )
-
-
-def _row(records: list[RunRecord]) -> Row:
-    config = records[0].config
-    failed = sum(record.status == "failed" for record in records)
-    return Row(
-        method=records[0].method_id,
-        memory=config.memory,
-        momentum=_momentum(config),
-        seeds=tuple(sorted(record.config.seed for record in records)),
-        failed=failed,
-        collapsed=sum(record.status == "collapsed" for record in records),
-        warmup=sum(_is_warmup(record) for record in records),
-        older=sum(_is_older(record.audit) for record in records),
-        stats={} if failed else dict(_stats([_values(record) for record in records])),
-    )
-
-
-def _is_warmup(record: RunRecord) -> bool:
-    return record.best_epoch is not None and record.best_epoch < record.config.warmup_epochs
-
-
-def _is_older(audit: Mapping[str, float]) -> bool:
-    return any(f"{name}_judged" in audit and f"{name}_anchors" not in audit for name in ("pushed_i2t", "pushed_t2i"))
-
-
-def _momentum(config: RunConfig) -> float | None:
-    return config.momentum if config.memory else None
-
-
-def _order(row: Row) -> tuple[float, str, int]:
-    return -row.stats["rsum"].mean if "rsum" in row.stats else math.inf, row.method, row.memory
-
-
-def _values(record: RunRecord) -> dict[str, float]:
-    """The finite ones of ``VALUES`` that the record has."""
-    values = {key: record.metrics[key] for key in VALUES if key in record.metrics} | _pushed(record.audit)
-    eccv = [record.metrics[key] for key in ("eccv_i2t_map_at_r", "eccv_t2i_map_at_r") if key in record.metrics]
-    if eccv:
-        values[ECCV] = statistics.fmean(eccv)
-    if "both" in record.false_negative_rate:
-        values[PICKED] = 100 * record.false_negative_rate["both"]
-    if record.cost is not None:
-        values["step_ms"] = record.cost.step_ms
-        if record.cost.product_ms > 0:
-            values["step_ratio"] = record.cost.ratio
-    return {key: value for key, value in values.items() if math.isfinite(value)}
-
-
-def _pushed(audit: Mapping[str, float]) -> dict[str, float]:
-    """Both directions of the audit together, weighted by their judged push, in percent.
-
-    Nothing of an older audit, whose push of a sampler was its picks: two meanings never share a column.
-    The ends of the interval are averaged like the share, as if both directions erred alike: if anything too wide.
-    """
-    ends = ("", "_low", "_high", "_base")
-    needed = (*ends, "_judged", "_anchors")
-    names = [name for name in ("pushed_i2t", "pushed_t2i") if {name + end for end in needed} <= {*audit}]
-    judged = sum(audit[f"{name}_judged"] for name in names)
-    if not judged:
-        return {}
-    shares = {
-        f"{PUSHED}{end}": 100 * sum(audit[name + end] * audit[f"{name}_judged"] for name in names) / judged
-        for end in ends
-    }
-    return shares | {"pushed_judged": judged}
-
-
-def _stats(seeds: list[dict[str, float]]) -> Iterator[tuple[str, Stat]]:
-    for key in VALUES:
-        values = [seed[key] for seed in seeds if key in seed]
-        if len(values) == len(seeds):
-            yield key, stat(values)
-
-
-def stat(values: Sequence[float]) -> Stat:
-    """Mean and sample standard deviation of one value per seed."""
-    return Stat(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
-
-
 def differences(groups: list[Group]) -> dict[str, list[Any]]:
     """In what the tables of one dataset differ: the name of the setting and its value in each of them."""
     facts = [
@@ -471,12 +218,6 @@ def differences(groups: list[Group]) -> dict[str, list[Any]]:
     if "encoder" in found or "manifest" in found:
         found.pop("features", None)  # they differ of course
     return found
-
-
-def describe(protocol: Protocol) -> str:
-    """The protocol's name with its gallery sizes."""
-    folds = f"mean of {protocol.folds} folds of " if protocol.folds > 1 else ""
-    return f"{protocol.name} ({folds}{protocol.images:,} images, {protocol.captions:,} captions)"
 
 
 def flat(groups: list[Group]) -> list[dict[str, Any]]:

@@ -3,8 +3,7 @@
 What the tests mean: docs/statistics.md.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,18 +12,16 @@ from numpy.typing import NDArray
 
 from negbench.benchmark.errors import NoDataError
 from negbench.benchmark.results.integrity import ranks_of
-from negbench.benchmark.results.leaderboard import SEEDS_TO_MARK, Key, describe, row_of
 from negbench.benchmark.results.plausibility import RECALLS
 from negbench.benchmark.results.ranks_file import StoredRanks
 from negbench.benchmark.results.records import RunRecord
+from negbench.benchmark.results.rows import SEEDS_TO_MARK, Key, Mark, Recorded, describe
 from negbench.benchmark.results.significance import bootstrap, both, holm, paired_t, sign_flip
 
 METRICS = (*RECALLS, "rsum")
 DIRECTIONS = {"i2t": slice(0, 3), "t2i": slice(3, 6)}
 """Direction: its columns of ``RECALLS``."""
 CUTOFFS = np.array([1, 5, 10])
-ALPHA = 0.05
-Cell = tuple[Path, RunRecord]
 Array = NDArray[np.float64]
 
 
@@ -71,7 +68,7 @@ class Paired:
         return np.column_stack([recalls, recalls.sum(axis=1)])
 
 
-def pair(a: Mapping[int, Cell], b: Mapping[int, Cell], of_b: Mapping[int, StoredRanks] | None = None) -> Paired:
+def pair(a: Mapping[int, Recorded], b: Mapping[int, Recorded], of_b: Mapping[int, StoredRanks] | None = None) -> Paired:
     """Read the ranks of the seeds that both have; ``NoDataError`` where a file is broken or the queries differ.
 
     Args:
@@ -132,7 +129,7 @@ def _by_image(found: dict[str, NDArray[np.int64]], of: StoredRanks) -> Array:
     return sums.swapaxes(0, 1)
 
 
-def parts_of_rsum(row: Mapping[int, Cell]) -> Array:
+def parts_of_rsum(row: Mapping[int, Recorded]) -> Array:
     """``[S, C]``: what each image adds to the rSum of each seed of a row, in points; seeds in order."""
     stored = [_ranks(*row[seed]) for seed in sorted(row)]
     hits = _hits(stored)
@@ -154,50 +151,8 @@ def _count(gap: NDArray[np.int64]) -> list[int]:
 # --- A whole table ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Mark:
-    """A row against the baseline, in rSum."""
-
-    difference: float
-    p: float
-    """Other images: sign flips."""
-    p_holm: float
-    """The same, corrected for all rows that were tested."""
-    p_both: float
-    """Other trainings and other images: ``statistics.both``."""
-    p_both_holm: float
-    """The same, corrected likewise."""
-    p_t: float | None
-    """Other trainings on these images: paired t, uncorrected, no part of the mark; None where all seeds are alike."""
-    seeds: tuple[int, ...]
-
-    @property
-    def p_mark(self) -> float:
-        """What decides: the larger of the two corrected ones."""
-        return max(self.p_holm, self.p_both_holm)
-
-    @property
-    def significant(self) -> bool:
-        return self.p_mark < ALPHA
-
-
-def rows_of(cells: Iterable[Cell]) -> dict[Key, dict[int, Cell]]:
-    """The rows of one table, seed by seed; failed cells have no ranks and are left out, of two records the newer stays.
-
-    A row with a failed seed stays with its other seeds.
-    """
-    found: dict[Key, dict[int, Cell]] = defaultdict(dict)
-    for folder, record in sorted(cells, key=lambda cell: cell[1].created):
-        row = row_of(record)
-        if record.status == "failed":
-            found[row].pop(record.config.seed, None)
-        else:
-            found[row][record.config.seed] = folder, record
-    return found
-
-
 def marks(
-    rows: Mapping[Key, Mapping[int, Cell]], baseline: Key, untested: dict[Key, str] | None = None
+    rows: Mapping[Key, Mapping[int, Recorded]], baseline: Key, untested: dict[Key, str] | None = None
 ) -> dict[Key, Mark]:
     """Both tests of the rSum of every row against the baseline, each Holm-corrected over the rows: one family.
 

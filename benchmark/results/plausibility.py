@@ -5,8 +5,8 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 
-from negbench.benchmark.evaluation.protocols import protocols_for
-from negbench.benchmark.results.records import Cost, Protocol, RunRecord
+from negbench.benchmark.evaluation.protocols import Protocol, protocols_for
+from negbench.benchmark.results.records import Cost, RunRecord
 
 TOLERANCE = 1e-6
 """Relative: the same ranks give the same numbers but for the order of their sums."""

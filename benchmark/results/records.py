@@ -15,6 +15,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from negbench.benchmark.errors import NoDataError
+from negbench.benchmark.evaluation.protocols import Measured, Protocol
 from negbench.benchmark.recipe.schema import RunConfig, hashes_of_schema_1
 from negbench.pipelines.atomic import Kind, whole, whole_below
 from negbench.pipelines.errors import DataError, invalid
@@ -31,29 +32,6 @@ KIND = Kind(
     "run.json",
     ("history.csv", "ranks.npz", "similarities.npz", "model.safetensors", "method.safetensors"),
 )
-
-
-class Protocol(BaseModel):
-    """What the test numbers were measured on. Numbers of two protocols never share a column."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str
-    images: int
-    """In each gallery."""
-    captions: int
-    """In each gallery."""
-    folds: int = 1
-    """Galleries that every metric is averaged over."""
-
-
-class Measured(BaseModel):
-    """The same test under another protocol."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    protocol: Protocol
-    metrics: dict[str, float]
 
 
 class Cost(BaseModel):

@@ -22,8 +22,8 @@ import numpy as np
 import pandas as pd
 
 from negbench.benchmark.errors import BenchError
+from negbench.benchmark.speed.environment import environment
 from negbench.benchmark.speed.peak_memory import peak_mb
-from negbench.benchmark.sweeps.processes import environment
 from negbench.pipelines.rows import BLOCK, Indices, Rows, ahead, read_through
 from negbench.pipelines.store import SCHEMA_VERSION, FeatureStore, digest_of, digests, load_array
 

@@ -7,9 +7,10 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from types import FrameType
 from typing import IO
+
+from negbench.benchmark.speed.environment import environment
 
 PARENT = "BENCH_PARENT"
 """The environment's word to a child: its parent's number, and a pipe that is open as long as that lives."""
@@ -62,14 +63,6 @@ class Children:
         """Give the pipe back; all have ended."""
         os.close(self._read)
         os.close(self._write)
-
-
-def environment() -> dict[str, str]:
-    """That of a child with ``-P``, which does not look into the current folder: it finds this very code elsewhere."""
-    root, before = Path(__file__).parents[3], os.environ.get("PYTHONPATH")
-    if root.name in ("site-packages", "dist-packages"):
-        return dict(os.environ)
-    return {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{before}" if before else str(root)}
 
 
 @contextmanager

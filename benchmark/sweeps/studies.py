@@ -11,7 +11,6 @@
 """
 
 import csv
-import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -19,10 +18,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from negbench.benchmark.errors import BenchError
-from negbench.pipelines.atomic import write_text
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.files import read_json, read_text
-from negbench.pipelines.text import json_text
 
 STUDIES = Path("studies")
 SCHEMA_VERSION = 1
@@ -30,7 +27,7 @@ FILES = ("journal.log", "best.json", "study.json", "trials.csv", "history.png", 
 
 
 @dataclass(frozen=True)
-class Row:
+class Trial:
     """A trial that ended."""
 
     number: int
@@ -64,7 +61,7 @@ class Fresh:
 class Tried:
     """Settings with their trial and their fresh seeds."""
 
-    row: Row
+    row: Trial
     fresh: list[Fresh]
 
     @property
@@ -99,7 +96,7 @@ class Tried:
         return {**asdict(self.row), "fresh": runs, "mean": self.mean, "std": self.std, "n": len(self.done)}
 
 
-def best_of(rows: Sequence[Row]) -> Row | None:
+def best_of(rows: Sequence[Trial]) -> Trial | None:
     """The complete trial with the highest rSum, the earlier one of two equals."""
     complete = [row for row in rows if row.state == "complete"]
     return max(complete, key=lambda row: row.rsum or 0.0, default=None)
@@ -111,7 +108,7 @@ class Outcome:
 
     facts: dict[str, Any]
     """Study, configuration, hashes, search space, versions."""
-    rows: list[Row]
+    rows: list[Trial]
     default: Tried
     best: Tried
     importance: dict[str, float]
@@ -137,29 +134,6 @@ class Outcome:
             "best_is_default": self.best_is_default,
             "importance": self.importance,
         }
-
-    def write(self, folder: Path) -> None:
-        """Write all files but the journal."""
-        from negbench.benchmark.reports.plots import tuning
-
-        config = self.facts["config"]
-        best = {"method": config["method"], "settings": {**config["settings"], **self.best.row.settings}}
-        write_text(folder / "best.json", json.dumps(best, indent=2) + "\n")
-        write_text(folder / "study.json", json_text(self.summary()) + "\n")
-        write_text(folder / "trials.csv", trials_csv(self.rows))
-        tuning.tuning_history(self.rows, folder / "history.png")
-        if self.importance:
-            tuning.importance(self.importance, folder / "importance.png")
-        else:
-            (folder / "importance.png").unlink(missing_ok=True)  # of an earlier study
-
-
-def trials_csv(rows: Sequence[Row]) -> str:
-    """A row per trial, a column per setting."""
-    from negbench.benchmark.reports.tables.programs import csv_text
-
-    flat = [{name: value for name, value in asdict(row).items() if name != "settings"} | row.settings for row in rows]
-    return csv_text(list(dict.fromkeys(name for row in flat for name in row)), flat)
 
 
 def check_files(folder: Path) -> None:

@@ -19,7 +19,7 @@ PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 
 
 @dataclass(frozen=True)
-class Cell:
+class PlannedCell:
     """One cell of a sweep, as arguments of ``bench run``."""
 
     method: str
@@ -62,7 +62,7 @@ class Cell:
 class Done:
     """How a cell ended: its exit code and the last line of its log."""
 
-    cell: Cell
+    cell: PlannedCell
     code: int
     line: str
     log: Path
@@ -75,19 +75,21 @@ def cells(
     memories: Sequence[int | None],
     changes: Sequence[str] = (),
     force: bool = False,
-) -> list[Cell]:
+) -> list[PlannedCell]:
     """Every combination, once; seeds change slowest, so that a sweep cut short has whole comparisons."""
     every = product(seeds, datasets, memories, methods)
-    plan = [Cell(method, dataset, seed, memory, tuple(changes), force) for seed, dataset, memory, method in every]
+    plan = [
+        PlannedCell(method, dataset, seed, memory, tuple(changes), force) for seed, dataset, memory, method in every
+    ]
     return list(dict.fromkeys(plan))
 
 
-def run(plan: Sequence[Cell], jobs: int, finished: Callable[[Done], Any]) -> list[Done]:
+def run(plan: Sequence[PlannedCell], jobs: int, finished: Callable[[Done], Any]) -> list[Done]:
     """Run the cells, ``jobs`` at a time; calls ``finished`` after each. An interrupt ends the running ones."""
     LOGS.mkdir(parents=True, exist_ok=True)
     children = Children()
 
-    def one(cell: Cell) -> Done:
+    def one(cell: PlannedCell) -> Done:
         path = LOGS / cell.log
         with path.open("wb") as log:
             code = children.run(cell.command, log)

@@ -10,7 +10,7 @@ that was stopped and resumed has the same trials as one that was not.
 """
 
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -27,7 +27,7 @@ from negbench.benchmark.results.plausibility import is_possible
 from negbench.benchmark.sweeps.cell import code_hash
 from negbench.benchmark.sweeps.journal import alone, load
 from negbench.benchmark.sweeps.search_space import Space, suggest
-from negbench.benchmark.sweeps.studies import STUDIES, Fresh, Outcome, Row, Tried, best_of, check_files, told
+from negbench.benchmark.sweeps.studies import STUDIES, Fresh, Outcome, Trial, Tried, best_of, check_files, told
 from negbench.benchmark.training.extras import Texts
 from negbench.benchmark.training.loop import History, Trained, Watcher, train
 from negbench.pipelines.store import FeatureStore, read_info
@@ -43,7 +43,7 @@ def folder_of(config: RunConfig) -> Path:
 
 
 @dataclass(frozen=True)
-class Task:
+class TuningTask:
     """What is tuned, and on what."""
 
     config: RunConfig
@@ -87,15 +87,22 @@ class TuningWatcher(Watcher):
     def begin(self, title: str) -> None:
         """A training begins."""
 
-    def trial(self, row: Row, best: Row | None) -> None:
+    def trial(self, row: Trial, best: Trial | None) -> None:
         """A trial ended; ``best`` is the best complete one so far."""
 
-    def fresh(self, row: Row, run: Fresh) -> None:
+    def fresh(self, row: Trial, run: Fresh) -> None:
         """A training of a trial's settings with a fresh seed ended."""
 
 
-def tune(task: Task, folder: Path, trials: int, fresh: int, watcher: TuningWatcher) -> Outcome:
-    """Bring the study of ``task`` to ``trials`` trials and ``fresh`` fresh seeds, and write its files.
+def tune(
+    task: TuningTask,
+    folder: Path,
+    trials: int,
+    fresh: int,
+    watcher: TuningWatcher,
+    write: Callable[[Outcome, Path], None],
+) -> Outcome:
+    """Bring the study of ``task`` to ``trials`` trials and ``fresh`` fresh seeds; ``write`` what it says to ``folder``.
 
     What the journal of ``folder`` has already is not run again. ``RunFailedError`` where no trial is complete.
     """
@@ -116,14 +123,14 @@ def tune(task: Task, folder: Path, trials: int, fresh: int, watcher: TuningWatch
         study.train_again(pair, seeds, watcher)
         default, tuned = study.tried(pair[0], seeds), study.tried(pair[-1], seeds)
         outcome = Outcome(study.facts, rows, default, tuned, study.importance())
-        outcome.write(folder)
+        write(outcome, folder)
     return outcome
 
 
 class Study:
     """One study of a journal."""
 
-    def __init__(self, task: Task, journal: Path) -> None:
+    def __init__(self, task: TuningTask, journal: Path) -> None:
         self.task, self.journal = task, journal
         # The median rule: its best epoch so far is below the median of the complete trials at this epoch. Hyperband
         # divides 20 trials among brackets of a few each, and a patient pruner waits for a falling rSum, but here a
@@ -167,12 +174,12 @@ class Study:
                 self.optuna.enqueue_trial(trial.params)
 
     @property
-    def default(self) -> Row | None:
+    def default(self) -> Trial | None:
         """The trial that has the defaults; None where a stopped process did not come to its end."""
         return next((row for row in self.rows if row.settings == self.task.defaults), None)
 
     @property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[Trial]:
         """The trials that ended by themselves, in their order."""
         ended = [trial for trial in self.optuna.get_trials(deepcopy=False) if _counts(trial)]
         return [_row(number, trial) for number, trial in enumerate(ended, start=1)]
@@ -229,7 +236,7 @@ class Study:
             trial.set_user_attr("false_negatives", trained.false_negative_rate.get("both"))
             self.optuna.tell(trial, trained.validation["rsum"])
 
-    def train_again(self, rows: Collection[Row], seeds: Collection[int], watcher: TuningWatcher) -> None:
+    def train_again(self, rows: Collection[Trial], seeds: Collection[int], watcher: TuningWatcher) -> None:
         """Train the settings of trials with other seeds, those apart that the journal has already."""
         known = self.optuna.user_attrs
         missing = [(row, seed) for row in rows for seed in seeds if _again(row, seed) not in known]
@@ -246,7 +253,7 @@ class Study:
             self.optuna.set_user_attr(_again(row, seed), asdict(run))
             watcher.fresh(row, run)
 
-    def tried(self, row: Row, seeds: Collection[int]) -> Tried:
+    def tried(self, row: Trial, seeds: Collection[int]) -> Tried:
         """A trial with its trainings with other seeds."""
         known = self.optuna.user_attrs
         return Tried(row, [Fresh(**known[_again(row, seed)]) for seed in seeds])
@@ -317,18 +324,18 @@ def _again_values(run: Any) -> list[Any]:
         return [run]
 
 
-def _again(row: Row, seed: int) -> str:
+def _again(row: Trial, seed: int) -> str:
     """Key in the journal of a training with another seed."""
     return f"seed {seed} of {digest(row.settings)}"
 
 
-def _row(number: int, trial: FrozenTrial) -> Row:
+def _row(number: int, trial: FrozenTrial) -> Trial:
     states: dict[TrialState, Literal["complete", "pruned", "failed"]] = {
         TrialState.COMPLETE: "complete",
         TrialState.PRUNED: "pruned",
         TrialState.FAIL: "failed",
     }
-    return Row(
+    return Trial(
         number=number,
         state=states[trial.state],
         rsum=_rsum(trial),

@@ -33,7 +33,7 @@ from negbench.pipelines.store import load_array
 PATTERN = "captions_*.json"
 
 
-class Image(Entry):
+class CocoImage(Entry):
     """One of ``images``."""
 
     id: int
@@ -48,7 +48,7 @@ class Annotation(Entry):
     caption: str
 
 
-class Dataset(Entry):
+class CocoFile(Entry):
     """A whole file."""
 
     images: list[Any]
@@ -86,10 +86,10 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
 
 def _read(path: Path, rows: CaptionRows, names: dict[int, str], said: dict[int, tuple[str, Annotation]]) -> None:
     """Add a file's images and captions, by their numbers."""
-    whole = entry(Dataset, read_json(path), f"{path}: ")
+    whole = entry(CocoFile, read_json(path), f"{path}: ")
     for number, value in enumerate(items(whole.images, f"{path}: images")):
         with rows.faults.row():
-            image = entry(Image, value, f"{path}: images[{number}]")
+            image = entry(CocoImage, value, f"{path}: images[{number}]")
             names[image.id] = image.file_name
     for number, value in enumerate(items(whole.annotations, f"{path}: annotations")):
         where = f"{path}: annotations[{number}]"

@@ -6,7 +6,7 @@ as in caption_datasets.zip, the dataset's name says which one is meant: ``f8k``,
 
 An image's id is its ``filename``. COCO's captions keep their ids (``sentid``), others are numbered per image.
 
-Source: A. Karpathy, L. Fei-Fei (2015), Deep Visual-Semantic Alignments for Generating Image Descriptions, CVPR.
+Source: A. Karpathy, L. Fei-Fei (2015), Deep Visual-Semantic Alignments for Generating KarpathyImage Descriptions, CVPR.
 """
 
 from pathlib import Path
@@ -25,7 +25,7 @@ FILE_OF = {"f8k": "dataset_flickr8k.json", "f30k": "dataset_flickr30k.json", "co
 """The file of a well-known dataset, where there are several."""
 
 
-class Image(Entry):
+class KarpathyImage(Entry):
     """One of ``images``."""
 
     filename: str
@@ -42,7 +42,7 @@ class Sentence(Entry):
     sentid: int | None = None
 
 
-class Dataset(Entry):
+class KarpathyFile(Entry):
     """The whole file."""
 
     images: list[Any]
@@ -86,12 +86,12 @@ def file(root: Path, name: str) -> Path:
     return chosen[0]
 
 
-def images(path: Path, rows: CaptionRows) -> list[tuple[str, Image]]:
+def images(path: Path, rows: CaptionRows) -> list[tuple[str, KarpathyImage]]:
     """The images, each with its place in the file."""
-    whole = entry(Dataset, read_json(path), f"{path}: ")
+    whole = entry(KarpathyFile, read_json(path), f"{path}: ")
     found = []
     for number, value in enumerate(items(whole.images, f"{path}: images")):
         with rows.faults.row():
             where = f"{path}: images[{number}]"
-            found.append((where, entry(Image, value, where)))
+            found.append((where, entry(KarpathyImage, value, where)))
     return found

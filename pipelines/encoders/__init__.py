@@ -129,7 +129,7 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Entry:
+class EncoderEntry:
     """An encoder as the listing shows it."""
 
     name: str
@@ -142,7 +142,7 @@ class Entry:
     """The extra of negbench that brings its packages."""
 
 
-def entries() -> list[Entry]:
+def entries() -> list[EncoderEntry]:
     """All encoders, and a few models of each family; nothing is loaded, no network asked."""
     found = []
     for name in names():
@@ -150,11 +150,13 @@ def entries() -> list[Entry]:
         if is_family(name):
             ready = find_spec(where.PACKAGE) is not None
             for each in where.EXAMPLES:
-                found.append(Entry(f"{name}:{each.model}", each.sides, each.dim, each.licence, ready, where.EXTRA))
+                found.append(
+                    EncoderEntry(f"{name}:{each.model}", each.sides, each.dim, each.licence, ready, where.EXTRA)
+                )
         else:
             one = get(name)
             ready = all(find_spec(package) for package in one.packages)
-            found.append(Entry(name, one.kind, one.dim, one.licence, ready, one.extra))
+            found.append(EncoderEntry(name, one.kind, one.dim, one.licence, ready, one.extra))
     return found
 
 

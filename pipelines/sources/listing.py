@@ -12,7 +12,7 @@ KNOBS = {"ambiguity": "ambiguity", "noise_ratio": "noise"}
 
 
 @dataclass(frozen=True)
-class Entry:
+class DatasetEntry:
     """A registered dataset, or a well-known one that is not added yet."""
 
     name: str
@@ -34,25 +34,27 @@ class Entry:
         return ", ".join(f"{word} {self.settings[key]}" for key, word in KNOBS.items() if key in self.settings)
 
 
-def entries() -> list[Entry]:
+def entries() -> list[DatasetEntry]:
     """Registered datasets first."""
     added = sources.names()
     missing = [
-        Entry(name, "not added", None, known.counts, known.encoder, known.title, how_to_add=known.how_to_add(name))
+        DatasetEntry(
+            name, "not added", None, known.counts, known.encoder, known.title, how_to_add=known.how_to_add(name)
+        )
         for name, known in KNOWN.items()
         if name not in added
     ]
     return [_registered(name) for name in added] + missing
 
 
-def _registered(name: str) -> Entry:
+def _registered(name: str) -> DatasetEntry:
     """A dataset whose own files are broken is listed as that: the others are there all the same."""
     title = KNOWN[name].title if name in KNOWN else ""
     try:
         source = sources.read(name)
     except DataError as error:
-        return Entry(name, "broken", None, {}, "", title, fault=str(error))
-    entry = Entry(name, "not prepared", source.format, {}, source.encoder, title, source.settings)
+        return DatasetEntry(name, "broken", None, {}, "", title, fault=str(error))
+    entry = DatasetEntry(name, "not prepared", source.format, {}, source.encoder, title, source.settings)
     path = sources.manifest_folder(name) / "dataset.json"
     if not path.exists():
         return entry

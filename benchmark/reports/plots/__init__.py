@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 from negbench.benchmark.errors import BenchError, NoDataError
-from negbench.benchmark.reports.plots.selection import Question, safe
+from negbench.benchmark.reports.plots.selection import Wanted, safe
 from negbench.pipelines.errors import unknown
 
 PICTURES = {
@@ -23,7 +23,7 @@ OF_THE_LEADERBOARD = ("curves", "picks", "similarities")
 """Drawn into the folder of the leaderboard, where the records have what they need."""
 
 
-def check(name: str, question: Question) -> None:
+def check(name: str, question: Wanted) -> None:
     """``BenchError`` for a picture that does not exist, or one that cannot be asked that."""
     if name not in PICTURES:
         raise BenchError(unknown("picture", name, PICTURES))
@@ -35,7 +35,7 @@ def check(name: str, question: Question) -> None:
         raise BenchError("ambiguity needs several datasets, in the order of their line: --dataset A --dataset B")
 
 
-def draw(name: str, question: Question, folder: Path) -> tuple[list[Path], list[str]]:
+def draw(name: str, question: Wanted, folder: Path) -> tuple[list[Path], list[str]]:
     """Draw a picture of each table that can have it: ``<name>-<table>.png`` and ``.svg`` in ``folder``.
 
     A picture that has a table of figures has it beside it, as ``.md``. Returns the files, and what is not drawn and
@@ -70,7 +70,7 @@ def draw_board(root: Path, datasets: tuple[str, ...], folder: Path) -> None:
     """The pictures of the leaderboard; those are left out that a table's records have nothing for."""
     for name in OF_THE_LEADERBOARD:
         try:
-            draw(name, Question(root, datasets), folder)
+            draw(name, Wanted(root, datasets), folder)
         except NoDataError:
             if name == "curves":  # every record has a history
                 raise

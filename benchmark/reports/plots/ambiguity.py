@@ -16,10 +16,10 @@ from matplotlib.figure import Figure
 from negbench.benchmark.errors import NoDataError
 from negbench.benchmark.reports.plots.canvas import Drawn, form, grid, heading
 from negbench.benchmark.reports.plots.scatter import SHARE, Place, mark, place
-from negbench.benchmark.reports.plots.selection import Question, Table, most, shown, tables
+from negbench.benchmark.reports.plots.selection import Table, Wanted, most, shown, tables
 from negbench.benchmark.reports.tables.markdown import code, escape, in_cell, paragraph
 from negbench.benchmark.reports.tables.sheet import MISSING, memory, setting, title
-from negbench.benchmark.results.leaderboard import PUSHED, TRUE, Group, Key, Row, Stat, describe
+from negbench.benchmark.results.rows import PUSHED, TRUE, Group, Key, Row, Stat, describe
 
 OF_A_DATASET = {"dataset", "encoder"}
 COLUMNS = 6
@@ -54,7 +54,7 @@ class Family:
         return dict(sorted(rows.items(), key=lambda item: (recall_from_behind(item[1]), item[0])))
 
 
-def subjects(question: Question) -> list[Family]:
+def subjects(question: Wanted) -> list[Family]:
     """The tables of all datasets asked for, by recipe; ``NoDataError`` where no recipe was run on all of them."""
     names = list(dict.fromkeys(question.datasets))
     found: dict[Any, dict[str, list[Table]]] = defaultdict(lambda: defaultdict(list))
@@ -106,7 +106,7 @@ def label(key: Key) -> str:
     return shown(key.method) + (f" +{key.memory:,}" if key.memory else "")
 
 
-def draw(family: Family, question: Question) -> Drawn:
+def draw(family: Family, question: Wanted) -> Drawn:
     """A panel per method, all others behind it in grey; markers grow from dataset to dataset."""
     rows = {key: some for key, some in family.rows.items() if any(line(some))}
     if not rows:

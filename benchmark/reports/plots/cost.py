@@ -6,14 +6,14 @@ from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 from negbench.benchmark.errors import NoDataError
 from negbench.benchmark.reports.plots.canvas import Drawn, forms, heading
 from negbench.benchmark.reports.plots.scatter import MANY, name_points, places, scatter
-from negbench.benchmark.reports.plots.selection import Question, Table, lacking, named, shown
+from negbench.benchmark.reports.plots.selection import Table, Wanted, lacking, named, shown
 from negbench.benchmark.reports.plots.selection import tables as subjects
 from negbench.benchmark.reports.tables.sheet import setting, title
 
 __all__ = ["draw", "subjects"]
 
 
-def draw(table: Table, question: Question) -> Drawn:
+def draw(table: Table, question: Wanted) -> Drawn:
     """Logarithmic time, as methods differ by factors."""
     spots = places(table.series, "step_ms", "rsum")
     if not spots:

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from negbench.benchmark.errors import NoDataError
 from negbench.benchmark.reports.plots.canvas import Drawn, forms, grid, heading
 from negbench.benchmark.reports.plots.labels import at_the_end, room_for
-from negbench.benchmark.reports.plots.selection import Question, Series, Table, lacking, named, readable
+from negbench.benchmark.reports.plots.selection import Series, Table, Wanted, lacking, named, readable
 from negbench.benchmark.reports.plots.selection import tables as subjects
 from negbench.benchmark.reports.tables.sheet import setting, title
 
@@ -35,7 +35,7 @@ def of_series(series: Series) -> Curve:
     return curve([[row["val_rsum"] for row in cell.history] for cell in series.cells])
 
 
-def draw(table: Table, question: Question) -> Drawn:
+def draw(table: Table, question: Wanted) -> Drawn:
     """A line per series, its name at the end."""
     if not table.whole:
         raise NoDataError(f"{table.name}: every method has a failed seed, so there is no curve")

@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 from negbench.benchmark.errors import NoDataError
 from negbench.benchmark.reports.plots.canvas import Drawn, forms, heading
 from negbench.benchmark.reports.plots.scatter import MANY, SHARE, name_points, places, scatter
-from negbench.benchmark.reports.plots.selection import Question, Series, Table, lacking, named
+from negbench.benchmark.reports.plots.selection import Series, Table, Wanted, lacking, named
 from negbench.benchmark.reports.plots.selection import tables as subjects
 from negbench.benchmark.reports.tables.sheet import BASE, setting, title
-from negbench.benchmark.results.leaderboard import PUSHED, TRUE
+from negbench.benchmark.results.rows import PUSHED, TRUE
 
 __all__ = ["base", "draw", "subjects"]
 
@@ -24,7 +24,7 @@ def base(series: Iterable[Series]) -> float | None:
     return statistics.fmean(known) if known else None
 
 
-def draw(table: Table, question: Question) -> Drawn:
+def draw(table: Table, question: Wanted) -> Drawn:
     """rSum; where the truth is known, beside it true rSum."""
     found = {name: places(table.series, PUSHED, value) for name, value in PANELS.items()}
     found = {name: spots for name, spots in found.items() if spots}

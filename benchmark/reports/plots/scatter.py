@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from negbench.benchmark.reports.plots.canvas import Form, grid
 from negbench.benchmark.reports.plots.labels import Bar, beside
 from negbench.benchmark.reports.plots.selection import Series
-from negbench.benchmark.results.leaderboard import Row, Stat
+from negbench.benchmark.results.rows import Row, Stat
 
 SHARE = "push that falls on false negatives, % (test pairs)"
 """``PUSHED`` of the leaderboard, as an axis is labelled."""

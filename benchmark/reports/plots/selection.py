@@ -11,8 +11,9 @@ from zlib import crc32
 from negbench.benchmark.errors import NoDataError
 from negbench.benchmark.results.hints import how_to_record
 from negbench.benchmark.results.integrity import survey
-from negbench.benchmark.results.leaderboard import Group, Key, Row, build, row_of, table_of
+from negbench.benchmark.results.leaderboard import build
 from negbench.benchmark.results.records import RUNS, RunRecord, history
+from negbench.benchmark.results.rows import Group, Key, Row, row_of, table_of
 from negbench.pipelines.text import short
 
 LONGEST = 48
@@ -35,7 +36,7 @@ def safe(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Question:
+class Wanted:
     """What is asked for."""
 
     root: Path = RUNS
@@ -58,7 +59,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Cell:
+class DrawnRun:
     """A recorded run and where it is."""
 
     folder: Path
@@ -83,7 +84,7 @@ class Series:
 
     row: Row
     """Its means and deviations: what a picture shows is what the leaderboard says."""
-    cells: tuple[Cell, ...]
+    cells: tuple[DrawnRun, ...]
     """By seed."""
 
     @property
@@ -146,13 +147,13 @@ def lacking(table: Table, shown: Collection[Series], otherwise: str) -> list[str
     return [f"{', '.join(some)} ({why})" for why, some in names.items() if some]
 
 
-def tables(question: Question) -> list[Table]:
+def tables(question: Wanted) -> list[Table]:
     """All tables asked for; ``NoDataError`` where there is no such record."""
     everything = survey(question.root)[0]
-    found: dict[tuple[Any, ...], list[Cell]] = defaultdict(list)
+    found: dict[tuple[Any, ...], list[DrawnRun]] = defaultdict(list)
     for folder, record in everything:
         if question.wants(record):
-            found[table_of(record)].append(Cell(folder, record))
+            found[table_of(record)].append(DrawnRun(folder, record))
     if not found:
         raise NoDataError(_nothing(question, [record for _, record in everything]))
     of_dataset = Counter(key[0] for key in found)
@@ -160,8 +161,8 @@ def tables(question: Question) -> list[Table]:
     return [_table(_name(key, of_dataset[key[0]], of_recipe[key[0], key[-1]]), found[key]) for key in sorted(found)]
 
 
-def _table(name: str, cells: list[Cell]) -> Table:
-    series: dict[Key, dict[int, Cell]] = defaultdict(dict)
+def _table(name: str, cells: list[DrawnRun]) -> Table:
+    series: dict[Key, dict[int, DrawnRun]] = defaultdict(dict)
     for cell in sorted(cells, key=lambda cell: cell.record.created):  # the newest record of a cell counts
         series[row_of(cell.record)][cell.record.config.seed] = cell
     (group,) = build(cell.record for cell in cells)
@@ -179,7 +180,7 @@ def _name(key: tuple[Any, ...], of_dataset: int, of_recipe: int) -> str:
     return f"{dataset}-{recipe_hash}" if of_recipe == 1 else f"{dataset}-{recipe_hash}-{features_hash[:8]}"
 
 
-def _nothing(question: Question, records: list[RunRecord]) -> str:
+def _nothing(question: Wanted, records: list[RunRecord]) -> str:
     """What is missing, and the command that makes it."""
     memory = f" with memory {question.memory}" if question.memory is not None else ""
     asked = [", ".join(question.methods), "on " + ", ".join(question.datasets) if question.datasets else ""]

@@ -17,7 +17,7 @@ from negbench.benchmark.errors import BenchError, NoDataError
 from negbench.benchmark.evaluation.similarities import read_similarities
 from negbench.benchmark.reports.plots.canvas import BLACK, BLUE, GREY, ORANGE, VERMILLION, Drawn, grid, heading
 from negbench.benchmark.reports.plots.labels import legend_below
-from negbench.benchmark.reports.plots.selection import Cell, Question, tables
+from negbench.benchmark.reports.plots.selection import DrawnRun, Wanted, tables
 from negbench.benchmark.results import integrity
 from negbench.benchmark.results.records import content
 from negbench.methods.fne import FNE
@@ -29,7 +29,7 @@ COARSER = 2
 Values = NDArray[np.float64]
 
 
-class Look(NamedTuple):
+class Layer(NamedTuple):
     kind: str
     name: str
     colour: str
@@ -37,11 +37,11 @@ class Look(NamedTuple):
     fill: float
 
 
-LOOKS = (
-    Look("negative", "negatives", GREY, ":", 0.25),
-    Look("hardest", "hardest negatives of a batch", ORANGE, "-.", 0),
-    Look("false_negative", "false negatives", VERMILLION, "--", 0),
-    Look("positive", "positives", BLUE, "-", 0.2),
+LAYERS = (
+    Layer("negative", "negatives", GREY, ":", 0.25),
+    Layer("hardest", "hardest negatives of a batch", ORANGE, "-.", 0),
+    Layer("false_negative", "false negatives", VERMILLION, "--", 0),
+    Layer("positive", "positives", BLUE, "-", 0.2),
 )
 
 
@@ -50,7 +50,7 @@ class Subject:
     """The runs of which one is drawn."""
 
     name: str
-    cells: tuple[Cell, ...]
+    cells: tuple[DrawnRun, ...]
     """The first whose files can be read is."""
 
 
@@ -63,12 +63,12 @@ class Weighing:
     posterior: Values
 
 
-def subjects(question: Question) -> list[Subject]:
+def subjects(question: Wanted) -> list[Subject]:
     """The run asked for; else of each table the best run that has FNE's statistics, else the best one."""
     if question.run:
         record = integrity.read(question.run)
         name = f"{record.config.dataset}-{record.method_id}-seed-{record.config.seed}"
-        return [Subject(name, (Cell(question.run, record),))]
+        return [Subject(name, (DrawnRun(question.run, record),))]
     found = []
     for table in tables(question):
         cells = [cell for series in table.whole for cell in series.cells]
@@ -79,12 +79,12 @@ def subjects(question: Question) -> list[Subject]:
     return found
 
 
-def fits(cell: Cell) -> bool:
+def fits(cell: DrawnRun) -> bool:
     """Whether the method of a run fits distributions, as FNE does."""
     return cell.record.config.method in methods.names() and issubclass(methods.get(cell.record.config.method), FNE)
 
 
-def method_of(cell: Cell) -> Any:
+def method_of(cell: DrawnRun) -> Any:
     """The method of a run with its settings, as it was before training."""
     return methods.get(cell.record.config.method)(**cell.record.config.settings)
 
@@ -97,7 +97,7 @@ def density(counts: NDArray[np.int64], edges: Values) -> tuple[Values, Values]:
     return coarse[:-1] + width / 2, some / (max(some.sum(), 1) * width)
 
 
-def chosen(question: Question, epochs: int) -> list[int]:
+def chosen(question: Wanted, epochs: int) -> list[int]:
     """Epochs to draw, from 0: those asked for, or evenly spread ones with the first and the last."""
     if not question.epochs:
         return sorted({round(place) for place in np.linspace(0, epochs - 1, min(PANELS, epochs))})
@@ -106,7 +106,7 @@ def chosen(question: Question, epochs: int) -> list[int]:
     return sorted({epoch - 1 for epoch in question.epochs})
 
 
-def weighing(cell: Cell, row: dict[str, float], similarity: Values) -> Weighing | None:
+def weighing(cell: DrawnRun, row: dict[str, float], similarity: Values) -> Weighing | None:
     """Weight and posterior by the method's own code, with the statistics of an epoch; None where it had none."""
     needed = [f"method_{kind}_{what}" for kind in ("positive", "negative") for what in ("mean", "std")]
     if not fits(cell) or not np.isfinite([row.get(name, np.nan) for name in (*needed, "method_pairs")]).all():
@@ -128,7 +128,7 @@ def weighing(cell: Cell, row: dict[str, float], similarity: Values) -> Weighing 
 def limits(histograms: dict[str, Any], epochs: list[int]) -> tuple[float, float]:
     """Where all but a thousandth of each kind lies, in any of the epochs."""
     edges, ends = histograms["edges"], []
-    for look in LOOKS:
+    for look in LAYERS:
         name = f"validation_{look.kind}"
         for counts in histograms[name][epochs] if name in histograms else ():
             if counts.sum():
@@ -137,7 +137,7 @@ def limits(histograms: dict[str, Any], epochs: list[int]) -> tuple[float, float]
     return max(min(ends) - 0.03, -1), min(max(ends) + 0.03, 1)
 
 
-def draw(subject: Subject, question: Question) -> Drawn:
+def draw(subject: Subject, question: Wanted) -> Drawn:
     """A column per epoch: densities above, with FNE's fits; below them weight and posterior where there are any."""
     cell, histograms, history, broken = first_readable(subject)
     epochs = chosen(question, len(history))
@@ -175,7 +175,7 @@ def draw(subject: Subject, question: Question) -> Drawn:
     return Drawn(figure, broken)
 
 
-def assumed(cell: Cell) -> str:
+def assumed(cell: DrawnRun) -> str:
     """What must be known of FNE's curves: which pairs it fits, and which anchor the weight is of."""
     mutual = method_of(cell).settings.pairs == "mutual"
     return (
@@ -184,7 +184,7 @@ def assumed(cell: Cell) -> str:
     )
 
 
-def first_readable(subject: Subject) -> tuple[Cell, dict[str, Any], list[dict[str, float]], list[str]]:
+def first_readable(subject: Subject) -> tuple[DrawnRun, dict[str, Any], list[dict[str, float]], list[str]]:
     """The first run that can be read, what ``opened`` gives of it, and why those before are not drawn."""
     broken: list[str] = []
     for cell in subject.cells:
@@ -195,7 +195,7 @@ def first_readable(subject: Subject) -> tuple[Cell, dict[str, Any], list[dict[st
     raise NoDataError(broken[0])
 
 
-def opened(cell: Cell) -> tuple[dict[str, Any], list[dict[str, float]]]:
+def opened(cell: DrawnRun) -> tuple[dict[str, Any], list[dict[str, float]]]:
     """Histograms and history of a run; ``NoDataError`` where one is missing or broken."""
     histograms, history = read(cell), cell.history
     if len(history) != len(histograms["validation_positive"]):
@@ -203,7 +203,7 @@ def opened(cell: Cell) -> tuple[dict[str, Any], list[dict[str, float]]]:
     return histograms, history
 
 
-def read(cell: Cell) -> dict[str, Any]:
+def read(cell: DrawnRun) -> dict[str, Any]:
     """``read_similarities``; older records have no such file."""
     path = cell.folder / "similarities.npz"
     if not path.exists():
@@ -217,7 +217,7 @@ def read(cell: Cell) -> dict[str, Any]:
 
 
 def densities(axes: Axes, histograms: dict[str, Any], epoch: int) -> None:
-    for look in LOOKS:
+    for look in LAYERS:
         name = f"validation_{look.kind}"
         if name in histograms and histograms[name][epoch].sum():
             x, y = density(histograms[name][epoch], histograms["edges"])

@@ -8,10 +8,10 @@ from matplotlib.ticker import MaxNLocator
 
 from negbench.benchmark.reports.plots.canvas import BLACK, BLUE, GREY, ORANGE, write
 from negbench.benchmark.reports.plots.selection import shown
-from negbench.benchmark.sweeps.studies import Row, best_of
+from negbench.benchmark.sweeps.studies import Trial, best_of
 
 
-def tuning_history(rows: Sequence[Row], path: Path) -> None:
+def tuning_history(rows: Sequence[Trial], path: Path) -> None:
     """Validation rSum per trial, the best so far, and the default as a level."""
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()

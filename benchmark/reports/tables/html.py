@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from html import escape as escape_signs
 
 from negbench.benchmark.reports.tables.sheet import (
-    Cell,
+    Field,
     Sheet,
     by_dataset,
     legend,
@@ -14,7 +14,7 @@ from negbench.benchmark.reports.tables.sheet import (
     title,
     whole,
 )
-from negbench.benchmark.results.leaderboard import Group
+from negbench.benchmark.results.rows import Group
 from negbench.pipelines.text import clean
 
 STYLE = """
@@ -87,6 +87,6 @@ def _table(sheet: Sheet, kind: str = "own") -> str:
     return f'<div class="scroll"><table class="{kind}">\n{head}\n<tbody>\n{body}\n</tbody>\n</table></div>'
 
 
-def _cell(cell: Cell) -> str:
+def _cell(cell: Field) -> str:
     text = OPEN[cell.place] + escape(cell.text) + CLOSE[cell.place] + f" {cell.mark}" * bool(cell.mark)
     return text + f'<br><span class="remark">{escape(cell.remark)}</span>' * bool(cell.remark)

@@ -3,8 +3,8 @@ r"""The leaderboard in LaTeX: ``table*`` floats for a page of two columns; needs
 from collections.abc import Iterator
 
 from negbench.benchmark.reports.tables.sheet import (
-    Cell,
     Column,
+    Field,
     Sheet,
     by_dataset,
     legend,
@@ -14,7 +14,7 @@ from negbench.benchmark.reports.tables.sheet import (
     stacked,
     title,
 )
-from negbench.benchmark.results.leaderboard import Group
+from negbench.benchmark.results.rows import Group
 from negbench.pipelines.text import REPLACED, one_line
 
 ROWS = {"method": 36, "published": 28}
@@ -109,7 +109,7 @@ def _header(sheet: Sheet) -> Iterator[str]:
     yield " & ".join(_tex(column.name) for column in sheet.columns) + r" \tabularnewline"
 
 
-def _cell(cell: Cell, key: str) -> str:
+def _cell(cell: Field, key: str) -> str:
     text = _tex(cell.text)
     if key in WIDTHS:  # may be broken where its parts end
         text = r"\raggedright " + text.replace("[", r"\allowbreak[").replace(",", r",\allowbreak ")

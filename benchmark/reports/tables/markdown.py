@@ -3,7 +3,7 @@
 import re
 
 from negbench.benchmark.reports.tables.sheet import (
-    Cell,
+    Field,
     Sheet,
     by_dataset,
     legend,
@@ -13,7 +13,7 @@ from negbench.benchmark.reports.tables.sheet import (
     title,
     whole,
 )
-from negbench.benchmark.results.leaderboard import Group
+from negbench.benchmark.results.rows import Group
 from negbench.pipelines.text import one_line
 
 SIGNS = re.compile(
@@ -71,7 +71,7 @@ def _table(sheet: Sheet) -> str:
     return tabulate(body, headers, "pipe", disable_numparse=True, colalign=sides)
 
 
-def _cell(cell: Cell, key: str) -> str:
+def _cell(cell: Field, key: str) -> str:
     text = code(cell.text) if key == "method" else in_cell(cell.text)
     text = (text, f"**{text}**", f"<ins>{text}</ins>")[cell.place]
     return text + f" {cell.mark}" * bool(cell.mark) + f" ({cell.remark})" * bool(cell.remark)

@@ -5,7 +5,8 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from negbench.benchmark.results.leaderboard import Group, flat
+from negbench.benchmark.results.leaderboard import flat
+from negbench.benchmark.results.rows import Group
 from negbench.pipelines.text import json_text, one_line
 
 FORMULA = "=+-@＝＋－＠"

@@ -4,7 +4,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
-from negbench.benchmark.results.leaderboard import (
+from negbench.benchmark.results.leaderboard import differences
+from negbench.benchmark.results.plausibility import RECALLS
+from negbench.benchmark.results.published import Published
+from negbench.benchmark.results.rows import (
     ECCV,
     EXTENDED,
     PICKED,
@@ -15,10 +18,7 @@ from negbench.benchmark.results.leaderboard import (
     Key,
     Row,
     describe,
-    differences,
 )
-from negbench.benchmark.results.plausibility import RECALLS
-from negbench.benchmark.results.published import Published
 
 MISSING = "–"
 BASE = f"{PUSHED}_base"
@@ -76,7 +76,7 @@ COLUMNS = {
 
 
 @dataclass(frozen=True)
-class Cell:
+class Field:
     """What stands in one place of a table."""
 
     text: str
@@ -92,7 +92,7 @@ class Sheet:
 
     keys: tuple[str, ...]
     """Of ``COLUMNS``."""
-    body: list[list[Cell]]
+    body: list[list[Field]]
 
     @property
     def columns(self) -> list[Column]:
@@ -132,17 +132,17 @@ def _has(group: Group, key: str) -> bool:
     return group.has(key)
 
 
-def _cell(group: Group, row: Row, key: str, spread: bool) -> Cell:
+def _cell(group: Group, row: Row, key: str, spread: bool) -> Field:
     if key == "method":
-        return Cell(row.method, remark=remark(row))
+        return Field(row.method, remark=remark(row))
     if key == "memory":
-        return Cell(memory(group, row.key))
+        return Field(memory(group, row.key))
     if key == "n":
-        return Cell(str(len(row.seeds) - row.failed))
+        return Field(str(len(row.seeds) - row.failed))
     if key == "p_mark":
-        return Cell(_p_of_mark(group, row))
+        return Field(_p_of_mark(group, row))
     if key not in row.stats:
-        return Cell(MISSING)
+        return Field(MISSING)
     stat = row.stats[key]
     text = f"{stat.mean:.1f}" + (f" ±{stat.std:.1f}" if spread and stat.std is not None else "")
     if key == "step_ms" and "step_ratio" in row.stats:
@@ -151,7 +151,7 @@ def _cell(group: Group, row: Row, key: str, spread: bool) -> Cell:
         low, high, judged = (row.stats[name].mean for name in (f"{PUSHED}_low", f"{PUSHED}_high", "pushed_judged"))
         text += f" [{low:.1f}, {high:.1f}] of {judged:,.0f}"
     mark = (BETTER if row.mark.difference > 0 else WORSE) if row.mark and row.mark.significant else ""
-    return Cell(text, group.place(row, key), mark if key == "rsum" else "")
+    return Field(text, group.place(row, key), mark if key == "rsum" else "")
 
 
 def _p_of_mark(group: Group, row: Row) -> str:
@@ -167,10 +167,10 @@ def literature(rows: Iterable[Published]) -> Sheet:
         LITERATURE,
         [
             [
-                Cell(row.method + "*" * row.ensemble),
-                Cell(row.features),
-                *(Cell(f"{row.recalls[key]:.1f}") for key in ACCURACY),
-                Cell(row.source),
+                Field(row.method + "*" * row.ensemble),
+                Field(row.features),
+                *(Field(f"{row.recalls[key]:.1f}") for key in ACCURACY),
+                Field(row.source),
             ]
             for row in rows
         ],

@@ -16,7 +16,7 @@ from negbench.benchmark.reports.tables.sheet import (
     title,
     whole,
 )
-from negbench.benchmark.results.leaderboard import Group
+from negbench.benchmark.results.rows import Group
 from negbench.pipelines.text import one_line
 
 if TYPE_CHECKING:

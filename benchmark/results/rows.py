@@ -1,0 +1,333 @@
+"""Rows of records: which cells may stand in one table, what names a row, and its means over seeds.
+
+Only cells with the same dataset, protocol, manifest, features, recipe and thresholds share a table. A row of it is a
+method under one memory.
+"""
+
+import math
+import re
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from negbench.benchmark.errors import BenchError
+from negbench.benchmark.evaluation.protocols import Protocol
+from negbench.benchmark.recipe.schema import OF_A_ROW, Execution, RunConfig
+from negbench.benchmark.results.plausibility import RECALLS
+from negbench.benchmark.results.published import Published
+from negbench.benchmark.results.records import RunRecord
+
+RANKS = ("i2t_medr", "i2t_meanr", "t2i_medr", "t2i_meanr")
+COST = ("step_ms", "step_ratio")
+TRUE = "true_rsum"
+EXTENDED = "extended_rsum"
+ECCV = "eccv_map_at_r"
+"""Mean of both directions."""
+PICKED = "false_negative_percent"
+PUSHED = "pushed_percent"
+PUSHES = (PUSHED, f"{PUSHED}_low", f"{PUSHED}_high", f"{PUSHED}_base", "pushed_judged")
+VALUES = (*RECALLS, *RANKS, "rsum", TRUE, EXTENDED, ECCV, PICKED, *PUSHES, *COST)
+HIGHEST_IS_BEST = {*RECALLS, "rsum", TRUE, EXTENDED, ECCV}
+SEEDS_TO_MARK = 3
+"""Fewer seeds in common make no mark: their noise would pass for the method's."""
+
+
+ALPHA = 0.05
+Recorded = tuple[Path, RunRecord]
+"""A record and its folder."""
+
+
+class Key(NamedTuple):
+    """What names a row: what its cells have in common, all but the seed."""
+
+    method: str
+    memory: int
+    momentum: float | None
+    """None in the batch, where it has no effect."""
+
+    def __str__(self) -> str:
+        return f"{self.method} ({f'{self.memory:,} @{self.momentum:g}' if self.memory else 'in batch'})"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which rows a person means: a method id, and its memory where several rows have that method."""
+
+    method: str
+    memory: str | None = None
+    """``2048``, ``2048@0.9`` with the momentum, ``0`` for the batch."""
+
+    def __post_init__(self) -> None:
+        if self.memory is not None and not re.fullmatch(r"\d+(@\d+(\.\d*)?)?", self.memory):
+            raise BenchError(f"--memory {self.memory}: write it as 0, 2048 or 2048@0.95")
+
+    @classmethod
+    def parse(cls, text: str) -> "Choice":
+        """``fne``, or ``fne,2048``, ``fne,2048@0.9``, ``fne,0``."""
+        method, comma, memory = text.rpartition(",")
+        return cls(method, memory) if comma and memory[:1].isdigit() and "]" not in memory else cls(text)
+
+    def fits(self, row: Key) -> bool:
+        if self.method != row.method or self.memory is None:
+            return self.method == row.method
+        size, _, momentum = self.memory.partition("@")
+        return int(size) == row.memory and (not momentum or float(momentum) == row.momentum)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A row against the baseline, in rSum."""
+
+    difference: float
+    p: float
+    """Other images: sign flips."""
+    p_holm: float
+    """The same, corrected for all rows that were tested."""
+    p_both: float
+    """Other trainings and other images: ``statistics.both``."""
+    p_both_holm: float
+    """The same, corrected likewise."""
+    p_t: float | None
+    """Other trainings on these images: paired t, uncorrected, no part of the mark; None where all seeds are alike."""
+    seeds: tuple[int, ...]
+
+    @property
+    def p_mark(self) -> float:
+        """What decides: the larger of the two corrected ones."""
+        return max(self.p_holm, self.p_both_holm)
+
+    @property
+    def significant(self) -> bool:
+        return self.p_mark < ALPHA
+
+
+@dataclass(frozen=True)
+class Stat:
+    """Mean over seeds and sample standard deviation (None for one seed)."""
+
+    mean: float
+    std: float | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method under one memory."""
+
+    method: str
+    memory: int
+    momentum: float | None
+    """None in the batch, where it has no effect."""
+    seeds: tuple[int, ...]
+    failed: int
+    collapsed: int
+    warmup: int
+    """Seeds whose best epoch was one of the warm-up: the method itself only made it worse."""
+    stats: dict[str, Stat]
+    """Of ``VALUES``. A value that any seed lacks has no mean; a row with a failed seed has none at all."""
+    older: int = 0
+    """Seeds with an older audit, whose pushed share means something else and is left out (docs/audit.md)."""
+    mark: Mark | None = None
+    """Its rSum against the baseline's, where it was tested."""
+
+    @property
+    def key(self) -> Key:
+        return Key(self.method, self.memory, self.momentum)
+
+
+@dataclass(frozen=True)
+class Group:
+    """A table: cells that may be compared."""
+
+    dataset: str
+    protocol: Protocol
+    manifest_hash: str
+    features_hash: str
+    recipe_hash: str
+    recipe: dict[str, Any]
+    rows: list[Row]
+    """By mean rSum, the highest first; rows without one last."""
+    repeated: int
+    """Records that a newer record of the same cell replaced."""
+    first: bool = True
+    """Whether this is the protocol of the whole split, whose ranks are recorded and can be tested."""
+    baseline: Key | None = None
+    """What the rows were tested against."""
+    unmarked: str = ""
+    """Why no row was tested; empty where one was, or there is one row."""
+    published: tuple[Published, ...] = ()
+    """What the literature reports under this protocol, with other features and training."""
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """All seeds of all rows."""
+        return tuple(sorted({seed for row in self.rows for seed in row.seeds}))
+
+    def place(self, row: Row, value: str) -> int:
+        """1 where no other row shows a better mean (one decimal), 2 the next; 0 for all others.
+
+        A collapsed row has no place; of one value none is best, of two none is second.
+        """
+        means = sorted(
+            {round(other.stats[value].mean, 1) for other in self.rows if value in other.stats and not other.collapsed},
+            reverse=value in HIGHEST_IS_BEST,
+        )
+        able = sum(value in other.stats and not other.collapsed for other in self.rows)
+        if value not in row.stats or row.collapsed or able < 2:
+            return 0
+        place = means.index(round(row.stats[value].mean, 1)) + 1
+        return place if place == 1 or (place == 2 and able > 2) else 0
+
+    def has(self, value: str) -> bool:
+        """Whether any row has it."""
+        return any(value in row.stats for row in self.rows)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What all rows have in common."""
+        return {
+            "dataset": self.dataset,
+            "protocol": self.protocol.name,
+            "images": self.protocol.images,
+            "captions": self.protocol.captions,
+            "folds": self.protocol.folds,
+            "manifest_hash": self.manifest_hash,
+            "features_hash": self.features_hash,
+            "recipe_hash": self.recipe_hash,
+            "encoder": self.recipe["encoder"],
+            "epochs": self.recipe["epochs"],
+            "batch": self.recipe["batch"],
+            "baseline": str(self.baseline) if self.baseline else None,
+            "family": sum(row.mark is not None for row in self.rows) or None,
+        }
+
+
+def describe(protocol: Protocol) -> str:
+    """The protocol's name with its gallery sizes."""
+    folds = f"mean of {protocol.folds} folds of " if protocol.folds > 1 else ""
+    return f"{protocol.name} ({folds}{protocol.images:,} images, {protocol.captions:,} captions)"
+
+
+def table_of(record: RunRecord) -> tuple[Any, ...]:
+    """What must be the same of all records in one table."""
+    key = (record.config.dataset, *record.protocol.model_dump().values())
+    made_from = (record.manifest_hash, record.features_hash)
+    return (*key, *made_from, *record.config.matches.values(), record.recipe_hash)
+
+
+def row_of(record: RunRecord) -> Key:
+    """What names the record's row."""
+    return Key(record.method_id, record.config.memory, _momentum(record.config))
+
+
+def group_of(records: list[RunRecord]) -> Group:
+    """The table of records that may share one."""
+    rows: dict[Key, dict[int, RunRecord]] = defaultdict(dict)
+    for record in sorted(records, key=lambda record: record.created):
+        rows[row_of(record)][record.config.seed] = record
+    first = records[0]
+    return Group(
+        dataset=first.config.dataset,
+        protocol=first.protocol,
+        manifest_hash=first.manifest_hash,
+        features_hash=first.features_hash,
+        recipe_hash=first.recipe_hash,
+        recipe=first.config.model_dump(exclude=OF_A_ROW | {*Execution.model_fields}),
+        rows=sorted((_row(list(seeds.values())) for seeds in rows.values()), key=_order),
+        repeated=len(records) - sum(map(len, rows.values())),
+    )
+
+
+def _row(records: list[RunRecord]) -> Row:
+    config = records[0].config
+    failed = sum(record.status == "failed" for record in records)
+    return Row(
+        method=records[0].method_id,
+        memory=config.memory,
+        momentum=_momentum(config),
+        seeds=tuple(sorted(record.config.seed for record in records)),
+        failed=failed,
+        collapsed=sum(record.status == "collapsed" for record in records),
+        warmup=sum(_is_warmup(record) for record in records),
+        older=sum(_is_older(record.audit) for record in records),
+        stats={} if failed else dict(_stats([_values(record) for record in records])),
+    )
+
+
+def _is_warmup(record: RunRecord) -> bool:
+    return record.best_epoch is not None and record.best_epoch < record.config.warmup_epochs
+
+
+def _is_older(audit: Mapping[str, float]) -> bool:
+    return any(f"{name}_judged" in audit and f"{name}_anchors" not in audit for name in ("pushed_i2t", "pushed_t2i"))
+
+
+def _momentum(config: RunConfig) -> float | None:
+    return config.momentum if config.memory else None
+
+
+def _order(row: Row) -> tuple[float, str, int]:
+    return -row.stats["rsum"].mean if "rsum" in row.stats else math.inf, row.method, row.memory
+
+
+def _values(record: RunRecord) -> dict[str, float]:
+    """The finite ones of ``VALUES`` that the record has."""
+    values = {key: record.metrics[key] for key in VALUES if key in record.metrics} | _pushed(record.audit)
+    eccv = [record.metrics[key] for key in ("eccv_i2t_map_at_r", "eccv_t2i_map_at_r") if key in record.metrics]
+    if eccv:
+        values[ECCV] = statistics.fmean(eccv)
+    if "both" in record.false_negative_rate:
+        values[PICKED] = 100 * record.false_negative_rate["both"]
+    if record.cost is not None:
+        values["step_ms"] = record.cost.step_ms
+        if record.cost.product_ms > 0:
+            values["step_ratio"] = record.cost.ratio
+    return {key: value for key, value in values.items() if math.isfinite(value)}
+
+
+def _pushed(audit: Mapping[str, float]) -> dict[str, float]:
+    """Both directions of the audit together, weighted by their judged push, in percent.
+
+    Nothing of an older audit, whose push of a sampler was its picks: two meanings never share a column.
+    The ends of the interval are averaged like the share, as if both directions erred alike: if anything too wide.
+    """
+    ends = ("", "_low", "_high", "_base")
+    needed = (*ends, "_judged", "_anchors")
+    names = [name for name in ("pushed_i2t", "pushed_t2i") if {name + end for end in needed} <= {*audit}]
+    judged = sum(audit[f"{name}_judged"] for name in names)
+    if not judged:
+        return {}
+    shares = {
+        f"{PUSHED}{end}": 100 * sum(audit[name + end] * audit[f"{name}_judged"] for name in names) / judged
+        for end in ends
+    }
+    return shares | {"pushed_judged": judged}
+
+
+def _stats(seeds: list[dict[str, float]]) -> Iterator[tuple[str, Stat]]:
+    for key in VALUES:
+        values = [seed[key] for seed in seeds if key in seed]
+        if len(values) == len(seeds):
+            yield key, stat(values)
+
+
+def stat(values: Sequence[float]) -> Stat:
+    """Mean and sample standard deviation of one value per seed."""
+    return Stat(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
+
+
+def rows_of(cells: Iterable[Recorded]) -> dict[Key, dict[int, Recorded]]:
+    """The rows of one table, seed by seed; failed cells have no ranks and are left out, of two records the newer stays.
+
+    A row with a failed seed stays with its other seeds.
+    """
+    found: dict[Key, dict[int, Recorded]] = defaultdict(dict)
+    for folder, record in sorted(cells, key=lambda cell: cell[1].created):
+        row = row_of(record)
+        if record.status == "failed":
+            found[row].pop(record.config.seed, None)
+        else:
+            found[row][record.config.seed] = folder, record
+    return found
