@@ -17,9 +17,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
-from typer.testing import CliRunner, Result
 
-from negbench.benchmark.cli.main import app
+from commands import bench
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.sources import archives, arrivals, download
@@ -36,10 +35,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         np.save(f"plain/{part}_ims.npy", np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32))
         Path(f"plain/{part}_caps.txt").write_text("".join(f"{part} caption {k}\n" for k in range(8)))
     return tmp_path
-
-
-def bench(*words: str) -> Result:
-    return CliRunner().invoke(app, list(words))
 
 
 def manifest_of(*words: str) -> str:

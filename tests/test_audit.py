@@ -15,13 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import normalize
-from typer.testing import CliRunner
 
+from commands import bench
 from negbench import methods
 from negbench.benchmark.audit.asking import Examination
 from negbench.benchmark.audit.figures import audit_test, detection
 from negbench.benchmark.audit.pushes import audit, push
-from negbench.benchmark.cli.main import app
 from negbench.benchmark.errors import NoDataError, RunFailedError
 from negbench.benchmark.evaluation.detection import average_precision, calibration, roc_auc
 from negbench.benchmark.evaluation.gallery import Gallery
@@ -603,7 +602,7 @@ def test_a_record_is_audited_again_without_a_training(tiny: Tiny, monkeypatch: p
     before, arrays = records.read(Path("run")), read_similarities(Path("run/similarities.npz"))
     weights = {name: Path("run", name).read_bytes() for name in ("model.safetensors", "ranks.npz", "history.csv")}
     monkeypatch.setattr(loop, "train", None)
-    done = CliRunner().invoke(app, ["audit", "run"])
+    done = bench("audit", "run")
     assert done.exit_code == 0, done.output
     assert f"false among what it pushed: i2t {before.audit['pushed_i2t']:.1%} [" in done.stderr
     again = records.read(Path("run"))
@@ -624,7 +623,7 @@ def test_other_thresholds_change_the_audit_and_nothing_else(tiny: Tiny) -> None:
     (store.folder / "features.json").write_text(json.dumps(store.info))
     cell.run(config(), Path("run"), judged, FeatureStore(store.folder, judged.hash), Watcher())
     before = records.read(Path("run"))
-    assert CliRunner().invoke(app, ["audit", "run", "--crowd-match", "0.9"]).exit_code == 0
+    assert bench("audit", "run", "--crowd-match", "0.9").exit_code == 0
     after = records.read(Path("run"))
     assert after.config.crowd_match == 0.9
     assert (after.config_hash, after.recipe_hash) == (before.config_hash, before.recipe_hash)
@@ -641,7 +640,7 @@ def test_other_thresholds_change_the_audit_and_nothing_else(tiny: Tiny) -> None:
 def test_what_cannot_be_audited_is_told_in_one_line(
     tiny: Tiny, words: list[str], code: int, told: str, tmp_path: Path
 ) -> None:
-    done = CliRunner().invoke(app, ["audit", *words])
+    done = bench("audit", *words)
     assert done.exit_code == code
     assert told in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from typer.testing import CliRunner
 
-from negbench.benchmark.cli.main import app
+from commands import BENCH, bench
 from negbench.benchmark.evaluation.metrics import COLLAPSED
 from negbench.benchmark.evaluation.protocols import PROTOCOLS, Measured, Protocol
 from negbench.benchmark.recipe.schema import RunConfig
@@ -31,15 +29,6 @@ from recorded import write_record
 
 SMALL = ["--epochs", "2", "--batch", "32", "--memory", "0", "--set", "hidden=8", "--set", "dim=8"]
 STORE = Path("features/small/hog+ngrams")
-BENCH = [sys.executable, "-m", "negbench.benchmark.cli"]
-
-
-def bench(*words: str) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a command."""
-    result = CliRunner().invoke(app, words)
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout, result.stderr
 
 
 def contents(folder: Path) -> dict[str, str]:

@@ -13,9 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from typer.testing import CliRunner, Result
 
-from negbench.benchmark.cli.main import app
+from commands import bench
 from negbench.pipelines import captions, checks, noise, prepare, sources
 from negbench.pipelines.checks import Report
 from negbench.pipelines.errors import DataError
@@ -41,10 +40,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     TOKENS.write_text("".join(f"{name}.jpg#{k}\tcaption {k} of {name}\n" for name in "abcdef" for k in range(2)))
     (FOLDER / "CrowdFlowerAnnotations.txt").write_text("e.jpg\tf.jpg#0\t1\t3\t0\n")
     return tmp_path
-
-
-def bench(*words: str) -> Result:
-    return CliRunner().invoke(app, ["data", *words])
 
 
 def found(report: Report) -> dict[str, int]:
@@ -112,7 +107,7 @@ def test_good_data_have_no_findings(project: Path) -> None:
         "pairs_true_by_equal_captions": 0,
     }
     assert report.facts["judgements"]["confirmed false negatives"] == 1
-    done = bench("check", "my")
+    done = bench("data", "check", "my")
     assert done.exit_code == 0
     assert "no errors\n" in done.stdout
     assert "pictures: 6 of 6" in done.stderr
@@ -153,7 +148,7 @@ def test_warnings_about_a_source(
     assert found(report) == {name: count}
     assert report.errors == []
     assert report.warnings[0].examples[0].startswith(example)
-    done = bench("check", "my")
+    done = bench("data", "check", "my")
     assert done.exit_code == 0
     for part in (report.warnings[0].what, report.warnings[0].todo, "no errors, 1 kind of warnings"):
         assert part in " ".join(done.stdout.split())
@@ -191,12 +186,12 @@ def test_errors_in_what_was_added(project: Path, name: str, change: Callable[[],
     (error,) = [one for one in report.errors if one.check == name]
     assert error.count == 1
     assert error.examples[0].startswith(example)
-    done = bench("check", "my")
+    done = bench("data", "check", "my")
     assert done.exit_code == 3
     assert error.todo in " ".join(done.stdout.split())
     last = done.stderr.splitlines()[-1]
     assert re.fullmatch(r"error: my: (1 kind|2 kinds) of errors; the table says what to do", last)
-    told = json.loads(bench("check", "my", "--json").stdout)
+    told = json.loads(bench("data", "check", "my", "--json").stdout)
     assert name in [one["check"] for one in told["errors"]]
 
 
@@ -226,7 +221,7 @@ def test_all_faults_at_once_are_all_told(project: Path) -> None:
     picture(b"x")()
     tell(0, "another")()
     put("captions", 3, text="")()
-    done = bench("check", "my")
+    done = bench("data", "check", "my")
     assert found(checks.check("my")) == {
         "missing-pictures": 1,
         "unreadable-pictures": 1,
@@ -244,7 +239,7 @@ def test_few_examples_of_many(project: Path) -> None:
         path.unlink()
     (error,) = checks.check("my").errors
     assert (error.count, len(error.examples)) == (6, 3)
-    assert "…" in bench("check", "my").stdout
+    assert "…" in bench("data", "check", "my").stdout
 
 
 def test_a_dataset_of_features(project: Path) -> None:

@@ -10,16 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from negbench.benchmark.cli.main import app
+from commands import BENCH, bench, bench_process
 from negbench.benchmark.results import records
 from negbench.benchmark.training import loop
 from negbench.pipelines import sources
 from negbench.pipelines.manifest import Manifest
 
 SMALL = ["--epochs", "2", "--batch", "32", "--memory", "64", "--set", "hidden=32", "--set", "dim=16"]
-BENCH = [sys.executable, "-m", "negbench.benchmark.cli"]
 
 
 @pytest.fixture
@@ -29,14 +27,6 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     settings = {"seed": 0, "train": 60, "val": 20, "test": 20, "ambiguity": 0.5}
     sources.write("small", sources.Source(format="scenes", encoder="hog+ngrams", settings=settings))
     return tmp_path
-
-
-def bench(*words: str) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a command."""
-    result = CliRunner().invoke(app, words)
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout, result.stderr
 
 
 def one_line_error(stderr: str) -> str:
@@ -344,15 +334,15 @@ def test_a_sweep_runs_all_cells_and_ends_with_4_when_some_failed(small: Path) ->
     code, out, _ = bench(*words, *plain, "--dry-run")
     assert code == 0
     assert len(out.splitlines()) == 8
-    ran = subprocess.run([*BENCH, *words, *plain], capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
+    ran = bench_process(*words, *plain)
+    assert ran.exit_code == 0, ran.stderr
     assert len(list(small.glob("runs/**/run.json"))) == 8
     code, out, _ = bench("leaderboard", "--dataset", "small", "--format", "csv")
     assert code == 0
     assert len(out.splitlines()) == 5
     failing = [*plain[:-2], "--set", "learning_rate=1e38", "--memory", "0"]
-    ran = subprocess.run([*BENCH, *words[:-2], *failing, "--seeds", "1"], capture_output=True, text=True, check=False)
-    assert ran.returncode == 4
+    ran = bench_process(*words[:-2], *failing, "--seeds", "1")
+    assert ran.exit_code == 4
     assert "error: 2 of 2 cells failed; their logs are in .bench/logs" in ran.stderr
     assert "epoch 0 failed: " in ran.stderr
 

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
 
-from negbench.benchmark.cli.main import app
+from commands import bench, bench_process
 
 PARAMS = """\
 # a comment that stays
@@ -31,10 +30,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         np.save(f"raw/{part}_ims.npy", np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32))
         Path(f"raw/{part}_caps.txt").write_text("".join(f"{part} caption {k}\n" for k in range(8)))
     return tmp_path
-
-
-def bench(*words: str) -> Result:
-    return CliRunner().invoke(app, list(words))
 
 
 def test_add_registers_lists_and_prepares(project: Path) -> None:
@@ -155,8 +150,7 @@ def test_the_command_itself() -> None:
     done = subprocess.run([sys.executable, "-c", code, "data", "list"], check=False, capture_output=True, text=True)
     assert done.returncode == 0
     assert done.stderr.splitlines()[-1] == "[]"
-    command = [sys.executable, "-m", "negbench.benchmark.cli", "features", "--dataset", "nothing-like-it"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert done.returncode == 3
+    done = bench_process("features", "--dataset", "nothing-like-it")
+    assert done.exit_code == 3
     assert done.stderr.startswith("error: unknown dataset 'nothing-like-it'")
     assert len(done.stderr.splitlines()) == 1

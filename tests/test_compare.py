@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
-from typer.testing import CliRunner
 
+from commands import Done, bench
 from negbench.benchmark.cli.compare import show
-from negbench.benchmark.cli.main import app
 from negbench.benchmark.errors import BenchError, NoDataError
 from negbench.benchmark.evaluation.metrics import metrics
 from negbench.benchmark.evaluation.protocols import Protocol
@@ -75,11 +74,8 @@ def save(tmp_path: Path) -> Save:
     return saved
 
 
-def bench(tmp_path: Path, *words: str) -> tuple[int, str, str]:
-    result = CliRunner().invoke(app, ["compare", *words, "--runs", str(tmp_path / "runs")])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout, result.stderr
+def bench_compare(tmp_path: Path, *words: str) -> Done:
+    return bench("compare", *words, "--runs", str(tmp_path / "runs"))
 
 
 @pytest.fixture
@@ -211,7 +207,7 @@ def test_three_sentences(found: Comparison) -> None:
 def test_one_seed_says_nothing_of_another_training(tmp_path: Path, save: Save) -> None:
     save("fne", 0, skill=0.02)
     save("hardest", 0)
-    code, text, _ = bench(tmp_path, "hardest", "fne")
+    code, text, _ = bench_compare(tmp_path, "hardest", "fne")
     assert code == 0
     assert "no more than the choice of test images explains" in text
     assert "There is one common seed, which says nothing of another training" in text
@@ -219,14 +215,14 @@ def test_one_seed_says_nothing_of_another_training(tmp_path: Path, save: Save) -
 
 
 def test_json(tmp_path: Path, found: Comparison) -> None:
-    code, text, _ = bench(tmp_path, "fne", "hardest", "--json")
+    code, text, _ = bench_compare(tmp_path, "fne", "hardest", "--json")
     assert code == 0
     content = json.loads(text)
     assert content["seeds"] == [0, 1, 2]
     assert content["a"] == {"method": "fne", "memory": 0, "momentum": None}
     assert content["lines"][6]["metric"] == "rsum"
     assert content["lines"][6]["p"] == found.lines[6].p
-    assert text == bench(tmp_path, "fne", "hardest", "--json")[1]
+    assert text == bench_compare(tmp_path, "fne", "hardest", "--json")[1]
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -242,7 +238,7 @@ def test_it_fits_the_screen(found: Comparison, width: int) -> None:
 def test_a_collapsed_seed_is_named(tmp_path: Path, save: Save) -> None:
     save("fne", 0, status="collapsed")
     save("hardest", 0)
-    assert "Collapsed, and counted in: fne (in batch): seeds 0." in bench(tmp_path, "fne", "hardest")[1]
+    assert "Collapsed, and counted in: fne (in batch): seeds 0." in bench_compare(tmp_path, "fne", "hardest")[1]
 
 
 def test_a_repeated_cell_counts_once_and_the_newer(tmp_path: Path, save: Save) -> None:
@@ -261,10 +257,10 @@ def test_memory_chooses_the_row(tmp_path: Path, save: Save) -> None:
     for memory, momentum in ((0, 0.95), (64, 0.95), (64, 0.5)):
         save("fne", 0, memory=memory, momentum=momentum)
     save("hardest", 0)
-    code, text, _ = bench(tmp_path, "fne", "hardest", "--memory", "64@0.5,0", "--json")
+    code, text, _ = bench_compare(tmp_path, "fne", "hardest", "--memory", "64@0.5,0", "--json")
     assert code == 0
     assert json.loads(text)["a"] == {"method": "fne", "memory": 64, "momentum": 0.5}
-    assert bench(tmp_path, "fne", "fne", "--memory", "64@0.5,64@0.95")[0] == 0
+    assert bench_compare(tmp_path, "fne", "fne", "--memory", "64@0.5,64@0.95")[0] == 0
     wrong = {
         (): "fne has several rows; choose with --memory (of both, or as A,B), it has: 0, 64@0.5, 64@0.95",
         ("--memory", "64,0"): "fne has several rows",
@@ -273,37 +269,37 @@ def test_memory_chooses_the_row(tmp_path: Path, save: Save) -> None:
         ("--memory", "1,2,3"): "--memory 1,2,3: one size, or two as A,B",
     }
     for words, message in wrong.items():
-        code, _, err = bench(tmp_path, "fne", "hardest", *words)
+        code, _, err = bench_compare(tmp_path, "fne", "hardest", *words)
         assert code == 2
         assert err.splitlines()[-1].startswith(f"error: {message}")
 
 
 def test_unknown_names(tmp_path: Path, found: Comparison, save: Save) -> None:
-    code, _, err = bench(tmp_path, "fen", "hardest")
+    code, _, err = bench_compare(tmp_path, "fen", "hardest")
     assert (code, err) == (2, "error: unknown method 'fen'; did you mean 'fne'?\n")
-    code, _, err = bench(tmp_path, "fne", "fne")
+    code, _, err = bench_compare(tmp_path, "fne", "fne")
     assert code == 2
     assert "fne (in batch) stands on both sides" in err
     save("fne", 0, dataset="other")
-    code, _, err = bench(tmp_path, "fne", "hardest")
+    code, _, err = bench_compare(tmp_path, "fne", "hardest")
     assert code == 2
     assert "records of several datasets" in err
     assert "--dataset: other, toy" in err
 
 
 def test_nothing_to_compare_ends_with_3(tmp_path: Path, save: Save) -> None:
-    code, out, err = bench(tmp_path, "fne", "hardest")
+    code, out, err = bench_compare(tmp_path, "fne", "hardest")
     assert (code, out) == (3, "")
     assert "no records in" in err
     save("fne", 0)
     save("hardest", 1)
     save("hardest", 0, status="failed")
-    code, out, err = bench(tmp_path, "fne", "hardest")
+    code, out, err = bench_compare(tmp_path, "fne", "hardest")
     assert (code, out) == (3, "")
     assert err.splitlines()[-1] == ("error: fne (in batch) and hardest (in batch) have no finished seed in common")
     assert re.search(r"hardest \(in batch\): seeds 0 +failed: no ranks", err)
     assert re.search(r"fne \(in batch\): seeds 0 +no such seed on the other side", err)
-    code, _, err = bench(tmp_path, "fne", "hardest", "--dataset", "coco")
+    code, _, err = bench_compare(tmp_path, "fne", "hardest", "--dataset", "coco")
     assert code == 3
     assert "no records of 'coco' in" in err
 
@@ -323,7 +319,7 @@ def test_what_may_not_be_compared_is_refused_with_the_reason(
 ) -> None:
     save("fne", 0)
     save("hardest", 0, **changes)
-    code, out, err = bench(tmp_path, "fne", "hardest")
+    code, out, err = bench_compare(tmp_path, "fne", "hardest")
     assert (code, out) == (3, "")
     (line,) = [line for line in err.splitlines() if line.startswith("hardest (in batch): seeds 0")]
     assert reason in line
@@ -333,7 +329,7 @@ def test_what_may_not_be_compared_is_refused_with_the_reason(
 def test_a_broken_record_is_left_out_with_the_reason(tmp_path: Path, found: Comparison, save: Save) -> None:
     folder = save("sum", 0)
     (folder / "run.json").write_text('{"status": "done", ')
-    code, out, _ = bench(tmp_path, "fne", "hardest")
+    code, out, _ = bench_compare(tmp_path, "fne", "hardest")
     assert code == 0
     assert re.search(rf"{re.escape(str(folder))} +line 1: not JSON \(column 20\); run the cell again", out)
 
@@ -342,7 +338,7 @@ def test_another_schema_version_is_left_out_with_the_reason(tmp_path: Path, foun
     folder = save("sum", 0)
     text = (folder / "run.json").read_text().replace('"schema_version":1', '"schema_version":2')
     (folder / "run.json").write_text(text)
-    code, out, _ = bench(tmp_path, "fne", "hardest")
+    code, out, _ = bench_compare(tmp_path, "fne", "hardest")
     assert code == 0
     reason = "schema version 2, not 1; run the cell again with --force"
     assert re.search(rf"{re.escape(str(folder))} +{reason}", out)
@@ -354,14 +350,14 @@ def test_two_tables_with_both_need_a_choice(tmp_path: Path, save: Save) -> None:
     for epochs in (5, 9):
         save("fne", 0, epochs=epochs)
         save("hardest", 0, epochs=epochs)
-    code, _, err = bench(tmp_path, "fne", "hardest")
+    code, _, err = bench_compare(tmp_path, "fne", "hardest")
     assert code == 3
     assert "stand in 2 tables; choose one with --hash" in err.splitlines()[-1]
     digests = dict(re.findall(r"epochs (\d) \[recipe (\w+)", err))
-    code, out, _ = bench(tmp_path, "fne", "hardest", "--hash", digests["9"][:5])
+    code, out, _ = bench_compare(tmp_path, "fne", "hardest", "--hash", digests["9"][:5])
     assert code == 0
     assert re.search(r"fne \(in batch\): seeds 0; hardest \(in batch\): seeds 0 +epochs 5", out)
-    assert "in no table with a hash of zz" in bench(tmp_path, "fne", "hardest", "--hash", "zz")[2]
+    assert "in no table with a hash of zz" in bench_compare(tmp_path, "fne", "hardest", "--hash", "zz")[2]
 
 
 def test_damaged_ranks_are_one_line(tmp_path: Path, save: Save) -> None:
@@ -369,7 +365,7 @@ def test_damaged_ranks_are_one_line(tmp_path: Path, save: Save) -> None:
     save("hardest", 0)
     path = folder / "ranks.npz"
     path.write_bytes(path.read_bytes()[:-10])
-    code, out, err = bench(tmp_path, "fne", "hardest")
+    code, out, err = bench_compare(tmp_path, "fne", "hardest")
     assert code == 3
     assert re.search(r"seed-0 +ranks.npz: cut off or edited, it is not the file that run.json tells of", out + err)
     assert err.splitlines()[-1].startswith("error: ")
@@ -382,7 +378,7 @@ def test_ranks_of_other_queries_are_refused(tmp_path: Path, save: Save) -> None:
     digest = write_ranks(path, ranks_of("hardest", 0, 0), [f"im{k}" for k in range(IMAGES)], names, OWNER)
     record = records.read(other).model_copy(update={"ranks_sha256": digest})
     (other / "run.json").write_text(record.model_dump_json(exclude={"files"}))
-    _, _, err = bench(tmp_path, "fne", "hardest")
+    _, _, err = bench_compare(tmp_path, "fne", "hardest")
     assert err == f"error: {other}: other queries than {folder}; run both again with --force\n"
     small = record.model_copy(update={"protocol": Protocol(name="toy", images=40, captions=81)})
     with pytest.raises(NoDataError, match=r"40 images and 80 captions, but run.json says toy \(40 images, 81 captions"):
@@ -404,9 +400,9 @@ def test_cells_as_they_are_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     sources.write("small", sources.Source(format="scenes", encoder="hog+ngrams", settings=settings))
     for method in ("hardest", "random"):
         words = ["run", "--method", method, "--dataset", "small", "--epochs", "2", "--batch", "32", "--memory", "64"]
-        done = CliRunner().invoke(app, [*words, "--set", "dim=16"])
+        done = bench(*words, "--set", "dim=16")
         assert done.exit_code == 0, done.stderr
-    done = CliRunner().invoke(app, ["compare", "hardest", "random", "--json"])
+    done = bench("compare", "hardest", "random", "--json")
     assert done.exit_code == 0, done.stderr
     found = json.loads(done.stdout)
     recorded = {record.method_id: record.metrics for _, record in integrity.survey()[0]}

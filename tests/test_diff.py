@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
 
-from negbench.benchmark.cli.main import app
+from commands import bench
 from negbench.pipelines.diff import changes
 from negbench.pipelines.manifest import Manifest, table
 
@@ -70,10 +69,6 @@ def test_another_order_alone_is_told() -> None:
     ]
 
 
-def bench(*words: str) -> Result:
-    return CliRunner().invoke(app, ["data", *words])
-
-
 def run(*words: str) -> None:
     subprocess.run(words, check=True, capture_output=True)
 
@@ -96,38 +91,38 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for part in ("train", "dev", "test"):
         np.save(f"raw/{part}_ims.npy", np.random.default_rng(len(part)).normal(size=(4, 3)).astype(np.float32))
         Path(f"raw/{part}_caps.txt").write_text("".join(f"{part} caption {k}\n" for k in range(8)))
-    assert "DVC tracks data/my" in bench("add", "my", "--from", "raw").stderr
+    assert "DVC tracks data/my" in bench("data", "add", "my", "--from", "raw").stderr
     commit()
     return tmp_path
 
 
 def test_versions_of_a_dataset(project: Path) -> None:
-    same = bench("diff", "my")
+    same = bench("data", "diff", "my")
     assert (same.exit_code, same.stdout[:21]) == (0, "my: the same as at HE"), same.output
     captions = Path("raw/train_caps.txt")
     captions.write_text(captions.read_text().replace("train caption 0\n", "a dog\n"))
-    assert bench("add", "my", "--from", "raw", "--replace").exit_code == 0
+    assert bench("data", "add", "my", "--from", "raw", "--replace").exit_code == 0
     commit()
-    done = bench("diff", "my", "HEAD~1")
+    done = bench("data", "diff", "my", "HEAD~1")
     assert done.exit_code == 0
     assert done.stdout.splitlines()[1:] == [
         "1 caption with another text",
         "  train-0#0: 'train caption 0' → 'a dog'",
     ]
-    (change,) = json.loads(bench("diff", "my", "HEAD~1", "--json").stdout)["changes"]
+    (change,) = json.loads(bench("data", "diff", "my", "HEAD~1", "--json").stdout)["changes"]
     assert (change["table"], change["change"], change["count"]) == ("captions", "changed", 1)
 
-    unknown = bench("diff", "my", "nope")
+    unknown = bench("data", "diff", "my", "nope")
     assert (unknown.exit_code, unknown.stderr[:36]) == (2, "error: unknown git revision 'nope'; ")
-    assert bench("add", "other", "--from", "raw").exit_code == 0
-    uncommitted = bench("diff", "other")
+    assert bench("data", "add", "other", "--from", "raw").exit_code == 0
+    uncommitted = bench("data", "diff", "other")
     assert uncommitted.exit_code == 2
     assert uncommitted.stderr.startswith("error: data/other is not recorded at HEAD: dvc.lock has no stage")
-    absent = bench("diff", "absent")
+    absent = bench("data", "diff", "absent")
     assert (absent.exit_code, len(absent.stderr.splitlines())) == (3, 1)
 
     shutil.rmtree(".dvc/cache")
-    gone = bench("diff", "my", "HEAD~1")
+    gone = bench("data", "diff", "my", "HEAD~1")
     assert gone.exit_code == 3
     assert gone.stderr.startswith(
         "error: data/my of HEAD~1 is neither in DVC's cache nor in its remote; run: dvc fetch"
@@ -137,6 +132,6 @@ def test_versions_of_a_dataset(project: Path) -> None:
 
 def test_without_git(project: Path) -> None:
     shutil.rmtree(".git")
-    done = bench("diff", "my")
+    done = bench("data", "diff", "my")
     assert done.exit_code == 2
     assert done.stderr == "error: no git repository here: versions of data are those of its commits\n"

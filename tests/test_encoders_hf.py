@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from commands import bench
+
 pytest.importorskip("transformers", reason="extra [hf] is not installed")
 
 import torch
@@ -470,20 +472,17 @@ def test_a_store_stands_where_its_model_is_not(zoo: Path, project: Path) -> None
 
 
 def test_from_the_command_line(zoo: Path, project: Path) -> None:
-    from typer.testing import CliRunner
-
-    from negbench.benchmark.cli.main import app
 
     Path("clip").symlink_to(zoo / "clip")
     asked = ["features", "--dataset", "my", "--encoder", "hf:./clip+hf:./clip:mean", "--batch", "4", "--workers", "2"]
-    done = CliRunner().invoke(app, asked)
+    done = bench(*asked)
     assert done.exit_code == 0, done.output
     assert done.stdout == "features/my/hf:.--clip+hf:.--clip:mean\n"
-    done = CliRunner().invoke(app, [*asked, "--device", "nowhere", "--force"])
+    done = bench(*asked, "--device", "nowhere", "--force")
     assert done.exit_code == 2
     assert "device 'nowhere' cannot be used" in done.stderr
     cell = ["run", "--method", "sum", "--dataset", "my", "--epochs", "2", "--batch", "4", "--memory", "8"]
-    trained = CliRunner().invoke(app, [*cell, "--encoder", "hf:./clip+hf:./clip:mean"])
+    trained = bench(*cell, "--encoder", "hf:./clip+hf:./clip:mean")
     assert trained.exit_code == 0, trained.output
     (record,) = Path("runs/my").rglob("run.json")
     assert record.parent.parent.name == "sum+epochs=2+batch=4+memory=8+encoder=hf:.--clip+hf:.--clip:mean"

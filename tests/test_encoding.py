@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from commands import bench
 from negbench.pipelines import encoders, features, prepare, work
 from negbench.pipelines.encoders.hog import Hog
 from negbench.pipelines.encoding import How, ahead, device_for, workers_for
@@ -237,11 +238,8 @@ def test_devices() -> None:
 
 
 def test_the_listing_tells_what_can_be_used() -> None:
-    from typer.testing import CliRunner
 
-    from negbench.benchmark.cli.main import app
-
-    done = CliRunner().invoke(app, ["encoders", "--json"])
+    done = bench("encoders", "--json")
     assert done.exit_code == 0
     rows = {row["name"]: row for row in json.loads(done.stdout)}
     assert rows["hog"] == {
@@ -250,7 +248,7 @@ def test_the_listing_tells_what_can_be_used() -> None:
     assert rows["minilm"]["needs"] == "offline"
     assert rows["hf:openai/clip-vit-base-patch32"]["sides"] == "image, text"
     assert {name.partition(":")[0] for name in rows} == set(encoders.names())
-    table = CliRunner().invoke(app, ["encoders"])
+    table = bench("encoders")
     assert all(name in table.stdout for name in rows)
 
 

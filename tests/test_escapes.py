@@ -5,8 +5,6 @@ import io
 import json
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -20,10 +18,9 @@ from pydantic import BaseModel, ValidationError
 from rich.progress import Progress, TextColumn
 from rich.table import Table as RichTable
 from rich.text import Text
-from typer.testing import CliRunner
 
+from commands import bench, bench_process
 from negbench.benchmark.cli.inspect import show
-from negbench.benchmark.cli.main import app
 from negbench.benchmark.evaluation.protocols import Protocol
 from negbench.benchmark.inspection.looks import Inspection, Item, Look, Picks
 from negbench.benchmark.recipe.schema import RunConfig
@@ -48,7 +45,6 @@ from negbench.benchmark.sweeps.studies import Trial
 from negbench.pipelines.errors import invalid, unknown
 from negbench.pipelines.text import clean, json_text, one_line
 
-BENCH = [sys.executable, "-m", "negbench.benchmark.cli"]
 COMMANDS = "\x1b]0;gone\x07\x1b[2J\x9b31m\x00\u202e\u2066\ud800"
 """What a terminal would obey, or an encoding cannot hold."""
 HOSTILE = [
@@ -175,9 +171,8 @@ def test_names_of_files_and_broken_records_are_shown_as_text(tmp_path: Path) -> 
     folder = os.fsencode(tmp_path / "runs") + b"/ev\x1b]0;x\x07\xc2\x9b\xff\n\xe2\x80\xaeil"
     os.makedirs(folder)  # noqa: PTH103 - bytes
     Path(os.fsdecode(folder), "run.json").write_text('{"schema_version": "\\u001b[2J"}')
-    words = [*BENCH, "leaderboard"]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 3, done.stderr
+    done = bench_process("leaderboard", cwd=tmp_path)
+    assert done.exit_code == 3, done.stderr
     assert "schema version" in done.stderr
     assert not UNPRINTABLE.search(done.stdout + done.stderr)
 
@@ -203,7 +198,7 @@ def test_names_of_files_and_broken_records_are_shown_as_text(tmp_path: Path) -> 
 )
 def test_an_error_is_one_line_of_text(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    done = CliRunner().invoke(app, [*words, f"e{COMMANDS.replace(chr(0), '')}\n\x85vil[red]x[/red]" * 50])
+    done = bench(*words, f"e{COMMANDS.replace(chr(0), '')}\n\x85vil[red]x[/red]" * 50)
     assert done.exit_code in (1, 2, 3)
     assert done.stderr.splitlines()[-1].startswith("error: ")
     assert done.stderr.count("error: ") == 1

@@ -4,10 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
+from commands import bench
 from negbench import methods
-from negbench.benchmark.cli.main import app
 from negbench.methods.base import Sampler
 from negbench.pipelines import sources
 
@@ -30,7 +29,7 @@ def test_a_cell_of_every_method_ends_well(
 ) -> None:
     monkeypatch.chdir(project)
     words = ["run", "--method", name, "--dataset", "scenes", "--epochs", "2", "--memory", memory, "--json"]
-    result = CliRunner().invoke(app, words)
+    result = bench(*words)
     assert result.exit_code == 0, result.stderr
     record = json.loads(result.stdout)
     assert record["status"] == "done"

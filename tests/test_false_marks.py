@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from typer.testing import CliRunner, Result
 
-from negbench.benchmark.cli.main import app
+from commands import Done, bench
 from negbench.benchmark.evaluation.metrics import metrics
 from negbench.benchmark.evaluation.protocols import Protocol
 from negbench.benchmark.evaluation.ranks import Ranks
@@ -68,8 +67,8 @@ def save(tmp_path: Path) -> Save:
     return saved
 
 
-def bench(tmp_path: Path, *words: str) -> Result:
-    return CliRunner().invoke(app, [*words, "--runs", str(tmp_path / "runs")])
+def bench_runs(tmp_path: Path, *words: str) -> Done:
+    return bench(*words, "--runs", str(tmp_path / "runs"))
 
 
 def test_an_instability_is_no_mark(tmp_path: Path, save: Save) -> None:
@@ -108,7 +107,7 @@ def test_two_seeds_are_too_few_for_both(tmp_path: Path, save: Save) -> None:
         found.as_dict()["sentences"][2]
         == "Whether new trainings on new images would agree takes 3 common seeds to say."
     )
-    assert " – " in bench(tmp_path, "compare", "fne", "hardest").stdout
+    assert " – " in bench_runs(tmp_path, "compare", "fne", "hardest").stdout
 
 
 def test_what_the_images_of_one_side_add_up_to(tmp_path: Path, save: Save) -> None:
@@ -135,12 +134,12 @@ def test_splits_of_an_unstable_method(tmp_path: Path, save: Save) -> None:
 
 def test_the_command(tmp_path: Path, save: Save) -> None:
     save("hardest", SWINGS)
-    shown = bench(tmp_path, "false-marks", "--side", "3", "--splits", "20")
+    shown = bench_runs(tmp_path, "false-marks", "--side", "3", "--splits", "20")
     assert shown.exit_code == 0
     assert "hardest (in batch)" in shown.stdout
-    (row,) = json.loads(bench(tmp_path, "false-marks", "--side", "5", "--splits", "20", "--json").stdout)
+    (row,) = json.loads(bench_runs(tmp_path, "false-marks", "--side", "5", "--splits", "20", "--json").stdout)
     assert (row["row"]["method"], row["side"], row["seeds"], row["splits"]) == ("hardest", 5, 10, 20)
-    few = bench(tmp_path, "false-marks", "--side", "6")
+    few = bench_runs(tmp_path, "false-marks", "--side", "6")
     assert few.exit_code == 3
     assert "has 12 seeds or more, which two groups of 6 need" in few.stderr
-    assert bench(tmp_path, "false-marks", "--side", "2").exit_code == 2
+    assert bench_runs(tmp_path, "false-marks", "--side", "2").exit_code == 2

@@ -9,10 +9,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-from typer.testing import CliRunner, Result
 
+from commands import bench
 from format_samples import CAPTIONS, FEATURES, NAMES, PICTURES, SAMPLES, SPLIT_OF, pictures, write_json
-from negbench.benchmark.cli.main import app
 from negbench.pipelines import datasets, prepare, sources
 from negbench.pipelines.errors import DataError, RequestError
 from negbench.pipelines.features import ensure
@@ -27,10 +26,6 @@ SMALL = ["--epochs", "1", "--batch", "5", "--memory", "0", "--set", "dim=8", "--
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def bench(*words: str) -> Result:
-    return CliRunner().invoke(app, list(words))
 
 
 def name_of(image_id: str) -> str:

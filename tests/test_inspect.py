@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
-from negbench.benchmark.cli.main import app
+from commands import bench
 from negbench.benchmark.inspection.looks import Inspection, Item, Look, Picks, inspect
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.reports.inspection_page import page
@@ -28,13 +27,6 @@ from negbench.pipelines.store import FeatureStore
 from negbench.pipelines.truth import Truth
 
 SMALL = ["--epochs", "2", "--batch", "32", "--memory", "0", "--set", "dim=16"]
-
-
-def bench(*words: str) -> tuple[int, str, str]:
-    result = CliRunner().invoke(app, words)
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout, result.stderr
 
 
 @pytest.fixture

@@ -10,15 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from commands import bench_process
 from negbench.pipelines import sources
 
 DRIVER = Path(__file__).with_name("killed.py")
 RUN = "run --dataset my --method hardest --seed 0 --epochs 2 --batch 8 --memory 0 --set dim=4"
-
-
-def bench(folder: Path, *words: str) -> None:
-    command = [sys.executable, "-m", "negbench.benchmark.cli", *words]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
 
 
 @pytest.fixture(scope="module")
@@ -34,11 +30,11 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.rmtree(add / "plain")
     (add / "params.yaml").write_text("datasets: []\nencoders: {}\n")
     shutil.copytree(add, root / "features")
-    bench(root / "features", "data", "add", "my", "--from", "my.zip")
+    assert bench_process("data", "add", "my", "--from", "my.zip", cwd=root / "features").exit_code == 0
     shutil.copytree(root / "features", root / "run")
-    bench(root / "run", "features", "--dataset", "my")
+    assert bench_process("features", "--dataset", "my", cwd=root / "run").exit_code == 0
     shutil.copytree(root / "run", root / "again")
-    bench(root / "again", *RUN.split())
+    assert bench_process(*RUN.split(), cwd=root / "again").exit_code == 0
     return root
 
 

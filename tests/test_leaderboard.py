@@ -13,9 +13,8 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from typer.testing import CliRunner, Result
 
-from negbench.benchmark.cli.main import app
+from commands import Done, bench
 from negbench.benchmark.evaluation.protocols import Measured, Protocol
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.reports.tables.markdown import markdown
@@ -63,8 +62,8 @@ def board(root: Path) -> list[Group]:
     return load(root).groups
 
 
-def bench(root: Path, *flags: str) -> Result:
-    return CliRunner().invoke(app, ["leaderboard", "--runs", str(root), *flags])
+def bench_board(root: Path, *flags: str) -> Done:
+    return bench("leaderboard", "--runs", str(root), *flags)
 
 
 @pytest.fixture
@@ -80,13 +79,13 @@ def runs(tmp_path: Path) -> Path:
 
 def test_says_that_a_method_never_beat_the_warm_up(runs: Path) -> None:
     save(runs / "more", record("hardest", 3, 20, best_epoch=0), record("hardest", 4, 20, best_epoch=1))
-    text = bench(runs, "--format", "md").stdout
+    text = bench_board(runs, "--format", "md").stdout
     assert "`hardest` (1 of 5 warm-up‡)" in text
     assert "‡ No epoch of the method beat the warm-up on validation, so the warm-up's weights were tested." in text
 
 
 def test_json_has_plain_numbers(runs: Path) -> None:
-    fne, hardest = json.loads(bench(runs, "--format", "json").stdout)
+    fne, hardest = json.loads(bench_board(runs, "--format", "json").stdout)
     assert (fne["method"], fne["memory"], fne["momentum"], fne["seeds"], fne["n"]) == ("fne", 4096, 0.995, [0, 1, 2], 3)
     assert (hardest["method"], hardest["memory"], hardest["momentum"]) == ("hardest", 0, None)
     assert hardest["i2t_r1_mean"] == pytest.approx(32)
@@ -102,8 +101,8 @@ def test_json_has_plain_numbers(runs: Path) -> None:
 
 def test_csv_holds_the_same_as_json(runs: Path) -> None:
     save(runs / "more", record("random", 0, 10, cost=None))
-    lines = list(csv.DictReader(io.StringIO(bench(runs, "--format", "csv").stdout)))
-    objects = json.loads(bench(runs, "--format", "json").stdout)
+    lines = list(csv.DictReader(io.StringIO(bench_board(runs, "--format", "csv").stdout)))
+    objects = json.loads(bench_board(runs, "--format", "json").stdout)
     assert [line["method"] for line in lines] == ["fne", "hardest", "random"]
     assert lines[2]["rsum_std"] == lines[2]["step_ms_mean"] == ""
     for line, row in zip(lines, objects, strict=True):
@@ -112,7 +111,7 @@ def test_csv_holds_the_same_as_json(runs: Path) -> None:
 
 
 def test_markdown(runs: Path) -> None:
-    text = bench(runs, "--format", "md").stdout
+    text = bench_board(runs, "--format", "md").stdout
     assert "**f8k · f8k-1k (1,000 images, 5,000 captions)**" in text
     assert "encoder effnet · 10 epochs · batch 128 · seeds 0–2" in text
     header, alignment, *rows = [line for line in text.splitlines() if line.startswith("|")]
@@ -144,19 +143,19 @@ def test_terminal(runs: Path, width: int) -> None:
 
 
 def test_piped_text_is_plain_and_whole(runs: Path, tmp_path: Path) -> None:
-    text = bench(runs).stdout
+    text = bench_board(runs).stdout
     assert "\x1b" not in text
     assert re.search(r"fne +4,096 +3 +41.0 ±1.0 .* 246.0 ±6.0↑ +\.002 +5.0 +30.0 \(1.5×\)", text)
-    assert bench(runs, "--output", str(tmp_path / "board.txt")).stdout == ""
+    assert bench_board(runs, "--output", str(tmp_path / "board.txt")).stdout == ""
     assert (tmp_path / "board.txt").read_text() == text
 
 
 @pytest.mark.parametrize("layout", ["md", "latex", "csv", "html", "json"])
 def test_output_goes_to_a_file(runs: Path, tmp_path: Path, layout: str) -> None:
     file = tmp_path / "board"
-    assert bench(runs, "--format", layout, "--output", str(file)).stdout == ""
-    assert file.read_text() == bench(runs, "--format", layout).stdout
-    refused = bench(runs, "--format", layout, "--output", str(tmp_path))
+    assert bench_board(runs, "--format", layout, "--output", str(file)).stdout == ""
+    assert file.read_text() == bench_board(runs, "--format", layout).stdout
+    refused = bench_board(runs, "--format", layout, "--output", str(tmp_path))
     assert refused.exit_code == 2
     assert str(tmp_path) in refused.stderr.replace("\n", "")
 
@@ -263,17 +262,17 @@ def test_datasets_are_apart_and_can_be_chosen(runs: Path) -> None:
     save(runs / "more", record("fne", 0, 20, dataset="scenes", protocol=own))
     assert [group.dataset for group in board(runs)] == ["f8k", "scenes"]
     assert "tables, which differ" not in markdown(board(runs))
-    text = bench(runs, "--dataset", "scenes").stdout
+    text = bench_board(runs, "--dataset", "scenes").stdout
     assert "scenes · scenes (500 images, 2,500 captions)" in text
     assert "f8k" not in text
 
 
 def test_no_records(runs: Path, tmp_path: Path) -> None:
-    nothing = bench(tmp_path / "none")
+    nothing = bench_board(tmp_path / "none")
     assert nothing.exit_code == 3
     assert "no records in" in nothing.stderr
     assert "bench run" in nothing.stderr
-    other = bench(runs, "--dataset", "coco")
+    other = bench_board(runs, "--dataset", "coco")
     assert other.exit_code == 3
     assert "no records of 'coco'" in other.stderr
     assert "it has: f8k" in other.stderr.replace("\n", " ")
@@ -292,11 +291,11 @@ def test_no_records(runs: Path, tmp_path: Path) -> None:
     ],
 )
 def test_a_record_that_cannot_be_read_is_left_out_with_the_reason(runs: Path, content: bytes | None, says: str) -> None:
-    before = bench(runs, "--format", "md")
+    before = bench_board(runs, "--format", "md")
     path = runs / "f8k" / "sum" / "seed-0" / "run.json"
     path.parent.mkdir(parents=True)
     path.mkdir() if content is None else path.write_bytes(content)
-    after = bench(runs, "--format", "md")
+    after = bench_board(runs, "--format", "md")
     assert (after.exit_code, after.stdout) == (0, before.stdout)
     lines = [line for line in after.stderr.splitlines() if str(path.parent) in line]
     assert len(lines) == 1
@@ -308,7 +307,7 @@ def test_a_picture_leaves_a_broken_record_out(runs: Path, tmp_path: Path) -> Non
     (runs / "broken" / "seed-0").mkdir(parents=True)
     (runs / "broken" / "seed-0" / "run.json").write_text("{")
     words = ["plot", "cost", "--runs", str(runs), "--out", str(tmp_path / "plots")]
-    drawn = CliRunner().invoke(app, words)
+    drawn = bench(*words)
     assert drawn.exit_code == 0
     assert {path.name for path in (tmp_path / "plots").iterdir()} == {"cost-f8k.png", "cost-f8k.svg"}
     assert re.search(r"broken/seed-0 +line 1: not JSON", drawn.stderr)
@@ -316,16 +315,16 @@ def test_a_picture_leaves_a_broken_record_out(runs: Path, tmp_path: Path) -> Non
 
 def test_nothing_published_is_said(runs: Path) -> None:
     save(runs / "more", record("fne", 0, 10, dataset="my", protocol=F8K.model_copy(update={"name": "my"})))
-    done = bench(runs, "--with-published", "--format", "md")
+    done = bench_board(runs, "--with-published", "--format", "md")
     assert done.exit_code == 0
     known = {line.split(",")[0] for line in FILE.read_text().splitlines()}
     names = ", ".join(name for name in ("f8k", "my") if name not in known)
     assert done.stderr == f"nothing is published that we know of for: {names}\n"
-    assert bench(runs, "--format", "md").stderr == ""
+    assert bench_board(runs, "--format", "md").stderr == ""
 
 
 def test_wrong_format_is_wrong_usage(runs: Path) -> None:
-    assert bench(runs, "--format", "pdf").exit_code == 2
+    assert bench_board(runs, "--format", "pdf").exit_code == 2
 
 
 @pytest.mark.parametrize("layout", ["rich", "md", "latex", "csv", "html", "json"])
@@ -419,21 +418,21 @@ def test_marks_are_those_of_paired(tmp_path: Path) -> None:
 
 
 def test_baseline_can_be_chosen(runs: Path) -> None:
-    other = bench(runs, "--baseline", "fne,4096", "--format", "md").stdout
+    other = bench_board(runs, "--baseline", "fne,4096", "--format", "md").stdout
     assert "| base |" in lines(other)["fne"]
     assert "192.0 ±12.0 ↓" in lines(other)["hardest"]
     assert "rSum above, below fne (4,096)" in other
-    assert bench(runs, "--baseline", "fne", "--format", "md").stdout == other
+    assert bench_board(runs, "--baseline", "fne", "--format", "md").stdout == other
     for name, says in (
         ("fnee", "unknown method 'fnee'; did you mean 'fne'?"),
         ("fne,7", "no table has fne with memory 7"),
         ("fne,4096@x", "write it as 0, 2048 or 2048@0.95"),
     ):
-        wrong = bench(runs, "--baseline", name)
+        wrong = bench_board(runs, "--baseline", name)
         assert wrong.exit_code == 2
         assert says in wrong.stderr.replace("\n", " ")
     save(runs / "more", record("fne", 0, 20, memory=1024))
-    several = bench(runs, "--baseline", "fne")
+    several = bench_board(runs, "--baseline", "fne")
     assert several.exit_code == 2
     assert "fne,MEMORY of: 4096@0.995, 1024@0.995" in several.stderr.replace("\n", " ")
 
@@ -459,7 +458,7 @@ def test_a_table_without_marks_says_why(tmp_path: Path) -> None:
     assert f"{said}hardest,2048." in markdown(board(tmp_path / "a"))
     save(tmp_path / "a" / "most", record("hardest", 0, 41, memory=2048, momentum=0.9))
     assert f"{said}hardest,2048@0.9." in markdown(board(tmp_path / "a"))
-    assert bench(tmp_path / "a", "--baseline", "hardest,2048@0.9").exit_code == 0
+    assert bench_board(tmp_path / "a", "--baseline", "hardest,2048@0.9").exit_code == 0
     save(tmp_path / "b", record("fne", 0, 40), record("hardest", 0, 30))
     few = markdown(board(tmp_path / "b"))
     assert "No significance marks: no row has 3 seeds in common with hardest (in batch)." in few
@@ -470,7 +469,7 @@ def test_a_table_without_marks_says_why(tmp_path: Path) -> None:
 def test_a_record_with_edited_ranks_is_left_out(runs: Path) -> None:
     path = runs / "f8k" / "fne" / "3" / "ranks.npz"
     path.write_bytes(path.read_bytes()[:-1])
-    result = bench(runs, "--format", "json")
+    result = bench_board(runs, "--format", "json")
     assert result.exit_code == 0
     assert re.search(r"fne/3 +ranks.npz: cut off or edited", result.stderr)
     assert {row["method"]: row["n"] for row in json.loads(result.stdout)} == {"fne": 2, "hardest": 3}
@@ -547,18 +546,18 @@ def test_other_protocols_have_tables_of_their_own(tmp_path: Path) -> None:
 
 
 def test_records_of_another_schema_version_are_refused_with_the_reason(runs: Path, tmp_path: Path) -> None:
-    before = bench(runs, "--format", "md")
+    before = bench_board(runs, "--format", "md")
     save(runs / "old", record("sum", 0, 10), record("sum", 1, 10))
     for path in (runs / "old").glob("**/run.json"):
         path.write_text(path.read_text().replace('"schema_version":1', '"schema_version":7'))
-    after = bench(runs, "--format", "md")
+    after = bench_board(runs, "--format", "md")
     assert (after.exit_code, after.stdout) == (0, before.stdout)
     folder = next((runs / "old").glob("**/run.json")).parent
     reason = "schema version 7, not 1; run the cell again with --force"
     assert re.search(r"left out +reason", after.stderr)
     assert any(str(folder) in line and reason in line for line in after.stderr.splitlines())
     shutil.copytree(runs / "old", tmp_path / "only")
-    nothing = bench(tmp_path / "only")
+    nothing = bench_board(tmp_path / "only")
     assert nothing.exit_code == 3
     assert reason in nothing.stderr
     assert "no records in" in nothing.stderr
@@ -605,7 +604,7 @@ def a_full_board(root: Path) -> Path:
 
 
 def test_latex_is_whole_and_made_for_a_page_of_two_columns(tmp_path: Path) -> None:
-    text = bench(a_full_board(tmp_path), "--format", "latex", "--with-published").stdout
+    text = bench_board(a_full_board(tmp_path), "--format", "latex", "--with-published").stdout
     assert text.isascii()
     stack: list[str] = []
     for kind, name in re.findall(r"\\(begin|end)\{([^}]*)\}", text):
@@ -635,7 +634,7 @@ def test_latex_is_whole_and_made_for_a_page_of_two_columns(tmp_path: Path) -> No
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
 def test_latex_compiles_and_fits(tmp_path: Path) -> None:
     """In the narrowest page of two columns that is common: article, letter paper."""
-    bench(
+    bench_board(
         a_full_board(tmp_path / "runs"),
         "--format",
         "latex",
@@ -683,7 +682,7 @@ class Page(HTMLParser):
 
 
 def test_html_is_one_whole_page(tmp_path: Path) -> None:
-    text = bench(a_full_board(tmp_path), "--format", "html", "--with-published").stdout
+    text = bench_board(a_full_board(tmp_path), "--format", "html", "--with-published").stdout
     page = Page(text)
     assert page.open == page.links == []
     assert {len(row) for row in page.rows} == {16, 10}  # own, published
@@ -722,14 +721,14 @@ def test_published_recalls_add_up_to_their_rsum() -> None:
 
 def test_published_rows_stand_apart_and_change_nothing(tmp_path: Path) -> None:
     a_full_board(tmp_path)
-    own, both = (bench(tmp_path, "--format", "md", *flags).stdout for flags in ((), ("--with-published",)))
+    own, both = (bench_board(tmp_path, "--format", "md", *flags).stdout for flags in ((), ("--with-published",)))
     assert lines(own) == lines(both)
     assert "| SCAN (2018)\\* " in both
     assert "SCAN" not in own
     assert "context, not competitors; no mark, best or second counts them" in both
     header = next(line for line in both.splitlines() if line.startswith("| published"))
     assert [cell.strip() for cell in header.split("|")[1:4]] == ["published", "features", "i2t R@1"]
-    rows = json.loads(bench(tmp_path, "--format", "json", "--with-published").stdout)
+    rows = json.loads(bench_board(tmp_path, "--format", "json", "--with-published").stdout)
     assert [row["source"] is None for row in rows] == [True] * 49 + [False] * 57
     assert rows[-1]["rsum_mean"] == 350.9
     assert rows[-1]["mark_p"] is None
@@ -738,4 +737,4 @@ def test_published_rows_stand_apart_and_change_nothing(tmp_path: Path) -> None:
 def test_a_custom_protocol_has_no_published_rows(tmp_path: Path) -> None:
     custom = Protocol(name="f30k-1k-custom", images=10, captions=50)
     save(tmp_path, record("fne", 0, 20, "f30k", protocol=custom))
-    assert "published" not in bench(tmp_path, "--format", "md", "--with-published").stdout
+    assert "published" not in bench_board(tmp_path, "--format", "md", "--with-published").stdout

@@ -4,15 +4,13 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-from negbench.benchmark.cli.main import app
+from commands import BENCH, bench, bench_process
 from negbench.benchmark.evaluation.metrics import CUTOFFS
 from negbench.benchmark.evaluation.protocols import Protocol
 from negbench.benchmark.recipe.schema import RunConfig
@@ -20,16 +18,6 @@ from negbench.benchmark.results.records import RunRecord
 from negbench.pipelines.errors import unknown
 from negbench.pipelines.manifest import FEWEST
 from recorded import write_record
-
-BENCH = [sys.executable, "-m", "negbench.benchmark.cli"]
-
-
-def bench(*words: str) -> tuple[int, str, str]:
-    """Exit code, stdout and the stderr of a command."""
-    done = CliRunner().invoke(app, words, prog_name="bench")
-    if done.exception is not None and not isinstance(done.exception, SystemExit):
-        raise done.exception
-    return done.exit_code, done.stdout, done.stderr
 
 
 @pytest.mark.parametrize(
@@ -62,16 +50,15 @@ def test_without_a_command_the_help_is_shown(words: list[str]) -> None:
 def test_an_interrupt_while_it_loads_is_one_line_and_130(tmp_path: Path, module: str) -> None:
     (tmp_path / f"{module}.py").write_text("raise KeyboardInterrupt")
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
-    done = subprocess.run([*BENCH, "methods"], env=environment, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+    done = bench_process("methods", env=environment)
+    assert done == (130, "", "interrupted\n")
 
 
 def test_an_interrupt_while_a_command_loads_is_one_line_and_130(tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("raise KeyboardInterrupt")
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
-    words = [*BENCH, "speed", "--method", "fne"]
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+    done = bench_process("speed", "--method", "fne", env=environment)
+    assert done == (130, "", "interrupted\n")
 
 
 def test_a_reader_that_had_enough_ends_the_command_quietly() -> None:

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
-from negbench.benchmark.cli.main import app
+from commands import bench
 from negbench.pipelines import features, noise, prepare, sources
 from negbench.pipelines.datasets import scenes
 from negbench.pipelines.errors import DataError
@@ -132,7 +131,7 @@ def test_no_noise_is_the_same_to_the_byte(project: Path) -> None:
         np.save(f"raw/{part}_ims.npy", np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32))
         Path(f"raw/{part}_caps.txt").write_text("".join(f"{part} caption {k}\n" for k in range(8)))
     for words in ((), ("--noise-ratio", "0"), ("--noise-ratio", "0", "--noise-seed", "5"), ("--noise-ratio", "0.5")):
-        done = CliRunner().invoke(app, ["data", "add", "my", "--from", "raw", "--replace", *words])
+        done = bench("data", "add", "my", "--from", "raw", "--replace", *words)
         assert done.exit_code == 0, done.output
         made_now = files("data/my") | {"yaml": Path("data/my.yaml").read_bytes()}
         if not words:
@@ -152,7 +151,7 @@ class Small(scenes.Settings):
 def test_the_knobs_are_written_down_and_shown(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scenes, "Settings", Small)
     words = ["data", "add", "vague", "--format", "scenes", "--ambiguity", "0.75", "--noise-ratio", "0.2"]
-    done = CliRunner().invoke(app, [*words, "--noise-seed", "7"])
+    done = bench(*words, "--noise-seed", "7")
     assert done.exit_code == 0, done.output
     assert "noise: 60 of 300 training captions exchanged" in done.stderr
     assert sources.read("vague").settings == {
@@ -161,10 +160,10 @@ def test_the_knobs_are_written_down_and_shown(project: Path, monkeypatch: pytest
         "noise_seed": 7,
     }
     first = files("data/vague")
-    assert CliRunner().invoke(app, ["data", "prepare", "vague"]).exit_code == 0
+    assert bench("data", "prepare", "vague").exit_code == 0
     assert files("data/vague") == first
-    assert "ambiguity 0.75, noise 0.2" in CliRunner().invoke(app, ["data", "list"]).stdout
-    (listed,) = [e for e in json.loads(CliRunner().invoke(app, ["data", "list", "--json"]).stdout) if e["format"]]
+    assert "ambiguity 0.75, noise 0.2" in bench("data", "list").stdout
+    (listed,) = [e for e in json.loads(bench("data", "list", "--json").stdout) if e["format"]]
     assert (listed["settings"]["ambiguity"], listed["settings"]["noise_ratio"]) == (0.75, 0.2)
 
 
@@ -179,7 +178,7 @@ def test_the_knobs_are_written_down_and_shown(project: Path, monkeypatch: pytest
     ],
 )
 def test_wrong_knobs(project: Path, words: tuple[str, ...], code: int, message: str) -> None:
-    done = CliRunner().invoke(app, ["data", "add", "my", *words])
+    done = bench("data", "add", "my", *words)
     assert done.exit_code == code
     assert message in done.stderr
     assert not Path("data").exists() or not list(Path("data").iterdir())

@@ -8,9 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from negbench.benchmark.cli.main import app
+from commands import bench
 from negbench.benchmark.evaluation.protocols import Protocol
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.reports import destinations
@@ -66,11 +65,6 @@ def project(tiny: object) -> Iterator[Path]:
 def everything() -> dict[str, bytes | None]:
     """All here and beside, with the bytes of files."""
     return {str(path): path.read_bytes() if path.is_file() else None for path in Path("..").rglob("*")}
-
-
-def bench(*words: str) -> tuple[int, str, str]:
-    done = CliRunner().invoke(app, words)
-    return done.exit_code, done.stdout, done.stderr
 
 
 def refused(*words: str, code: int = 2) -> str:

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
-from negbench.benchmark.cli.main import app
+from commands import bench
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.reports.plots import PICTURES
 from negbench.benchmark.reports.plots.curves import curve
@@ -23,7 +22,6 @@ from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.store import FeatureStore
 
 Tiny = tuple[Manifest, FeatureStore]
-RUNNER = CliRunner()
 
 
 @pytest.fixture
@@ -36,11 +34,6 @@ def recorded(tiny: Tiny) -> Path:
             )
             cell.run(config, Path("runs") / "tiny" / method / f"seed-{seed}", *tiny, Watcher())
     return Path("runs")
-
-
-def bench(*words: str) -> tuple[int, str, str]:
-    done = RUNNER.invoke(app, ["plot", *words])
-    return done.exit_code, done.stdout, done.stderr
 
 
 @given(
@@ -83,10 +76,10 @@ def test_a_place_is_the_row_of_the_leaderboard(recorded: Path) -> None:
 
 def test_pictures_are_drawn_and_the_same_every_time(recorded: Path) -> None:
     for name in ("curves", "similarities", "picks", "cost"):
-        code, out, err = bench(name, "--out", "first")
+        code, out, err = bench("plot", name, "--out", "first")
         assert code == 0, err
         assert out.split() == [f"first/{name}-tiny.png", f"first/{name}-tiny.svg"]
-        assert bench(name, "--out", "second")[0] == 0
+        assert bench("plot", name, "--out", "second")[0] == 0
         for kind in ("png", "svg"):
             file = f"{name}-tiny.{kind}"
             assert Path("first", file).read_bytes() == Path("second", file).read_bytes(), file
@@ -98,12 +91,12 @@ def test_pictures_are_drawn_and_the_same_every_time(recorded: Path) -> None:
 
 def test_one_run_and_its_epochs(recorded: Path) -> None:
     run = str(recorded / "tiny/fne/seed-1")
-    code, out, _ = bench("similarities", "--run", run, "--epoch", "3")
+    code, out, _ = bench("plot", "similarities", "--run", run, "--epoch", "3")
     assert (code, len(out.split())) == (0, 2)
-    code, _, err = bench("similarities", "--run", run, "--epoch", "4")
+    code, _, err = bench("plot", "similarities", "--run", run, "--epoch", "4")
     assert (code, "--epoch 4: the run has epochs 1 to 3" in err) == (2, True)
     (recorded / "tiny/fne/seed-1/similarities.npz").unlink()
-    code, _, err = bench("similarities", "--run", run)
+    code, _, err = bench("plot", "similarities", "--run", run)
     assert code == 3
     assert "similarities.npz: missing" in err
 
@@ -121,7 +114,7 @@ def test_one_run_and_its_epochs(recorded: Path) -> None:
     ],
 )
 def test_what_cannot_be_drawn_is_told_in_one_line(recorded: Path, words: list[str], code: int, told: str) -> None:
-    found, _, err = bench(*words)
+    found, _, err = bench("plot", *words)
     assert found == code
     assert told in " ".join(err.split())
     assert "Traceback" not in err

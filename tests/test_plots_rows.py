@@ -10,10 +10,9 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.path import Path as Line
 from matplotlib.text import Text
-from typer.testing import CliRunner
 
+from commands import bench
 from negbench import methods
-from negbench.benchmark.cli.main import app
 from negbench.benchmark.evaluation.protocols import Protocol
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.reports.plots import ambiguity
@@ -23,8 +22,6 @@ from negbench.benchmark.reports.plots.selection import Wanted
 from negbench.benchmark.results.records import Cost, RunRecord
 from negbench.benchmark.results.rows import Stat
 from recorded import write_record
-
-RUNNER = CliRunner()
 
 
 def record(method: str, dataset: str, seed: int = 0, **changes: Any) -> RunRecord:
@@ -65,11 +62,6 @@ def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def bench(*words: str) -> tuple[int, str, str]:
-    done = RUNNER.invoke(app, ["plot", *words])
-    return done.exit_code, done.stdout, " ".join(done.stderr.split())
-
-
 def texts(figure: Figure) -> str:
     """All that is written outside and inside the axes."""
     own = [figure.get_suptitle()]
@@ -98,7 +90,7 @@ def two() -> list[RunRecord]:
 
 def test_ambiguity_writes_its_figures_beside_the_picture(two: list[RunRecord]) -> None:
     save(*two)
-    code, out, err = bench(*AMBIGUITY)
+    code, out, err = bench("plot", *AMBIGUITY)
     assert (code, out.split()) == (0, [f"plots/ambiguity-easy-hard.{kind}" for kind in ("png", "svg", "md")])
     assert "on hard: sum (not run)" in err
     assert "on hard: random (a seed failed)" in err
@@ -138,7 +130,7 @@ def test_ambiguity_says_under_what_it_was_measured(two: list[RunRecord]) -> None
 
 def test_ambiguity_without_known_truth_is_refused(two: list[RunRecord]) -> None:
     save(*(each.model_copy(update={"audit": {}}) for each in two))
-    code, _, err = bench(*AMBIGUITY)
+    code, _, err = bench("plot", *AMBIGUITY)
     assert (code, "the truth must be known" in err) == (3, True)
     assert not Path("plots").exists()
 
@@ -174,7 +166,7 @@ def test_a_row_with_a_failed_seed_is_not_drawn_but_named(name: str) -> None:
     assert "not shown: fne (a seed failed)" in told
     assert {"hardest", "sct (collapsed, n = 1)"} <= set(told)
     assert "fne" not in told
-    code, _, err = bench(name)
+    code, _, err = bench("plot", name)
     assert (code, "not drawn: easy: fne (a seed failed)" in err) == (0, True)
 
 
@@ -186,7 +178,7 @@ def test_a_row_without_an_audit_is_named() -> None:
 @pytest.mark.parametrize("name", ["picks", "cost", "curves"])
 def test_where_every_row_has_a_failed_seed_nothing_is_drawn(name: str) -> None:
     save(record("fne", "easy"), record("fne", "easy", 1, status="failed", error="OSError: no"))
-    code, _, err = bench(name)
+    code, _, err = bench("plot", name)
     assert (code, "easy: " in err) == (3, True)
     assert not Path("plots").exists()
 
@@ -244,4 +236,4 @@ def test_a_record_without_a_history_is_left_out_of_the_curves(kind: str) -> None
     assert "fne" in texts(figure.figure)
     for path in Path("runs").rglob("history.csv"):
         path.unlink()
-    assert bench("curves")[0] == 3
+    assert bench("plot", "curves")[0] == 3

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from commands import BENCH, bench_process
+
 METHOD = '''"""Second hardest: the second most similar negative, a cheap guard against one bad neighbour."""
 
 from dataclasses import dataclass
@@ -48,13 +50,8 @@ def plugin(tmp_path: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(site)}
 
 
-def bench(environment: dict[str, str], *words: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "negbench.benchmark.cli", *words]
-    return subprocess.run(command, env=environment, cwd=cwd, capture_output=True, text=True, check=False)
-
-
 def test_is_listed_run_and_tuned_by_its_name(plugin: dict[str, str], tiny: object, tmp_path: Path) -> None:
-    listed = bench(plugin, "methods", "--json", cwd=tmp_path)
+    listed = bench_process("methods", "--json", env=plugin, cwd=tmp_path)
     assert "second-hardest" in {method["name"] for method in json.loads(listed.stdout)}
     script = """
 from negbench.benchmark.recipe.schema import RunConfig
@@ -92,18 +89,18 @@ def test_a_fault_that_shows_without_an_import_is_listed_and_disables_nothing_els
     entry, method, reason = FAULTS[name]
     (tmp_path / "site" / "elsewhere-1.0.dist-info" / "entry_points.txt").write_text(ENTRY.format(entry))
     (tmp_path / "site" / "elsewhere.py").write_text("open('imported', 'w')")
-    listed = bench(plugin, "methods", "--json", cwd=tmp_path)
-    assert listed.returncode == 0, listed.stderr
+    listed = bench_process("methods", "--json", env=plugin, cwd=tmp_path)
+    assert listed.exit_code == 0, listed.stderr
     rows = json.loads(listed.stdout)
     (broken,) = [row for row in rows if "broken" in row]
     assert (broken["name"], reason in broken["broken"], "elsewhere" in broken["broken"]) == (method, True, True)
     assert {"hardest", "fne"} <= {row["name"] for row in rows if "broken" not in row}
-    assert "broken: " in bench(plugin, "methods", cwd=tmp_path).stdout
-    asked = bench(plugin, "methods", method, cwd=tmp_path)
+    assert "broken: " in bench_process("methods", env=plugin, cwd=tmp_path).stdout
+    asked = bench_process("methods", method, env=plugin, cwd=tmp_path)
     if method == "hardest":  # the suite's own names win
         assert "most similar candidate" in asked.stdout
     else:
-        assert asked.returncode == 2
+        assert asked.exit_code == 2
         assert reason in asked.stderr
         assert len(asked.stderr.splitlines()) == 1
     assert not (tmp_path / "imported").exists()
@@ -114,8 +111,8 @@ def test_a_name_of_two_packages_is_neither_s(plugin: dict[str, str], tmp_path: P
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: another\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(ENTRY.format("second-hardest = another:Other"))
-    asked = bench(plugin, "methods", "second-hardest", cwd=tmp_path)
-    assert asked.returncode == 2
+    asked = bench_process("methods", "second-hardest", env=plugin, cwd=tmp_path)
+    assert asked.exit_code == 2
     for package in ("elsewhere:SecondHardest of elsewhere", "another:Other of another"):
         assert package in asked.stderr
 
@@ -147,8 +144,8 @@ def test_a_list_of_entry_points_that_cannot_be_read_is_its_package_s_fault(
 )
 def test_a_broken_plugin_is_one_line(plugin: dict[str, str], tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "site" / "elsewhere.py").write_text(content)
-    ran = bench(plugin, "run", "--method", "second-hardest", "--dataset", "tiny", cwd=tmp_path)
-    assert ran.returncode == 2
+    ran = bench_process("run", "--method", "second-hardest", "--dataset", "tiny", env=plugin, cwd=tmp_path)
+    assert ran.exit_code == 2
     assert message in ran.stderr
     assert len(ran.stderr.splitlines()) == 1
     assert len(ran.stderr) < 400
@@ -179,7 +176,7 @@ def test_a_cell_of_another_method_is_run_beside_a_broken_plugin(
 
 def test_an_interrupt_while_a_plugin_loads_stays_one(plugin: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "site" / "elsewhere.py").write_text("import time\nopen('loads', 'w').close()\ntime.sleep(60)\n")
-    command = [sys.executable, "-m", "negbench.benchmark.cli", "methods", "second-hardest"]
+    command = [*BENCH, "methods", "second-hardest"]
     with subprocess.Popen(
         command,
         env=plugin,
@@ -203,8 +200,8 @@ def test_a_method_that_ends_the_process_while_it_trains_is_no_success(
         METHOD.replace("        place = ", "        raise SystemExit(0)\n        place = ")
     )
     words = ["--method", "second-hardest", "--batch", "16", "--memory", "64", "--dim", "8"]
-    ran = bench(plugin, "speed", *words, cwd=tmp_path)
-    assert ran.returncode == 1
+    ran = bench_process("speed", *words, env=plugin, cwd=tmp_path)
+    assert ran.exit_code == 1
     assert "error: something that was imported called sys.exit(0)" in ran.stderr
 
 

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from negbench.benchmark.cli.main import app
+from commands import bench
 from negbench.pipelines import datasets, encoders, features, prepare, sources
 from negbench.pipelines.datasets.precomp import build
 from negbench.pipelines.errors import DataError, RequestError
@@ -192,7 +191,7 @@ def test_regions_go_all_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         "features --dataset my",
         "run --dataset my --method hardest --epochs 2 --batch 8 --set dim=4 --set head=attention --out one",
     ):
-        done = CliRunner().invoke(app, words.split())
+        done = bench(*words.split())
         assert done.exit_code == 0, done.output
     store = FeatureStore(Path("features/my/precomputed+ngrams"), Manifest.read(Path("data/my")).hash)
     for split, part in (("train", "train"), ("val", "dev"), ("test", "test")):

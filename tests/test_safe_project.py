@@ -12,9 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from negbench.benchmark.cli.main import app
+from commands import BENCH, bench
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.pipelines import project as pipeline
 from negbench.pipelines import sources
@@ -24,7 +23,6 @@ from negbench.pipelines.files import LARGEST_YAML, read_yaml
 from negbench.pipelines.names import check_encoder
 
 ROOT = Path(__file__).parents[1]
-BENCH = [sys.executable, "-P", "-m", "negbench.benchmark.cli"]
 PARAMS = "# kept\ndatasets: [] # and this\nencoders: {}\n"
 
 
@@ -40,14 +38,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         np.save(f"raw/{part}_ims.npy", np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32))
         Path(f"raw/{part}_caps.txt").write_text("".join(f"{part} caption {k}\n" for k in range(24)))
     return tmp_path
-
-
-def bench(*words: str) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a command."""
-    result = CliRunner().invoke(app, words)
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout, result.stderr
 
 
 def one_line(*words: str) -> tuple[int, str]:

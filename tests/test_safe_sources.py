@@ -20,10 +20,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-from typer.testing import CliRunner, Result
 
+from commands import bench
 from format_samples import SAMPLES
-from negbench.benchmark.cli.main import app
 from negbench.pipelines import datasets, prepare, sources
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.locks import alone
@@ -62,10 +61,6 @@ def rows_in(folder: Path) -> Path:
         np.save(folder / f"{part}_ims.npy", np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32))
         (folder / f"{part}_caps.txt").write_text("".join(f"{part} caption {k}\n" for k in range(8)))
     return folder
-
-
-def bench(*words: str) -> Result:
-    return CliRunner().invoke(app, list(words))
 
 
 def everything() -> dict[str, bytes]:

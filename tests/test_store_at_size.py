@@ -15,9 +15,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from typer.testing import CliRunner
 
-from negbench.benchmark.cli.main import app
+from commands import bench
 from negbench.benchmark.errors import BenchError
 from negbench.benchmark.models.heads import Head, make
 from negbench.benchmark.recipe.schema import Recipe, RunConfig
@@ -331,18 +330,18 @@ def test_too_little_room_is_said_before_anything_is_written(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("words", [["--data", "--all"], ["--data", "--scale", "f30k"], ["--data", "--dtype", "int8"]])
 def test_wrong_usage(words: list[str]) -> None:
-    assert CliRunner().invoke(app, ["speed", *words]).exit_code == 2
+    assert bench("speed", *words).exit_code == 2
 
 
 def test_the_table_and_the_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SCALES, "coco", SMALL)
     monkeypatch.setitem(SCALES, "regions", SMALL)
     words = ["speed", "--data", "--folder", str(tmp_path)]
-    plain = CliRunner().invoke(app, words)
+    plain = bench(*words)
     assert plain.exit_code == 0
     assert "sequences" in plain.stdout
     assert "mapped pages included" in plain.stdout
-    found = json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)
+    found = json.loads(bench(*words, "--json").stdout)
     assert list(found) == ["coco", "regions"]
 
 

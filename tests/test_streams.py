@@ -11,16 +11,14 @@ from typing import Any
 import pytest
 import torch
 import typer
-from typer.testing import CliRunner
 
-from negbench.benchmark.cli.main import app, told
+from commands import BENCH, bench
+from negbench.benchmark.cli.main import told
 from negbench.benchmark.errors import RunFailedError
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.training import devices
 from negbench.benchmark.training.loop import failing
 from negbench.pipelines.text import UNSEEN
-
-BENCH = [sys.executable, "-m", "negbench.benchmark.cli"]
 
 # --- Streams ----------------------------------------------------------------------------------------------------
 
@@ -168,7 +166,7 @@ def test_a_training_without_memory_says_so() -> None:
 )
 def test_a_size_or_device_that_cannot_be_is_told_before_anything_runs(words: str, said: str, tiny: object) -> None:
     before = sorted(Path().rglob("*"))
-    done = CliRunner().invoke(app, ["run", "--dataset", "tiny", "--method", "random", *words.split()])
+    done = bench("run", "--dataset", "tiny", "--method", "random", *words.split())
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.splitlines()[-1].startswith(f"error: {said}")
     assert sorted(Path().rglob("*")) == before
@@ -187,7 +185,7 @@ def test_a_size_or_device_that_cannot_be_is_told_before_anything_runs(words: str
     ],
 )
 def test_a_size_of_another_command_has_a_bound(words: str) -> None:
-    done = CliRunner().invoke(app, [*words.split(), "1" + "0" * 30], prog_name="bench")
+    done = bench(*words.split(), "1" + "0" * 30)
     assert (done.exit_code, done.stdout) == (2, "")
     assert re.fullmatch(r"error: --[a-z]+: '10+' must be at most \d+ \(see bench [a-z]+ --help\)\n", done.stderr)
 

@@ -15,10 +15,9 @@ import pytest
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from PIL import Image
-from typer.testing import CliRunner, Result
 
+from commands import Done, bench
 from negbench import methods
-from negbench.benchmark.cli.main import app
 from negbench.benchmark.errors import BenchError, NoDataError, RunFailedError
 from negbench.benchmark.recipe.flags import resolve
 from negbench.benchmark.recipe.schema import RunConfig
@@ -94,9 +93,9 @@ def trials_of(outcome: Outcome) -> list[tuple[dict[str, Any], str, float | None]
     return [(row.settings, row.state, row.rsum) for row in outcome.rows]
 
 
-def bench(*words: str) -> Result:
+def bench_tune(*words: str) -> Done:
     small = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
-    return CliRunner().invoke(app, ["tune", "--dataset", "tiny", *small, *words])
+    return bench("tune", "--dataset", "tiny", *small, *words)
 
 
 def test_real_training_is_the_same_twice_and_never_opens_the_test_split(tiny: Tiny) -> None:
@@ -431,7 +430,7 @@ def test_plots(tmp_path: Path) -> None:
 
 
 def test_command(tiny: Tiny, scripted: Scripted, built: None) -> None:
-    result = bench("--method", "fne", "--trials", "12", "--fresh-seeds", "2")
+    result = bench_tune("--method", "fne", "--trials", "12", "--fresh-seeds", "2")
     assert result.exit_code == 0, result.output
     lines = [line for line in result.stderr.splitlines() if line.startswith("trial ")]
     assert lines[0] == "trial  1/12  complete  rSum   90.0  best   90.0  defaults"
@@ -440,15 +439,15 @@ def test_command(tiny: Tiny, scripted: Scripted, built: None) -> None:
     assert re.search(r"fresh seeds: \d+\.\d rSum above the defaults, higher with 2 of 2", result.stdout)
     assert {path.name for path in FOLDER.iterdir()} >= {"best.json", "study.json", "trials.csv", "history.png"}
     ran = len(scripted.seen)
-    again = bench("--method", "fne", "--trials", "12", "--fresh-seeds", "2")
+    again = bench_tune("--method", "fne", "--trials", "12", "--fresh-seeds", "2")
     assert again.stdout == result.stdout
-    as_json = bench("--method", "fne", "--trials", "12", "--fresh-seeds", "2", "--json")
+    as_json = bench_tune("--method", "fne", "--trials", "12", "--fresh-seeds", "2", "--json")
     assert json.loads(as_json.stdout) == json.loads((FOLDER / "study.json").read_text())
     assert len(scripted.seen) == ran
 
 
 def test_command_says_that_the_default_is_the_best(tiny: Tiny, scripted: Scripted, built: None) -> None:
-    result = bench("--method", "fne", "--trials", "1", "--fresh-seeds", "0")
+    result = bench_tune("--method", "fne", "--trials", "1", "--fresh-seeds", "0")
     assert result.exit_code == 0, result.output
     assert "no trial beats the defaults (1 complete)" in result.stdout
     assert "warm-up:" not in result.stdout
@@ -456,7 +455,7 @@ def test_command_says_that_the_default_is_the_best(tiny: Tiny, scripted: Scripte
 
 def test_command_says_that_no_trial_got_beyond_the_warm_up(tiny: Tiny, scripted: Scripted, built: None) -> None:
     scripted.best_epoch = 0
-    result = bench("--method", "fne", "--trials", "2", "--fresh-seeds", "0")
+    result = bench_tune("--method", "fne", "--trials", "2", "--fresh-seeds", "0")
     assert result.exit_code == 0, result.output
     assert result.stderr.count("no better than the warm-up") == 2
     assert "its best epoch is one of the warm-up" in result.stdout
@@ -472,7 +471,7 @@ def test_command_says_that_no_trial_got_beyond_the_warm_up(tiny: Tiny, scripted:
     ],
 )
 def test_wrong_usage_exits_2_and_leaves_nothing(tiny: Tiny, words: list[str], message: str) -> None:
-    result = bench(*words)
+    result = bench_tune(*words)
     assert result.exit_code == 2
     assert message in result.output
     assert "Traceback" not in result.output
@@ -481,7 +480,7 @@ def test_wrong_usage_exits_2_and_leaves_nothing(tiny: Tiny, words: list[str], me
 
 def test_method_without_search_space_exits_2(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(methods.get("hardest"), "Settings", methods.base.Settings)
-    result = bench("--method", "hardest")
+    result = bench_tune("--method", "hardest")
     assert result.exit_code == 2
     assert "error: hardest has no search space" in result.output
 
@@ -496,10 +495,10 @@ def test_interrupt_exits_130_and_the_same_command_goes_on(
 
     with monkeypatch.context() as patch:
         patch.setattr(scripted, "value", interrupted)
-        result = bench("--method", "fne", "--trials", "4")
+        result = bench_tune("--method", "fne", "--trials", "4")
     assert result.exit_code == 130
     assert "kept in studies/tiny/fne; the same command goes on with it" in result.stderr
     assert [path.name for path in FOLDER.iterdir()] == ["journal.log"]
-    result = bench("--method", "fne", "--trials", "4", "--fresh-seeds", "0")
+    result = bench_tune("--method", "fne", "--trials", "4", "--fresh-seeds", "0")
     assert result.exit_code == 0, result.output
     assert [line[:9] for line in result.stderr.splitlines() if line.startswith("trial")] == ["trial 3/4", "trial 4/4"]

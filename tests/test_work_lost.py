@@ -17,10 +17,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
+from commands import BENCH, bench, bench_process
 from negbench import methods
-from negbench.benchmark.cli.main import app
 from negbench.benchmark.errors import RunFailedError
 from negbench.benchmark.recipe import identity
 from negbench.benchmark.recipe.schema import RunConfig
@@ -41,7 +40,6 @@ from test_atomic import kill_at, no_exchange
 from test_training import TEXTS
 
 Tiny = tuple[Manifest, FeatureStore]
-BENCH = [sys.executable, "-P", "-m", "negbench.benchmark.cli"]
 STORE = Path("features/my/precomputed+ngrams")
 MEMORY = Path("/dev/shm")
 """A disk of its own, where the system has one."""
@@ -307,7 +305,7 @@ def test_an_audit_that_fails_leaves_a_record_without_it_and_a_line(tiny: Tiny, m
     monkeypatch.setattr("negbench.benchmark.cli.features.ensure_with_progress", lambda dataset, encoder: tiny)
     words = ["run", "--method", "fne", "--dataset", "tiny", *SMALL, "--set", "learning_rate=0.01", "--out", "out"]
     for said in ("recorded", "already recorded"):
-        done = CliRunner().invoke(app, words)
+        done = bench(*words)
         assert done.exit_code == 0, done.output
         reason = "the audit failed: KeyError: 'no such thing' (BENCH_DEBUG=1 shows where)"
         assert done.stderr.splitlines()[-1] == f"{said} in out without an audit: {reason}"
@@ -469,8 +467,8 @@ def test_a_sweep_imports_nothing_from_the_folder_it_runs_in(project: Path) -> No
         Path(name).write_text("open('executed', 'w')\nraise SystemExit(77)\n")
     words = ["sweep", "--methods", "random", "--datasets", "my", "--seeds", "1", "--memory", "0"]
     small = [word for key in ("epochs=1", "warmup_epochs=0", "batch=16", "dim=4") for word in ("--set", key)]
-    done = subprocess.run([*BENCH, *words, *small], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    done = bench_process(*words, *small)
+    assert done.exit_code == 0, done.stderr
     assert len(list(Path("runs").glob("**/run.json"))) == 1
     assert not Path("executed").exists()
 
