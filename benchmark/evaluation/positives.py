@@ -1,6 +1,7 @@
 """Where extended positives come from: the truth, judgements and equal texts, or what others verified on COCO."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -9,16 +10,18 @@ from negbench.benchmark.evaluation import eccv
 from negbench.benchmark.evaluation.extended import Positives, Relation
 from negbench.pipelines.captions import same
 from negbench.pipelines.judgements import POSITIVE, verdicts
-from negbench.pipelines.manifest import Manifest
-from negbench.pipelines.store import Split
-from negbench.pipelines.truth import Truth
+
+if TYPE_CHECKING:
+    from negbench.pipelines.manifest import Manifest
+    from negbench.pipelines.store import Split
+    from negbench.pipelines.truth import Truth
 
 IMAGES = 512
 """Images at a time, to bound the memory of the truth."""
 
 
 def positives_of(
-    manifest: Manifest, split: Split, truth: Truth | None, matches: Mapping[str, float] = POSITIVE
+    manifest: "Manifest", split: "Split", truth: "Truth | None", matches: Mapping[str, float] = POSITIVE
 ) -> dict[str, Positives]:
     """All that is known of a split, by the name its metrics begin with.
 
@@ -31,7 +34,7 @@ def positives_of(
     return {"extended": of_texts(manifest, split, matches)} | eccv.positives(split)
 
 
-def of_truth(split: Split, truth: Truth) -> Positives:
+def of_truth(split: "Split", truth: "Truth") -> Positives:
     """Every true pair, and every labelled one. An image without a caption of its own is no query."""
     labelled = np.zeros(len(split.image_ids), dtype=bool)
     labelled[split.caption_image] = True
@@ -45,7 +48,7 @@ def of_truth(split: Split, truth: Truth) -> Positives:
     return Positives(i2t=Relation.of(image[queries], caption[queries]), t2i=Relation.of(caption, image))
 
 
-def of_texts(manifest: Manifest, split: Split, matches: Mapping[str, float] = POSITIVE) -> Positives:
+def of_texts(manifest: "Manifest", split: "Split", matches: Mapping[str, float] = POSITIVE) -> Positives:
     """Labelled pairs, pairs judged to match, and all captions with the same text as such a pair's caption.
 
     A judgement is about a text, so it holds for every caption that reads the same. A labelled pair is positive

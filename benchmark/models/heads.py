@@ -1,11 +1,15 @@
 """Two projection heads on frozen features, into one space of unit vectors."""
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, normalize
 
-from negbench.benchmark.recipe.schema import Recipe
 from negbench.benchmark.recipe.seeds import seed_for
+
+if TYPE_CHECKING:
+    from negbench.benchmark.recipe.schema import Recipe
 
 
 class Head(nn.Module):
@@ -16,7 +20,7 @@ class Head(nn.Module):
     mean begins as the plain one.
     """
 
-    def __init__(self, features: int, recipe: Recipe) -> None:
+    def __init__(self, features: int, recipe: "Recipe") -> None:
         super().__init__()
         dropout = nn.Dropout(recipe.dropout)
         if recipe.head == "mlp":
@@ -44,7 +48,7 @@ class Head(nn.Module):
 class TwoHeads(nn.Module):
     """A head per modality."""
 
-    def __init__(self, image_features: int, text_features: int, recipe: Recipe) -> None:
+    def __init__(self, image_features: int, text_features: int, recipe: "Recipe") -> None:
         super().__init__()
         self.image = Head(image_features, recipe)
         self.text = Head(text_features, recipe)
@@ -53,7 +57,7 @@ class TwoHeads(nn.Module):
         return self.image(image), self.text(text)
 
 
-def make(image_features: int, text_features: int, recipe: Recipe, seed: int) -> TwoHeads:
+def make(image_features: int, text_features: int, recipe: "Recipe", seed: int) -> TwoHeads:
     """Heads whose initial weights depend on the seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(seed, "weights"))

@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from negbench import methods
-from negbench.benchmark.audit import figures
 from negbench.benchmark.audit.asking import Examination
 from negbench.benchmark.audit.figures import Audited, audit_test
 from negbench.benchmark.errors import BenchError, NoDataError, RunFailedError
-from negbench.benchmark.evaluation import measures
 from negbench.benchmark.evaluation.measures import beyond_labels, known_pairs_of
 from negbench.benchmark.evaluation.metrics import CUTOFFS, check_cutoffs
 from negbench.benchmark.evaluation.protocols import protocols_for
@@ -24,7 +22,7 @@ from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.results import integrity, records
 from negbench.benchmark.results.records import RUNS, RunRecord
 from negbench.benchmark.sweeps.recording import add_audit, commit_record, peak, write_json
-from negbench.benchmark.training import checkpoint, devices, disk_space, loop
+from negbench.benchmark.training import checkpoint, devices, disk_space
 from negbench.benchmark.training.checkpoint import Kept
 from negbench.benchmark.training.extras import Texts
 from negbench.benchmark.training.inputs import opened
@@ -65,7 +63,7 @@ def code_hash(config: RunConfig) -> str:
     """Digest of the code that decides a cell's numbers: training, method, warm-up, evaluation, and what they import."""
     kinds = [kind for name in (config.method, config.warmup) for kind in methods.get(name).__mro__]
     classes = {Path(getfile(kind)) for kind in kinds if issubclass(kind, Method)}
-    return identity.code_digest({Path(str(part.__file__)) for part in (loop, measures, figures)} | classes)
+    return identity.code_of_a_cell(classes)
 
 
 def texts_for(method: str, manifest: Manifest, store: FeatureStore) -> Texts | None:
