@@ -18,9 +18,11 @@ from commands import Done, bench
 from negbench.benchmark.evaluation.protocols import Measured, Protocol
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.reports.tables.markdown import markdown
+from negbench.benchmark.reports.tables.programs import flat
 from negbench.benchmark.reports.tables.terminal import show
+from negbench.benchmark.results import ranks_file
 from negbench.benchmark.results.integrity import survey
-from negbench.benchmark.results.leaderboard import flat, load
+from negbench.benchmark.results.leaderboard import load
 from negbench.benchmark.results.marks import marks
 from negbench.benchmark.results.published import FILE
 from negbench.benchmark.results.records import Cost, RunRecord
@@ -401,7 +403,7 @@ def test_marks_are_those_of_paired(tmp_path: Path) -> None:
     )
     (group,) = board(tmp_path)
     cells, _ = survey(tmp_path)
-    rows = rows_of(cell for cell in cells if cell[1].method_id in ("hardest", "fne", "sum", "random"))
+    rows = rows_of(cell for cell in cells if cell.record.method_id in ("hardest", "fne", "sum", "random"))
     expected = marks(rows, next(row for row in rows if row.method == "hardest"))
     assert {row.key: row.mark for row in group.rows if row.mark} == expected
     text = markdown([group])
@@ -415,6 +417,23 @@ def test_marks_are_those_of_paired(tmp_path: Path) -> None:
     assert f"each Holm-corrected over this family: {family}" in text
     assert {row["family"] for row in flat([group])} == {3}
     assert "a failed one: mean (in batch), semi-hard (in batch)." in text
+
+
+def test_ranks_are_read_once_to_be_believed_and_to_be_tested(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, ids = [], []
+
+    def counted(path: Path, sha256: str) -> ranks_file.StoredRanks:
+        read.append(path)
+        stored = plain(path, sha256)
+        ids.append(id(stored.t2i_ids))
+        return stored
+
+    plain = ranks_file.read_ranks
+    monkeypatch.setattr(ranks_file, "read_ranks", counted)
+    (group,) = board(runs)
+    assert any(row.mark for row in group.rows)
+    assert sorted(read) == sorted(runs.rglob("ranks.npz"))
+    assert len({*ids}) == 1  # ids of the same test are kept once
 
 
 def test_baseline_can_be_chosen(runs: Path) -> None:
