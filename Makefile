@@ -21,7 +21,7 @@ test: $(VENV)/test  ## Lint, type-check, test.
 	pytest --numprocesses 2
 
 clean:  ## Remove the environment and every output.
-	rm -rf $(VENV) .bench data/*/ features runs studies leaderboard params.checked
+	rm -rf $(VENV) .bench data/*/ features runs studies leaderboard checked
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed; name one with PYTHON=...")'
