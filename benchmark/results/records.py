@@ -125,7 +125,7 @@ def read(folder: Path) -> RunRecord:
     except ValidationError as error:
         for fault in error.errors():
             if fault["loc"] == ("schema_version",):
-                reason = f"schema version {fault['input']!r}; this version of negbench knows 1 to {SCHEMA_VERSION}"
+                reason = f"schema version {fault['input']!r}, not 1 to {SCHEMA_VERSION}"
                 raise RecordError(path, reason) from None
         raise RecordError(path, invalid(error)) from None
 

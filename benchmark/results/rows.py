@@ -225,8 +225,7 @@ def differences(groups: list[Group]) -> dict[str, list[Any]]:
 def table_of(record: RunRecord) -> tuple[Any, ...]:
     """What must be the same of all records in one table."""
     key = (record.config.dataset, *record.protocol.model_dump().values())
-    made_from = (record.manifest_hash, record.features_hash)
-    return (*key, *made_from, *record.config.matches.values(), record.recipe_hash)
+    return (*key, *record.config.matches.values(), record.manifest_hash, record.features_hash, record.recipe_hash)
 
 
 def row_of(record: RunRecord) -> Key:
