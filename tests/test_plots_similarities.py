@@ -15,7 +15,7 @@ from scipy.stats import norm
 from negbench.benchmark.evaluation.protocols import Protocol
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.reports.plots.selection import Wanted
-from negbench.benchmark.reports.plots.similarities import Subject, density, draw, limits, weighing
+from negbench.benchmark.reports.plots.similarities import Subject, curves, density, draw, limits
 from negbench.benchmark.results.recorded import Recorded
 from negbench.benchmark.results.records import RunRecord
 
@@ -84,10 +84,10 @@ def test_limits_leave_out_epochs_that_are_not_drawn() -> None:
 @pytest.mark.parametrize("changes", [{}, {"tau_close": 9.0, "prior": 50.0}, {"false_weight": "probability"}])
 def test_weight_and_posterior_are_the_formula_for_the_mean_positive(tmp_path: Path, changes: dict[str, Any]) -> None:
     similarity = np.linspace(-0.2, 0.9, 221)
-    found = weighing(cell(tmp_path, **changes), ROW, similarity)
+    found = curves(cell(tmp_path, **changes), ROW, similarity)
     assert found is not None
     prior, close = changes.get("prior", 10000.0), changes.get("tau_close", 0.5)
-    for s, weight, posterior in zip(similarity, found.weight, found.posterior, strict=True):
+    for s, weight, posterior in zip(similarity, found.weight.tolist(), found.posterior.tolist(), strict=True):
         match = norm.pdf(s, 0.5, 0.1)
         p = match / (match + (prior - 1) * norm.pdf(s, 0.3, 0.08))
         assert posterior == pytest.approx(p, rel=1e-6, abs=1e-12)
@@ -101,9 +101,9 @@ def test_weight_and_posterior_are_the_formula_for_the_mean_positive(tmp_path: Pa
 
 def test_what_has_no_fit_has_no_weight(tmp_path: Path) -> None:
     similarity = np.linspace(-1, 1, 5)
-    assert weighing(cell(tmp_path, "hardest"), ROW, similarity) is None
-    assert weighing(cell(tmp_path), {"val_rsum": 1.0}, similarity) is None  # the warm-up's epochs
-    assert weighing(cell(tmp_path), ROW | {"method_pairs": math.nan}, similarity) is None
+    assert curves(cell(tmp_path, "hardest"), ROW, similarity) is None
+    assert curves(cell(tmp_path), {"val_rsum": 1.0}, similarity) is None  # the warm-up's epochs
+    assert curves(cell(tmp_path), ROW | {"method_pairs": math.nan}, similarity) is None
 
 
 def drawn(folder: Path, epochs: tuple[int, ...] = (), of: int = 3) -> Figure:
