@@ -27,7 +27,7 @@ from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.reports import plots
 from negbench.benchmark.reports.inspection_page import page
 from negbench.benchmark.reports.plots import cost
-from negbench.benchmark.reports.plots.selection import Cell, Series, Table, Wanted, safe
+from negbench.benchmark.reports.plots.selection import DrawnRun, Series, Table, Wanted, safe
 from negbench.benchmark.reports.plots.tuning import importance
 from negbench.benchmark.reports.screen import Screen
 from negbench.benchmark.reports.study import trials_csv
@@ -79,7 +79,9 @@ def record(name: str, method: str, seed: int, recipe: str = "0") -> RunRecord:
         status="done",
         method_id="fne",
         config=config,
-        **dict.fromkeys(("config_hash", "manifest_hash", "features_hash"), "0"),
+        config_hash="0",
+        manifest_hash="0",
+        features_hash="0",
         recipe_hash=recipe,
         protocol=protocol,
         metrics=recalls | {"rsum": 60.0 + 6 * seed},
@@ -290,7 +292,10 @@ def inspection(name: str) -> Inspection:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_html_has_the_tags_of_a_harmless_name(name: str) -> None:
-    pages = (lambda text: html(board(text)), lambda text: page(inspection(text), lambda _: "data:,"))
+    pages: list[Callable[[str], str]] = [
+        lambda text: html(board(text)),
+        lambda text: page(inspection(text), lambda _: "data:,"),
+    ]
     for written in pages:
         said, harmless = written(name), written("x")
         assert not UNPRINTABLE.search(said.replace("\t", " ").replace("\r", " "))
@@ -348,7 +353,7 @@ def table(name: str) -> Table:
     """Three methods, one of them with a very long name."""
     records = [record(name, method, 0) for method in (name, f"{name} 2", name * 500)]
     (group,) = build(records)
-    cells = {each.method_id: Cell(Path(), each) for each in records}
+    cells = {each.method_id: DrawnRun(Path(), each) for each in records}
     return Table(name, group, tuple(Series(row, (cells[row.method],)) for row in group.rows))
 
 
