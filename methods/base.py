@@ -14,8 +14,9 @@ trainer:
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,7 @@ __all__ = [
     "ALIKE",
     "Candidates",
     "Choice",
+    "Curves",
     "Direction",
     "Extras",
     "Guide",
@@ -49,6 +51,19 @@ __all__ = [
     "setting",
     "views",
 ]
+
+
+class Curves(NamedTuple):
+    """Distributions that a method fits, and how it weighs candidates by them."""
+
+    weight: Tensor
+    """``[S]``: of a candidate, for an anchor whose positive has the mean similarity of the fitted positives."""
+    posterior: Tensor
+    """``[S]``: the probability of a match."""
+    normals: dict[str, tuple[float, float]]
+    """What was fitted, ``positives`` first, to mean and deviation."""
+    fitted_to: str
+    """Which pairs."""
 
 
 class Method(nn.Module, ABC):
@@ -137,6 +152,15 @@ class Method(nn.Module, ABC):
 
         A probability, a share or a mask, as it would count in the loss of this view; for the audit. None for
         methods that have no such idea. To be asked changes nothing of the method.
+        """
+        return None
+
+    @torch.no_grad()
+    def curves(self, reported: Mapping[str, float], similarity: Tensor) -> Curves | None:
+        """What the method made of similarities ``[S]`` in an epoch, from what it ``report``ed of that; for pictures.
+
+        It takes the place of the method's statistics. None for methods that fit no distributions, and for an epoch
+        without any.
         """
         return None
 

@@ -19,14 +19,16 @@ the partner's place, may not.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from .base import Candidates, Choice, Range, Sampler, Settings, TripletSettings, View, race, setting
+from .base import Candidates, Choice, Curves, Range, Sampler, Settings, TripletSettings, View, race, setting
 from .interface.drawing import blocks
+from .interface.positives import same_image
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ class FNE(Sampler):
 
     def observe(self, similarity: Tensor, ids: Tensor) -> None:
         own = similarity.diagonal()
-        negatives = similarity.masked_fill(ids[:, None] == ids[None, :], -torch.inf)
+        negatives = similarity.masked_fill(same_image(ids, ids), -torch.inf)
         hardest_text, hardest_image = negatives.amax(dim=1), negatives.amax(dim=0)
         keep = hardest_text > -torch.inf
         if self.settings.pairs == "mutual":
@@ -241,6 +243,29 @@ class FNE(Sampler):
     def suspicion(self, view: View) -> Tensor:
         """The posterior."""
         return self.posterior(view.similarity)
+
+    def curves(self, reported: Mapping[str, float], similarity: Tensor) -> Curves | None:
+        """Of an anchor whose positive is as similar as their mean."""
+        needed = [f"{kind}_{what}" for kind in ("positive", "negative") for what in ("mean", "std")]
+        if not all(math.isfinite(reported.get(name, math.nan)) for name in (*needed, "pairs")):
+            return None
+        pairs = reported["pairs"]
+        for kind, moments, count in (("positive", self.positive, pairs), ("negative", self.negative, 2 * pairs)):
+            moments.count.fill_(count)
+            moments.mean.fill_(reported[f"{kind}_mean"])
+            moments.squares.fill_(reported[f"{kind}_std"] ** 2 * max(count - 1, 0))
+        own = similarity.new_full((1, 1), reported["positive_mean"])
+        return Curves(
+            weight=self.weigh(similarity[None], own).weights[0],
+            posterior=self.posterior(similarity[None])[0],
+            normals={
+                "positives": (reported["positive_mean"], reported["positive_std"]),
+                "hardest negatives": (reported["negative_mean"], reported["negative_std"]),
+            },
+            fitted_to="training pairs that rank first in both directions"
+            if self.settings.pairs == "mutual"
+            else "all training pairs",
+        )
 
     def _cut(self, own: Tensor) -> Tensor:
         """Threshold of the cut-down, one for all or in the shape of ``own``."""

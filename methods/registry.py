@@ -104,6 +104,15 @@ def names() -> list[str]:
     return sorted([*_files(), *(plugin.name for plugin in _plugins().values() if not plugin.fault)])
 
 
+def place_of(name: str) -> "Path | str":
+    """The file of a method of the suite; of another package's its name and version, which stand for its code."""
+    if (path := _files().get(name)) is not None:
+        return path
+    plugin = _plugins().get(name)
+    version = plugin.point.dist.version if plugin and plugin.point and plugin.point.dist else ""
+    return f"{name} {plugin.place if plugin else ''} {version}"
+
+
 def summaries() -> dict[str, str]:
     """Name to one line about the method, read without importing it."""
     lines = {name: _summary(path) for name, path in _files().items()}

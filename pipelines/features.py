@@ -11,7 +11,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import cache, partial
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from negbench.pipelines import datasets, encoders, prepare, sources
 from negbench.pipelines.atomic import write_text
+from negbench.pipelines.code import ROOT, code_digest, files_of
 from negbench.pipelines.encoders import CPU, Device, Encoder, Kind
 from negbench.pipelines.encoding import BATCH, How, OutOfMemoryError, Stage, device_for, first_batch, workers_for
 from negbench.pipelines.errors import DataError, RequestError
@@ -147,6 +148,10 @@ class Maker:
         return self.target
 
     @property
+    def _code(self) -> str:
+        return code_of(self.names.values())
+
+    @property
     def _belongs(self) -> dict[str, Any]:
         """What a store is made for; the numbers are those of the store which is there, so that only who asks for
         others gets them."""
@@ -159,12 +164,14 @@ class Maker:
         }
 
     def _is_current(self, verify: bool) -> bool:
-        return _is_current(self.target, self._belongs, self.names) and (not verify or intact(self.target))
+        current = _is_current(self.target, self._belongs, self.names, self._code)
+        return current and (not verify or intact(self.target))
 
     def _build(self, progress: Progress) -> None:
         """Encode what is missing, and put it in place."""
         sides = {part: _side(self.manifest, self.source, part, self.names[part], self.how) for part in SIDES}
-        recipe = {**self._belongs, "image": sides["images"].recipe, "text": sides["captions"].recipe}
+        both = {"image": sides["images"].recipe, "text": sides["captions"].recipe}
+        recipe = {**self._belongs, **both, "code": self._code}
         asked = {"batch": self.how.batch, "devices": {part: asdict(side.device) for part, side in sides.items()}}
         if self.work.finished({**recipe, **asked}):
             return
@@ -215,8 +222,19 @@ def _side(manifest: Manifest, source: Source, modality: str, name: str, how: How
     return Side(name, card.revision, card.dim, card.length, device_for(how) if card.devices else CPU)
 
 
-def _is_current(target: Path, belongs: dict[str, Any], names: dict[str, str]) -> bool:
-    """Whether the store is what would be made now. A model that is not on this machine cannot have changed here."""
+def code_of(names: Iterable[str]) -> str:
+    """Digest of the code of some encoders, and of what reads pictures and encodes in batches."""
+    files = {encoders.file_of(name) for name in names if name != encoders.PRECOMPUTED}
+    whole = files_of(files, ["pipelines/encoders"])
+    inside = {path for path in whole if path.is_relative_to(ROOT / "pipelines" / "encoders")}
+    return code_digest(inside | {ROOT / "pipelines" / "encoding.py", ROOT / "pipelines" / "reading" / "pictures.py"})
+
+
+def _is_current(target: Path, belongs: dict[str, Any], names: dict[str, str], code: str) -> bool:
+    """Whether the store is what would be made now; an older one does not say by which code it was made.
+
+    A model that is not on this machine cannot have changed here.
+    """
     try:
         info = read_info(target)
     except DataError:
@@ -226,6 +244,8 @@ def _is_current(target: Path, belongs: dict[str, Any], names: dict[str, str]) ->
         now = PRECOMPUTED_REVISION if name == encoders.PRECOMPUTED else encoders.revision(name, kind)
         if now not in (None, info.get(kind, {}).get("revision")):
             return False
+    if info.get("code", code) != code:
+        return False
     return all(info.get(key) == value for key, value in belongs.items()) and all(
         (target / file).exists() for file in info["files"]
     )

@@ -4,7 +4,7 @@ import io
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -124,6 +124,22 @@ def track(name: str, check: Callable[[], object], say: Say) -> Iterator[Tracked]
     if CHECK in stages:
         check()
     yield _dvc(f"data/{name}", f"stage {stage}", say, "commit", "--force", stage)
+
+
+def has_stages(*names: str) -> bool:
+    """Whether this is a repository of DVC with these stages."""
+    return Path(".dvc").is_dir() and {*names} <= {*_stages()}
+
+
+def commit(stages: Sequence[str], say: Say) -> Tracked:
+    """Let DVC take the outputs of stages, which must be there, for what it would have made."""
+    return _dvc(f"{len(stages)} stages", str(PIPELINE), say, "commit", "--force", *stages)
+
+
+def add(folders: Sequence[Path], say: Say) -> Tracked | None:
+    """Let DVC track folders that belong to no stage."""
+    new = [str(folder) for folder in folders]
+    return _dvc(f"{len(new)} records", "beside them", say, "add", *new) if new else None
 
 
 def _dvc(what: str, where: str, say: Say, *words: str) -> Tracked:

@@ -87,9 +87,9 @@ def state() -> dict[str, object]:
         for path in Path("features").glob("*/[!.]*/features.json"):
             store = FeatureStore(path.parent, read_info(path.parent)["manifest"])
             good[str(path)] = [store.hash, *(len(store.split(split).captions) for split in ("train", "val", "test"))]
-        for folder, record in integrity.survey()[0]:
-            good[str(folder)] = record.metrics | {
-                name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        for cell in integrity.survey()[0]:
+            good[str(cell.folder)] = cell.record.metrics | {
+                name: hashlib.sha256((cell.folder / name).read_bytes()).hexdigest()
                 for name in ("ranks.npz", "model.safetensors", "method.safetensors")
             }
         os.write(writing, json.dumps(good).encode())

@@ -27,7 +27,7 @@ from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.reports import plots
 from negbench.benchmark.reports.inspection_page import page
 from negbench.benchmark.reports.plots import cost
-from negbench.benchmark.reports.plots.selection import DrawnRun, Series, Table, Wanted, safe
+from negbench.benchmark.reports.plots.selection import Series, Table, Wanted, safe
 from negbench.benchmark.reports.plots.tuning import importance
 from negbench.benchmark.reports.screen import Screen
 from negbench.benchmark.reports.study import trials_csv
@@ -36,11 +36,11 @@ from negbench.benchmark.reports.tables.latex import LATEX, latex
 from negbench.benchmark.reports.tables.markdown import markdown
 from negbench.benchmark.reports.tables.programs import as_csv, as_json
 from negbench.benchmark.reports.tables.terminal import plain
-from negbench.benchmark.results.leaderboard import build
 from negbench.benchmark.results.plausibility import RECALLS
 from negbench.benchmark.results.published import Published
+from negbench.benchmark.results.recorded import Recorded
 from negbench.benchmark.results.records import Cost, RunRecord
-from negbench.benchmark.results.rows import Group
+from negbench.benchmark.results.rows import Group, by_table, group_of
 from negbench.benchmark.sweeps.studies import Trial
 from negbench.pipelines.errors import invalid, unknown
 from negbench.pipelines.text import clean, json_text, one_line
@@ -100,9 +100,13 @@ def board(name: str) -> list[Group]:
     """Two tables of one dataset, and the literature, in which all words are ``name``."""
     recalls = dict.fromkeys((*RECALLS, "rsum"), 50.0)
     literature = (Published(name, name, False, recalls, name),)
-    groups = build(
-        record(name, method, seed, recipe) for recipe in "01" for method in (name, f"{name} 2") for seed in range(3)
-    )
+    cells = [
+        Recorded(Path(), record(name, method, seed, recipe))
+        for recipe in "01"
+        for method in (name, f"{name} 2")
+        for seed in range(3)
+    ]
+    groups = [group_of(some) for some in by_table(cells).values()]
     assert len(groups) == 2
     return [replace(group, published=literature) for group in groups]
 
@@ -351,9 +355,9 @@ def test_json_is_ascii_and_has_null_for_what_is_not_finite() -> None:
 
 def table(name: str) -> Table:
     """Three methods, one of them with a very long name."""
-    records = [record(name, method, 0) for method in (name, f"{name} 2", name * 500)]
-    (group,) = build(records)
-    cells = {each.method_id: DrawnRun(Path(), each) for each in records}
+    methods = (name, f"{name} 2", name * 500)
+    cells = {method: Recorded(Path(), record(name, method, 0)) for method in methods}
+    group = group_of([*cells.values()])
     return Table(name, group, tuple(Series(row, (cells[row.method],)) for row in group.rows))
 
 

@@ -117,7 +117,7 @@ def test_what_the_images_of_one_side_add_up_to(tmp_path: Path, save: Save) -> No
     fne, hardest = rows[Key("fne", 0, None)], rows[Key("hardest", 0, None)]
     both = pair(fne, hardest).parts_by_seed[:, :, METRICS.index("rsum")]
     assert parts_of_rsum(fne) - parts_of_rsum(hardest) == pytest.approx(both)
-    assert parts_of_rsum(fne).sum(axis=1) == pytest.approx([fne[seed][1].metrics["rsum"] for seed in range(3)])
+    assert parts_of_rsum(fne).sum(axis=1) == pytest.approx([fne[seed].record.metrics["rsum"] for seed in range(3)])
 
 
 def test_splits_of_an_unstable_method(tmp_path: Path, save: Save) -> None:

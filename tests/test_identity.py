@@ -10,18 +10,22 @@ from pydantic import Field
 
 from negbench import methods
 from negbench.benchmark.errors import BenchError
-from negbench.benchmark.recipe import identity
+from negbench.benchmark.recipe import identity, stages
+from negbench.benchmark.recipe.flags import resolve
+from negbench.benchmark.recipe.params import Params, StudyKeys
 from negbench.benchmark.recipe.schema import Execution, Judging, Recipe, RunConfig, hashes_of_schema_1
 from negbench.benchmark.results import integrity, leaderboard, records
 from negbench.benchmark.sweeps import cell
 from negbench.benchmark.sweeps.search_space import space_of
 from negbench.benchmark.sweeps.tuning import TuningTask
 from negbench.benchmark.training.loop import Watcher
-from negbench.pipelines import code
+from negbench.pipelines import code, datasets, features, sources
+from negbench.pipelines.files import read_yaml
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.store import FeatureStore
 
 Tiny = tuple[Manifest, FeatureStore]
+ROOT = Path(__file__).parents[1]
 OLD = Path(__file__).parent / "records_of_schema_1"
 ROOMS = ("benchmark", "methods")
 RECIPE = {"epochs": 2, "batch": 16, "memory": 0, "dim": 8}
@@ -93,7 +97,7 @@ def test_an_edited_record_of_schema_1_is_found_out(tmp_path: Path) -> None:
     assert any(fault.startswith("config_hash: ") for fault in integrity.faults(path.parent, records.read(path.parent)))
     content["schema_version"] = 3
     path.write_text(json.dumps(content))
-    with pytest.raises(records.RecordError, match="schema version 3; this version of negbench knows 1 to 2"):
+    with pytest.raises(records.RecordError, match="schema version 3, not 1 to 2"):
         records.read(path.parent)
 
 
@@ -172,3 +176,71 @@ def test_a_study_of_other_code_is_another_study(tiny: Tiny, monkeypatch: pytest.
     assert before == task.name
     monkeypatch.setattr("negbench.benchmark.sweeps.tuning.code_hash", lambda _: "another")
     assert task.name != before
+
+
+def test_stages_depend_on_the_code_that_records_name(tiny: Tiny) -> None:
+    """Of every method: the digest that DVC looks at is the one that decides whether a cell is trained again."""
+    names = methods.names()
+    project = Params(
+        datasets=["tiny"], methods=[name.replace("-", "_") for name in names], tune=StudyKeys(method="fne")
+    )
+    digests = stages.digests(project)
+    for name in names:
+        assert digests[f"run-{name.replace('-', '_')}"] == cell.code_hash(config(method=name))
+    assert digests["tune"] == digests["run-fne"]
+
+
+def test_every_stage_waits_for_the_digest_of_its_code() -> None:
+    pipeline = read_yaml(ROOT / "dvc.yaml")["stages"]
+    deps = {name: (stage.get("do") or stage)["deps"] for name, stage in pipeline.items()}
+    deps["tune"] = read_yaml(ROOT / "pipelines" / "dvc.yaml")["stages"]["tune"]["deps"]
+    assert deps.pop("params") == ["benchmark", "methods", "pipelines"]
+    wanted = {"prepare": "${key}", "features": "${key}", "run": "${item.method}"}
+    for name, some in deps.items():
+        assert f"checked/{name}" + (f"-{wanted[name]}" if name in wanted else "") in some
+        assert not [dep for dep in some if dep.endswith(".py")]
+
+
+def test_an_encoder_s_code_is_its_own(tmp_path: Path) -> None:
+    digests = {name: features.code_of([name, "ngrams"]) for name in ("hog", "efficientnet-lite0")}
+    assert len(set(digests.values())) == 2
+    assert features.code_of(["ngrams", "hog"]) == digests["hog"]
+    assert features.code_of(["hf:some/model"]) == features.code_of(["hf:other/model"])
+    assert datasets.code_of("coco") != datasets.code_of("karpathy")
+
+
+def test_a_store_by_other_code_is_made_again(small_scenes: None) -> None:
+    features.make("small")
+    info = json.loads(Path("features/small/hog+ngrams/features.json").read_text())
+    assert info["code"] == features.code_of(["hog", "ngrams"])
+    before = Path("features/small/hog+ngrams/features.json").stat().st_mtime_ns
+    features.make("small")
+    assert Path("features/small/hog+ngrams/features.json").stat().st_mtime_ns == before
+    for changed, again in ((info | {"code": "other"}, True), ({k: v for k, v in info.items() if k != "code"}, False)):
+        Path("features/small/hog+ngrams/features.json").write_text(json.dumps(changed))
+        stamp = Path("features/small/hog+ngrams/features.json").stat().st_mtime_ns
+        features.make("small")
+        assert (Path("features/small/hog+ngrams/features.json").stat().st_mtime_ns != stamp) == again
+
+
+@pytest.fixture
+def small_scenes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = {"seed": 0, "train": 20, "val": 10, "test": 10}
+    sources.write("small", sources.Source(format="scenes", encoder="hog+ngrams", settings=settings))
+
+
+def test_a_method_with_changes_behind_it_is_that_cell(small_scenes: None) -> None:
+    cells = [
+        resolve({"method": "fne+memory=0+prior=100", "dataset": "small"}),
+        resolve({"method": "fne", "dataset": "small", "memory": 0}, {"prior": 100}),
+    ]
+    assert cells[0] == cells[1]
+    with pytest.raises(BenchError, match="unknown key 'memry'"):
+        resolve({"method": "fne+memry=0", "dataset": "small"})
+    Path("params.yaml").write_text(json.dumps({"datasets": ["small"], "methods": ["fne+memory=0"], "seeds": [0]}))
+    own = resolve({"method": "fne", "dataset": "small", "memory": 0})
+    assert stages.stages_of([own, cells[0]]) == {
+        own.hash: ("run@small-fne+memory=0-0", Path("runs/small/fne+memory=0/seed-0"))
+    }
+    assert cell.folder_of(own) == Path("runs/small/fne+memory=0/seed-0")

@@ -18,9 +18,11 @@ from commands import Done, bench
 from negbench.benchmark.evaluation.protocols import Measured, Protocol
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.reports.tables.markdown import markdown
+from negbench.benchmark.reports.tables.programs import flat
 from negbench.benchmark.reports.tables.terminal import show
+from negbench.benchmark.results import ranks_file
 from negbench.benchmark.results.integrity import survey
-from negbench.benchmark.results.leaderboard import flat, load
+from negbench.benchmark.results.leaderboard import load
 from negbench.benchmark.results.marks import marks
 from negbench.benchmark.results.published import FILE
 from negbench.benchmark.results.records import Cost, RunRecord
@@ -286,7 +288,7 @@ def test_no_records(runs: Path, tmp_path: Path) -> None:
         (b"\xff\xfe", "line 1: not UTF-8 (byte 0xff)"),
         (b"[]", "expected keys and values, got []"),
         (b'{"status": "done"}', "method_id: is missing"),
-        (b'{"schema_version": 7, "status": 1, "more": 2}', "schema version 7, not 1"),
+        (b'{"schema_version": 7, "status": 1, "more": 2}', "schema version 7, not 1 to 2"),
         (None, "Is a directory"),
     ],
 )
@@ -401,7 +403,7 @@ def test_marks_are_those_of_paired(tmp_path: Path) -> None:
     )
     (group,) = board(tmp_path)
     cells, _ = survey(tmp_path)
-    rows = rows_of(cell for cell in cells if cell[1].method_id in ("hardest", "fne", "sum", "random"))
+    rows = rows_of(cell for cell in cells if cell.record.method_id in ("hardest", "fne", "sum", "random"))
     expected = marks(rows, next(row for row in rows if row.method == "hardest"))
     assert {row.key: row.mark for row in group.rows if row.mark} == expected
     text = markdown([group])
@@ -415,6 +417,24 @@ def test_marks_are_those_of_paired(tmp_path: Path) -> None:
     assert f"each Holm-corrected over this family: {family}" in text
     assert {row["family"] for row in flat([group])} == {3}
     assert "a failed one: mean (in batch), semi-hard (in batch)." in text
+
+
+def test_ranks_are_read_once_to_be_believed_and_to_be_tested(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+    ids: list[int] = []
+
+    def counted(path: Path, sha256: str) -> ranks_file.StoredRanks:
+        read.append(path)
+        stored = plain(path, sha256)
+        ids.append(id(stored.t2i_ids))
+        return stored
+
+    plain = ranks_file.read_ranks
+    monkeypatch.setattr(ranks_file, "read_ranks", counted)
+    (group,) = board(runs)
+    assert any(row.mark for row in group.rows)
+    assert sorted(read) == sorted(runs.rglob("ranks.npz"))
+    assert len({*ids}) == 1  # ids of the same test are kept once
 
 
 def test_baseline_can_be_chosen(runs: Path) -> None:
@@ -549,11 +569,11 @@ def test_records_of_another_schema_version_are_refused_with_the_reason(runs: Pat
     before = bench_board(runs, "--format", "md")
     save(runs / "old", record("sum", 0, 10), record("sum", 1, 10))
     for path in (runs / "old").glob("**/run.json"):
-        path.write_text(path.read_text().replace('"schema_version":1', '"schema_version":7'))
+        path.write_text(path.read_text().replace('"schema_version":2', '"schema_version":7'))
     after = bench_board(runs, "--format", "md")
     assert (after.exit_code, after.stdout) == (0, before.stdout)
     folder = next((runs / "old").glob("**/run.json")).parent
-    reason = "schema version 7, not 1; run the cell again with --force"
+    reason = "schema version 7, not 1 to 2; run the cell again with --force"
     assert re.search(r"left out +reason", after.stderr)
     assert any(str(folder) in line and reason in line for line in after.stderr.splitlines())
     shutil.copytree(runs / "old", tmp_path / "only")

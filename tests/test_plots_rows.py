@@ -20,6 +20,8 @@ from negbench.benchmark.reports.plots import ambiguity
 from negbench.benchmark.reports.plots.canvas import LOOKS, Drawn, form
 from negbench.benchmark.reports.plots.scatter import Place, cross, name_points, scatter
 from negbench.benchmark.reports.plots.selection import Wanted
+from negbench.benchmark.reports.table_names import table_names
+from negbench.benchmark.results.leaderboard import load
 from negbench.benchmark.results.records import Cost, RunRecord
 from negbench.benchmark.results.rows import Stat
 from recorded import write_record
@@ -242,3 +244,22 @@ def test_a_record_without_a_history_is_left_out_of_the_curves(kind: str) -> None
     for path in Path("runs").rglob("history.csv"):
         path.unlink()
     assert bench("plot", "curves")[0] == 3
+
+
+def test_tables_that_differ_in_anything_have_names_of_their_own() -> None:
+    """The same recipe on other features, and held against another threshold: a picture and a key for each."""
+    first = record("hardest", "easy")
+    harder = first.config.model_copy(update={"seed": 1, "crowd_match": 0.9})
+    changed = {"config": harder, "config_hash": harder.hash, "recipe_hash": harder.recipe_hash}
+    save(first, first.model_copy(update=changed))
+    write_record(Path("runs/other/seed-0"), record("hardest", "easy", features_hash="f2"))
+    groups = load(Path("runs")).groups
+    names = table_names(groups)
+    start = f"easy-{first.recipe_hash}"
+    assert len({*names}) == len(groups) == 3
+    assert all(name.startswith(f"{start}-{group.features_hash[:8]}") for name, group in zip(names, groups, strict=True))
+    assert [name[-8:] for name in names if "0.6-" in name] == ["-0.6-0.5", "-0.6-0.9"]
+    assert table_names(groups[:1]) == ["easy"]
+    done = bench("plot", "cost")
+    assert done.exit_code == 0, done.stderr
+    assert len(done.stdout.split()) == 2 * 3

@@ -14,8 +14,9 @@ from scipy.stats import norm
 
 from negbench.benchmark.evaluation.protocols import Protocol
 from negbench.benchmark.recipe.schema import RunConfig
-from negbench.benchmark.reports.plots.selection import DrawnRun, Wanted
+from negbench.benchmark.reports.plots.selection import Wanted
 from negbench.benchmark.reports.plots.similarities import Subject, density, draw, limits, weighing
+from negbench.benchmark.results.recorded import Recorded
 from negbench.benchmark.results.records import RunRecord
 
 EDGES = np.linspace(-1, 1, 201)
@@ -39,11 +40,11 @@ def histogram(filled: dict[int, int]) -> NDArray[np.int64]:
     return counts
 
 
-def cell(folder: Path, method: str = "fne", **changes: Any) -> DrawnRun:
+def cell(folder: Path, method: str = "fne", **changes: Any) -> Recorded:
     config = RunConfig(method=method, settings=changes, dataset="easy", encoder="made+up", seed=3, epochs=2)
     hashes: dict[str, Any] = dict.fromkeys(("config_hash", "recipe_hash", "manifest_hash", "features_hash"), "h")
     protocol = Protocol(name="easy", images=5, captions=25)
-    return DrawnRun(
+    return Recorded(
         folder, RunRecord(status="done", method_id=config.method_id, config=config, protocol=protocol, **hashes)
     )
 

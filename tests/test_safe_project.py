@@ -224,7 +224,7 @@ def test_what_params_name_reaches_no_shell_and_empties_no_folder(whole: Path) ->
         assert done.returncode != 0
         assert "error: params.yaml: " in done.stdout + done.stderr
     # not even where the stage that looks at the names is passed over, as it may be by hand
-    Path("params.checked").write_text("checked by bench params\n")
+    Path("checked").mkdir(exist_ok=True)
     Path("data/scenes").mkdir()
     Path("features").mkdir()
     Path("features/scenes.json").write_text("{}")
@@ -320,6 +320,7 @@ def test_names_of_methods_in_params_are_checked_with_the_nearest(project: Path) 
     for content, said in (
         ({"methods": ["hardes"]}, "methods: unknown method 'hardes'; did you mean 'hardest'?"),
         ({"methods": ["../x"]}, "methods: unknown method '../x'; valid: "),
+        ({"methods": ["fne+x=/../../y"]}, "methods: 'fne+x=/../../y': write it as method+key=value"),
         ({"settings": {"fnee": {}}}, "settings: unknown key 'fnee'; did you mean 'fne'?"),
         ({"tune": {"method": "fnne"}}, "tune.method: unknown method 'fnne'; did you mean 'fne'?"),
         ({"tune": {"trails": 3}}, "tune: unknown key 'trails'; did you mean 'trials'?"),
@@ -333,7 +334,7 @@ def test_names_of_methods_in_params_are_checked_with_the_nearest(project: Path) 
     sources.write("scenes", sources.Source(format="scenes", encoder="hog+ngrams"))
     said = "error: params.yaml: datasets: unknown dataset 'scnes'; did you mean 'scenes'?"
     assert one_line("params") == (2, said)
-    assert not Path("params.checked").exists()
+    assert not Path("checked").exists()
 
 
 def test_tune_does_what_params_say_where_it_is_told_nothing_else(project: Path) -> None:

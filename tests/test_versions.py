@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -57,7 +58,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(source, folder / name, ignore=skip) if source.is_dir() else shutil.copy(source, folder / name)
     yaml = YAML()
     params = yaml.load(folder / "params.yaml")
-    params.update({"methods": ["hardest"], "seeds": [0]})
+    params.update({"methods": ["hardest", "random+memory=8"], "seeds": [0]})
     params["recipe"].update(RECIPE)
     yaml.dump(params, folder / "params.yaml")
     (folder / "data").mkdir()
@@ -73,10 +74,24 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(folder, "dvc", "init", "--quiet")
     run(folder, "dvc", "remote", "add", "--default", "store", str(folder.parent / "store"))
     run(folder, "bench", "data", "add", "my", "--from", archive)
-    run(folder, "dvc", "repro", "--quiet")
+    for name in ("my", "scenes"):
+        run(folder, "bench", "features", "--dataset", name)
+    run(folder, "bench", "sweep", "--methods", "hardest,random+memory=8,sum", "--datasets", "my,scenes", "--seeds", "1")
+    assert running(run(folder, "dvc", "repro")) == {"leaderboard"}  # all else was made by the commands above
+    assert running(run(folder, "dvc", "repro")) == set()
     commit(folder, "Run all")
-    run(folder, "dvc", "push", "--quiet", "dvc.yaml", "raw/my.dvc")
+    run(folder, "dvc", "push", "--quiet")
     return folder
+
+
+def running(said: str) -> set[str]:
+    """Stages that DVC ran."""
+    return set(re.findall(r"Running stage '([^']+)'", said))
+
+
+def targets(folder: Path) -> list[str]:
+    """What to pull: all but the study of pipelines/dvc.yaml, which was not made."""
+    return ["dvc.yaml", *run(folder, "git", "ls-files", "*.dvc").split()]
 
 
 def test_git_holds_no_data(project: Path) -> None:
@@ -89,9 +104,9 @@ def test_a_second_clone_pulls_the_same_numbers(project: Path) -> None:
     second = project.parent / "second"
     run(project.parent, "git", "clone", "--quiet", str(project), str(second))
     assert not (second / "runs").exists()
-    run(second, "dvc", "pull", "--quiet", "dvc.yaml", "raw/my.dvc")
+    run(second, "dvc", "pull", "--quiet", *targets(second))
     assert facts(second) == facts(project)
-    assert json.loads(run(second, "dvc", "status", "--json", "dvc.yaml", "raw/my.dvc")) == {}
+    assert json.loads(run(second, "dvc", "status", "--json", *targets(second))) == {}
     # nothing is encoded or trained again, and what was unpacked is there to encode in another way
     before = written(second, "runs/**/run.json") | written(second, "features/**/features.json")
     run(
@@ -107,7 +122,7 @@ def test_a_second_clone_pulls_the_same_numbers(project: Path) -> None:
         "--out",
         "runs/my/hardest/seed-0",
     )
-    run(second, "dvc", "repro", "--quiet")
+    assert running(run(second, "dvc", "repro")) == set()
     assert written(second, "runs/**/run.json") | written(second, "features/**/features.json") == before
     assert json.loads(run(second, "bench", "data", "check", "my", "--json"))["errors"] == []
 
@@ -120,6 +135,18 @@ def test_the_manifest_s_hash_travels_to_the_end(project: Path) -> None:
         record = json.loads((project / f"runs/{name}/hardest/seed-0/run.json").read_text())
         assert {pointer["manifest"], store["manifest"], record["manifest_hash"]} == {manifest}
         assert {pointer["hash"], store["hash"]} == {record["features_hash"]}
+
+
+def test_code_runs_again_what_it_decides_and_nothing_else(project: Path) -> None:
+    """``bench params`` looks at the code; nothing else runs for a docstring, or for a file that no stage needs."""
+    method = project / "methods" / "random.py"
+    before = method.read_text()
+    (project / "pipelines" / "encoders" / "x.py").write_text('"""An encoder."""\n')
+    method.write_text(before.replace('"""', '"""Well: ', 1))
+    assert running(run(project, "dvc", "repro")) == {"params"}
+    method.write_text(before + "\n\nMORE = 1\n")
+    cells = {f"run@{name}-random+memory=8-0" for name in ("my", "scenes")}
+    assert running(run(project, "dvc", "repro")) == {"params", *cells, "leaderboard"}
 
 
 def test_a_changed_caption_runs_again_only_what_depends_on_it(project: Path) -> None:

@@ -109,7 +109,7 @@ def _say(line: str) -> None:
 
 def _register(name: str, manifest: "Manifest") -> None:
     """List a new dataset in the project, let DVC record it, and tell."""
-    from negbench.benchmark.recipe.flags import mark_params
+    from negbench.benchmark.recipe.stages import mark_params
     from negbench.pipelines import project, sources
 
     default = sources.read(name).encoder

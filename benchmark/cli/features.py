@@ -39,8 +39,9 @@ def features(
     ] = None,
 ) -> None:
     """Encode a dataset's pictures and captions into features/DATASET/ENCODER. Goes on where it was stopped."""
-    from negbench.benchmark.recipe.flags import default_encoder
+    from negbench.benchmark.recipe.params import default_encoder
     from negbench.benchmark.reports.encoding_progress import progress
+    from negbench.benchmark.sweeps.tracking import is_tracked, track
     from negbench.pipelines.features import make
     from negbench.pipelines.names import check_dataset
 
@@ -60,6 +61,9 @@ def features(
             waiting=partial(screen.print, markup=False),
         )
     out().print(str(folder), markup=False)
+    if is_tracked():
+        for line in track([], partial(screen.print, markup=False), features=[dataset]):
+            screen.print(line, markup=False)
 
 
 def ensure_with_progress(dataset: str, encoder: str | None = None) -> "tuple[Manifest, FeatureStore]":

@@ -10,7 +10,7 @@ from negbench.benchmark.reports.screen import out
 
 def params(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
     """Check params.yaml: its keys, and every name in it. The stages of dvc.yaml wait for this."""
-    from negbench.benchmark.recipe.flags import mark_params
+    from negbench.benchmark.recipe.stages import mark_params
 
     project = mark_params()
     if as_json:

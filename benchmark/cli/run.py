@@ -35,6 +35,7 @@ def run(
         typer.Option("--out", help="Folder of the record; {dataset}, {method} and {seed} stand for the cell's own."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Run again what is recorded.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Take the place of a record with other settings.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
 ) -> None:
     """Train and evaluate one cell, and record it."""
@@ -57,19 +58,20 @@ def run(
     from negbench.benchmark.reports.progress import ShowTraining
     from negbench.benchmark.results import records
     from negbench.benchmark.sweeps import cell
+    from negbench.benchmark.sweeps.tracking import is_tracked, track
     from negbench.benchmark.training import devices
     from negbench.benchmark.training.checkpoint import alone
 
-    folder = cell.folder_of(resolved) if to is None else filled(to, resolved)
+    folder = cell.folder_of(resolved) if to is None else filled(to, resolved, method)
     destinations.check_folder(f"--out {folder}" if to else str(folder), folder, records.KIND, records.RUNS)
     show_config(resolved)
     devices.check_cell(resolved)  # before features are made
     manifest, store = ensure_with_progress(resolved.dataset, resolved.encoder)
     said = "already recorded"
-    record = None if force else cell.recorded(folder, resolved, manifest, store)
+    record = None if force else cell.recorded(folder, resolved, manifest, store, replace)
     if record is None:
         with alone(folder, partial(log().print, markup=False)):
-            record = None if force else cell.recorded(folder, resolved, manifest, store)
+            record = None if force else cell.recorded(folder, resolved, manifest, store, replace)
             if record is None:  # nobody else made it meanwhile
                 said = "recorded"
                 with ShowTraining(log(), resolved) as watcher:
@@ -80,11 +82,15 @@ def run(
         show_record(record)
     without = f" without an audit: {record.error}" if record.error else ""
     log().print(f"{said} in {folder}{without}", markup=False)
+    if is_tracked() and (said == "recorded" or force):
+        for line in track([(resolved, folder)], partial(log().print, markup=False)):
+            log().print(line, markup=False)
 
 
-def filled(place: Path, config: "RunConfig") -> Path:
-    """``--out`` with the cell's own names in it, the method's as that of its file."""
-    own = {"dataset": config.dataset, "method": config.method.replace("-", "_"), "seed": str(config.seed)}
+def filled(place: Path, config: "RunConfig", method: str | None) -> Path:
+    """``--out`` with the cell's own names in it, the method's as it was asked for, or as that of its file."""
+    asked = method if method and "+" in method else config.method.replace("-", "_")
+    own = {"dataset": config.dataset, "method": asked, "seed": str(config.seed)}
     text = str(place)
     for key, value in own.items():
         text = text.replace("{" + key + "}", value)

@@ -34,7 +34,8 @@ def tune(
     as_json: Annotated[bool, typer.Option("--json", help="Print study.json.")] = False,
 ) -> None:
     """Search the settings of a method by validation rSum. Run again, it goes on where it was stopped."""
-    from negbench.benchmark.recipe.flags import load_yaml, params, parse_changes, resolve
+    from negbench.benchmark.recipe.flags import parse_changes, resolve
+    from negbench.benchmark.recipe.params import load_yaml, params
 
     named, content = params().tune, load_yaml(config) if config else {}
     trials = trials or named.trials

@@ -18,7 +18,7 @@ BINS = 200
 BLOCK = 512
 """Images at a time."""
 FITTED = ("method_positive_mean", "method_positive_std", "method_negative_mean", "method_negative_std")
-"""What FNE notes of an epoch: its two normal distributions."""
+"""What a method that fits two normal distributions notes of an epoch."""
 
 Counts = NDArray[np.int64]
 
@@ -28,7 +28,7 @@ def histograms(gallery: Gallery, batch: int, seed: int, known_pairs: KnownPairs 
     """``[200]`` counts per kind of pair, over all images and captions.
 
     * ``positive``: labelled pairs; ``negative``: all others;
-    * ``hardest``: of each anchor in random batches of ``batch`` pairs, both directions: what FNE fits;
+    * ``hardest``: of each anchor in random batches of ``batch`` pairs, both directions;
     * with a ``known_pairs``: ``false_negative`` and ``true_negative``, the negatives known to match and not to.
     """
     images, captions, caption_image = gallery.images, gallery.captions, gallery.caption_image

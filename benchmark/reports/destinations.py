@@ -19,7 +19,7 @@ HIDDEN = (".git", ".dvc")
 OWN = (
     *(sources.DATA, sources.FEATURES, sources.RAW, RUNS, STUDIES, sources.WORK, *map(Path, HIDDEN)),
     *map(Path, ("benchmark", "methods", "pipelines")),
-    *(PARAMS, PIPELINE, *map(Path, ("dvc.lock", "params.checked", ".dvcignore", ".gitignore"))),
+    *(PARAMS, PIPELINE, *map(Path, ("dvc.lock", "checked", ".dvcignore", ".gitignore"))),
 )
 """The project's own folders and files."""
 KINDS = (records.KIND, manifest.KIND, store.KIND)

@@ -1,10 +1,10 @@
 """A folder with the leaderboard in every format, its figures for DVC, and its pictures."""
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from negbench.benchmark.reports import plots
+from negbench.benchmark.reports.table_names import table_names
 from negbench.benchmark.reports.tables.html import html
 from negbench.benchmark.reports.tables.latex import latex
 from negbench.benchmark.reports.tables.markdown import markdown
@@ -46,22 +46,6 @@ def write(folder: Path, groups: list[Group], root: Path = RUNS) -> None:
         ):
             write_text(scratch / name, text)
         plots.draw_board(root, tuple(dict.fromkeys(group.dataset for group in groups)), scratch)
-
-
-def table_names(groups: list[Group]) -> list[str]:
-    """The dataset of each table, with the protocol where it is not the first one's, and where a dataset has several
-    recipes, manifests or features with the digest of the recipe."""
-    tables_of = Counter(group.dataset for group in groups if group.first)
-    return [
-        "-".join(
-            [
-                group.dataset,
-                *([] if group.first else [group.protocol.name]),
-                *([] if tables_of[group.dataset] == 1 else [group.recipe_hash]),
-            ]
-        )
-        for group in groups
-    ]
 
 
 def metrics(groups: list[Group]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ What the tests mean: docs/statistics.md.
 """
 
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,20 +13,22 @@ from negbench.benchmark.errors import BenchError
 from negbench.benchmark.evaluation.protocols import Protocol
 from negbench.benchmark.results.hints import how_to_record
 from negbench.benchmark.results.integrity import survey
-from negbench.benchmark.results.leaderboard import LeftOut, NothingLeftError, build, differences, known, refused
+from negbench.benchmark.results.leaderboard import LeftOut, NothingLeftError, known, refused
 from negbench.benchmark.results.marks import METRICS, Paired, pair
+from negbench.benchmark.results.recorded import Recorded
 from negbench.benchmark.results.records import RUNS
 from negbench.benchmark.results.rows import (
     ALPHA,
     Choice,
     Key,
-    Recorded,
     Stat,
+    by_table,
     describe,
+    differences,
+    group_of,
     row_of,
     rows_of,
     stat,
-    table_of,
 )
 from negbench.benchmark.results.significance import (
     LEVEL,
@@ -145,7 +146,7 @@ def compare(
     cells = _of_dataset(cells, dataset, root, left_out)
     for choice in (a, b):
         try:
-            known(choice, [record for _, record in cells])
+            known(choice, [cell.record for cell in cells])
         except BenchError as error:
             if left_out:  # perhaps these are the ones
                 raise NothingLeftError(str(error), left_out) from None
@@ -153,14 +154,14 @@ def compare(
     rows = {side: _row(choice, cells) for side, choice in (("a", a), ("b", b))}
     if rows["a"] == rows["b"]:
         raise BenchError(f"{rows['a']} stands on both sides; name two methods, or two sizes as --memory 2048,0")
-    mine = [cell for cell in cells if row_of(cell[1]) in rows.values()]
+    mine = [cell for cell in cells if row_of(cell.record) in rows.values()]
     table, more = _table(mine, rows["a"], rows["b"], digest, left_out)
     sides = rows_of(table)
     one, two = sides[rows["a"]], sides[rows["b"]]
     left_out += [*more, *_unpaired(table, rows["a"], one, two), *_unpaired(table, rows["b"], two, one)]
     if not one.keys() & two.keys():
         raise NothingLeftError(f"{rows['a']} and {rows['b']} have no finished seed in common", left_out)
-    paired, first = pair(one, two), table[0][1]
+    paired, first = pair(one, two), table[0].record
     won, lost = _changed(paired, queries)
     return Comparison(
         dataset=first.config.dataset,
@@ -179,12 +180,12 @@ def compare(
 
 
 def _of_dataset(cells: list[Recorded], dataset: str | None, root: Path, left_out: list[LeftOut]) -> list[Recorded]:
-    datasets = sorted({record.config.dataset for _, record in cells})
+    datasets = sorted({cell.record.config.dataset for cell in cells})
     if not cells:
         raise NothingLeftError(f"no records in {root}; {how_to_record(dataset=dataset)}", left_out)
     if dataset is None and len(datasets) > 1:
         raise BenchError(f"records of several datasets in {root}; name one with --dataset: {', '.join(datasets)}")
-    found = [cell for cell in cells if dataset in (None, cell[1].config.dataset)]
+    found = [cell for cell in cells if dataset in (None, cell.record.config.dataset)]
     if not found:
         raise NothingLeftError(f"no records of '{dataset}' in {root} (it has: {', '.join(datasets)})", left_out)
     return found
@@ -192,7 +193,7 @@ def _of_dataset(cells: list[Recorded], dataset: str | None, root: Path, left_out
 
 def _row(choice: Choice, cells: list[Recorded]) -> Key:
     """The one row that is meant."""
-    found = {row_of(record) for _, record in cells if record.method_id == choice.method}
+    found = {row_of(cell.record) for cell in cells if cell.record.method_id == choice.method}
     all_rows = sorted(found, key=lambda row: (row.memory, row.momentum or 0))
     fitting = [row for row in all_rows if choice.fits(row)]
     if len(fitting) == 1:
@@ -207,11 +208,8 @@ def _table(
     cells: list[Recorded], a: Key, b: Key, digest: str, left_out: list[LeftOut]
 ) -> tuple[list[Recorded], list[LeftOut]]:
     """The records of the one table that has both rows, and what stands elsewhere."""
-    tables: dict[tuple[Any, ...], list[Recorded]] = defaultdict(list)
-    for cell in cells:
-        tables[table_of(cell[1])].append(cell)
-    keys = sorted(tables)
-    groups = build(record for _, record in cells)  # in the same order
+    tables = by_table(cells)
+    keys, groups = [*tables], [group_of(some) for some in tables.values()]
     facts = differences(groups)
     elsewhere = {
         key: LeftOut(
@@ -251,7 +249,7 @@ def _unpaired(
     table: list[Recorded], row: Key, cells: Mapping[int, Recorded], other: Mapping[int, Recorded]
 ) -> list[LeftOut]:
     """Seeds of a row that have no partner, and those that failed."""
-    seeds = {record.config.seed for _, record in table if row_of(record) == row}
+    seeds = {cell.record.config.seed for cell in table if row_of(cell.record) == row}
     parts = [
         (sorted(seeds - cells.keys()), "failed: no ranks"),
         (sorted(cells.keys() - other.keys()), "no such seed on the other side"),
@@ -260,7 +258,7 @@ def _unpaired(
 
 
 def _collapsed(row: Key, cells: Mapping[int, Recorded], seeds: Sequence[int]) -> list[str]:
-    found = [seed for seed in seeds if cells[seed][1].status == "collapsed"]
+    found = [seed for seed in seeds if cells[seed].record.status == "collapsed"]
     return [f"{row}: seeds {_join(found)}"] if found else []
 
 

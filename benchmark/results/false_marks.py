@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from negbench.benchmark.errors import NoDataError
 from negbench.benchmark.results.integrity import survey
 from negbench.benchmark.results.marks import parts_of_rsum
+from negbench.benchmark.results.recorded import Recorded
 from negbench.benchmark.results.records import RUNS
-from negbench.benchmark.results.rows import ALPHA, Key, Recorded, rows_of, table_of
+from negbench.benchmark.results.rows import ALPHA, Key, by_table, rows_of
 from negbench.benchmark.results.significance import T_SEEDS, both, sign_flip
 
 CHUNK = 100
@@ -59,13 +60,10 @@ def rates(
     Raises:
         NoDataError: no row has seeds enough, or broken ranks.
     """
-    cells = [cell for cell in survey(root)[0] if dataset in (None, cell[1].config.dataset)]
-    tables: dict[tuple[Any, ...], list[Recorded]] = {}
-    for cell in cells:
-        tables.setdefault(table_of(cell[1]), []).append(cell)
+    cells = [cell for cell in survey(root)[0] if dataset in (None, cell.record.config.dataset)]
     found = [
         rate(key, row, side, splits)
-        for _, table in sorted(tables.items(), key=lambda item: item[0])
+        for table in by_table(cells).values()
         for key, row in sorted(rows_of(table).items())
         for side in sides
         if len(row) >= 2 * side
@@ -80,7 +78,7 @@ def rates(
 
 def rate(key: Key, row: Mapping[int, Recorded], side: int, splits: int, seed: int = 0) -> Rate:
     """Of one row; random splits from a fixed seed, which overlap where the seeds are few."""
-    parts, (_, first) = parts_of_rsum(row), next(iter(row.values()))
+    parts, first = parts_of_rsum(row), next(iter(row.values())).record
     images, over_both = map(np.concatenate, zip(*_tested(parts, side, splits, seed), strict=True))
     return Rate(
         first.config.dataset,

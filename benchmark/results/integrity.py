@@ -6,16 +6,14 @@ where such numbers can lie. A record that says something else is left out of eve
 
 import io
 import re
-import zipfile
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from negbench.benchmark.errors import NoDataError
 from negbench.benchmark.results import plausibility, records
+from negbench.benchmark.results.recorded import Recorded
 from negbench.benchmark.results.records import AGAIN, RUNS, RecordError, RunRecord, content, history
-from negbench.pipelines.sources.archives import limit_of
 
 if TYPE_CHECKING:
     from negbench.benchmark.results.ranks_file import StoredRanks
@@ -24,25 +22,28 @@ LONGEST = 300
 """Characters of a method's id with its settings."""
 HASH = re.compile(r"[0-9a-f]{32}")
 """Of a manifest or a store (``negbench.pipelines.files.digest``)."""
-UNPACKED = 2**30
-"""Bytes of an ``.npz`` once it is unpacked: a thousand times the ranks of COCO."""
 
 
 def read(folder: Path) -> RunRecord:
     """Read one record; ``RecordError`` names the file and what is wrong with it."""
-    record = records.read(folder)
-    if fault := next(faults(folder, record), ""):
+    return believed(folder).record
+
+
+def believed(folder: Path) -> Recorded:
+    """The cell of one record, its ranks read already; ``RecordError`` as of ``read``."""
+    cell = Recorded(folder, records.read(folder))
+    if fault := next(_faults(cell), ""):
         raise RecordError(folder / "run.json", fault)
-    return record
+    return cell
 
 
-def survey(root: Path = RUNS) -> tuple[list[tuple[Path, RunRecord]], list[tuple[Path, str]]]:
-    """All records below ``root``, in the order of their paths, and folders that are left out: why."""
+def survey(root: Path = RUNS) -> tuple[list[Recorded], list[tuple[Path, str]]]:
+    """All cells below ``root``, in the order of their paths, and folders that are left out: why."""
     folders, refused = records.folders(root)
     found = []
     for folder in folders:
         try:
-            found.append((folder, read(folder)))
+            found.append(believed(folder))
         except RecordError as error:
             refused.append((folder, error.reason))
     return found, sorted(refused)
@@ -50,43 +51,31 @@ def survey(root: Path = RUNS) -> tuple[list[tuple[Path, RunRecord]], list[tuple[
 
 def faults(folder: Path, record: RunRecord) -> Iterator[str]:
     """What cannot be so, each in a few words."""
+    return _faults(Recorded(folder, record))
+
+
+def _faults(cell: Recorded) -> Iterator[str]:
+    record = cell.record
     yield from _names(record)
     yield from _recipe(record)
     yield from plausibility.faults(record)
     if record.best_epoch is not None and not 0 <= record.best_epoch < record.config.epochs:
         yield f"best_epoch: {record.best_epoch}, of {record.config.epochs} epochs"
     yield from _digests(record)
-    yield from _status(folder, record)
+    yield from _status(cell.folder, record)
     if record.status == "failed":
         return
     try:
-        stored = ranks_of(folder, record)
+        stored = cell.ranks
     except NoDataError as error:
-        yield _reason(folder, error)
+        yield _reason(cell.folder, error)
         return
-    yield from _ranks(folder, record, stored)
+    yield from _ranks(cell.folder, record, stored)
 
 
 def _reason(folder: Path, error: NoDataError) -> str:
     """What an error says, without the folder and the advice, which a table of what is left out has once."""
     return str(error).removeprefix(f"{folder}/").removesuffix(f"; {AGAIN}")
-
-
-def ranks_of(folder: Path, record: RunRecord) -> "StoredRanks":
-    """The ranks of a record; ``NoDataError`` where they are missing, edited, no ranks or too many."""
-    from negbench.benchmark.results.ranks_file import read_ranks  # here: numpy is not loaded where there is no record
-
-    check_arrays(folder / "ranks.npz")
-    return read_ranks(folder / "ranks.npz", record.ranks_sha256)
-
-
-def check_arrays(path: Path) -> None:
-    """``NoDataError`` where an ``.npz`` of a record is no plain file or unpacks to more than it should."""
-    records.check_file(path)
-    with suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:  # whoever reads it says that it is none
-        size = sum(member.file_size for member in archive.infolist())
-        if size > min(UNPACKED, limit_of(path)):
-            raise NoDataError(f"{path}: unpacks to {size / 1e6:,.0f} MB, too large for what it should be; {AGAIN}")
 
 
 def _names(record: RunRecord) -> Iterator[str]:
@@ -167,7 +156,7 @@ def _gallery(folder: Path, record: RunRecord) -> Iterator[str]:
     found = None
     try:
         if record.files:
-            check_arrays(folder / "similarities.npz")
+            records.check_arrays(folder / "similarities.npz")
             with np.load(io.BytesIO(content(folder, record, "similarities.npz")), allow_pickle=False) as arrays:
                 found = sum(int(arrays[f"test_{kind}"].sum()) for kind in ("positive", "negative"))
     except NoDataError as error:

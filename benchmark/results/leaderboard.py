@@ -3,31 +3,27 @@
 Reads JSON only, unless rows are tested: that needs numpy and their ranks.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from negbench.benchmark.errors import BenchError, NoDataError
 from negbench.benchmark.evaluation.protocols import Protocol
 from negbench.benchmark.results.hints import how_to_record, is_method
 from negbench.benchmark.results.integrity import survey
 from negbench.benchmark.results.published import published
+from negbench.benchmark.results.recorded import Recorded
 from negbench.benchmark.results.records import RUNS, RunRecord
 from negbench.benchmark.results.rows import (
     SEEDS_TO_MARK,
-    VALUES,
     Choice,
     Group,
     Key,
-    Recorded,
     Row,
-    describe,
+    by_table,
     group_of,
     rows_of,
-    table_of,
 )
 from negbench.pipelines.errors import unknown
 
@@ -59,9 +55,6 @@ class Board:
     left_out: list[LeftOut] = field(default_factory=list)
 
 
-Cells = Sequence[Recorded]
-
-
 def load(
     root: Path = RUNS, dataset: str | None = None, baseline: str | None = None, with_published: bool = False
 ) -> Board:
@@ -80,19 +73,19 @@ def load(
     """
     found, broken = survey(root)
     left_out = refused(broken)
-    cells = [cell for cell in found if dataset in (None, cell[1].config.dataset)]
+    cells = [cell for cell in found if dataset in (None, cell.record.config.dataset)]
     if not cells:
-        others = ", ".join(sorted({record.config.dataset for _, record in found}))
+        others = ", ".join(sorted({cell.record.config.dataset for cell in found}))
         what = f" of '{dataset}'" if dataset else ""
         where = f"{root} (it has: {others})" if others else f"{root}"
         raise NothingLeftError(f"no records{what} in {where}; {how_to_record(dataset=dataset)}", left_out)
     choice = Choice.parse(baseline) if baseline else None
     if choice is not None:
-        known(choice, [record for _, record in cells], "--baseline: ")
+        known(choice, [cell.record for cell in cells], "--baseline: ")
     groups = []
-    for key, group in _tables(cells):
+    for some in by_table(cells).values():
         untested: dict[Key, str] = {}
-        groups.append(marked(group, [cell for cell in cells if table_of(cell[1]) == key], choice, untested))
+        groups.append(marked(group_of(some), some, choice, untested))
         left_out += [LeftOut(f"mark of {row}", reason) for row, reason in untested.items()]
     if choice is not None and not any(choice.fits(row.key) for group in groups for row in group.rows):
         raise BenchError(f"--baseline {baseline}: no table has {choice.method} with memory {choice.memory}")
@@ -125,27 +118,11 @@ def refused(broken: Iterable[tuple[Path, str]]) -> list[LeftOut]:
     ]
 
 
-def build(records: Iterable[RunRecord]) -> list[Group]:
-    """Sort records into tables and rows."""
-    return [group for _, group in _tables([(Path(), record) for record in records])]
-
-
-def _tables(cells: Cells) -> list[tuple[tuple[Any, ...], Group]]:
-    return [(key, group_of(records)) for key, records in _by_table(cells)]
-
-
-def _by_table(cells: Cells) -> list[tuple[tuple[Any, ...], list[RunRecord]]]:
-    tables: dict[tuple[Any, ...], list[RunRecord]] = defaultdict(list)
-    for _, record in cells:
-        tables[table_of(record)].append(record)
-    return sorted(tables.items(), key=lambda item: item[0])
-
-
-def _other_protocols(cells: Cells) -> Iterator[Group]:
+def _other_protocols(cells: Iterable[Recorded]) -> Iterator[Group]:
     """The same trainings under further protocols: recalls alone, for all else was measured on the whole split."""
-    for _, records in _by_table(cells):
-        for protocol in dict.fromkeys(other.protocol for record in records for other in record.others):
-            group = group_of([_under(protocol, record) for record in records])
+    for some in by_table(cells).values():
+        for protocol in dict.fromkeys(other.protocol for cell in some for other in cell.record.others):
+            group = group_of([Recorded(cell.folder, _under(protocol, cell.record)) for cell in some])
             yield replace(group, first=False, unmarked="tests stand in the table of the whole split")
 
 
@@ -155,7 +132,7 @@ def _under(protocol: Protocol, record: RunRecord) -> RunRecord:
     return record.model_copy(update=changes)
 
 
-def marked(group: Group, cells: Cells, choice: Choice | None, untested: dict[Key, str]) -> Group:
+def marked(group: Group, cells: Iterable[Recorded], choice: Choice | None, untested: dict[Key, str]) -> Group:
     """The table with its rows tested against the baseline, where there is one and enough seeds.
 
     Rows that cannot be tested go into ``untested``, with the reason.
@@ -175,7 +152,7 @@ def marked(group: Group, cells: Cells, choice: Choice | None, untested: dict[Key
     ]
     if not able:
         return replace(group, unmarked=f"no row has {SEEDS_TO_MARK} seeds in common with {baseline.key}")
-    from negbench.benchmark.results.marks import marks  # here, so that what needs no test does not load scipy
+    from negbench.benchmark.results.marks import marks  # here: they need numpy
 
     rows_to_test = {key: row for key, row in rows_of(cells).items() if key in {*able, baseline.key}}
     tested = marks(rows_to_test, baseline.key, untested)
@@ -203,55 +180,3 @@ def _other(group: Group) -> str:
     alike = [other for other in group.rows if (other.method, other.memory) == (row.method, row.memory)]
     momentum = f"@{row.momentum:g}" if len(alike) > 1 else ""
     return row.method + (f",{row.memory}{momentum}" if row.memory else "")
-
-
-def differences(groups: list[Group]) -> dict[str, list[Any]]:
-    """In what the tables of one dataset differ: the name of the setting and its value in each of them."""
-    facts = [
-        {"protocol": describe(group.protocol), "manifest": group.manifest_hash, "features": group.features_hash}
-        | group.recipe
-        for group in groups
-    ]
-    keys = dict.fromkeys(key for fact in facts for key in fact)
-    found = {key: [fact.get(key) for fact in facts] for key in keys}
-    found = {key: values for key, values in found.items() if any(value != values[0] for value in values)}
-    if "encoder" in found or "manifest" in found:
-        found.pop("features", None)  # they differ of course
-    return found
-
-
-def flat(groups: list[Group]) -> list[dict[str, Any]]:
-    """One dictionary per row of every table, plain numbers, None where there is none: for CSV and JSON.
-
-    Rows of the literature follow those of their table and alone have a ``source``; of them only the recalls are known.
-    """
-    rows = []
-    for group in groups:
-        rows += [group.facts | _flat_row(row) | _flat_mark(row) | {"source": None} for row in group.rows]
-        nothing = dict.fromkeys(rows[-1])
-        same = {key: group.facts[key] for key in ("dataset", "protocol", "images", "captions", "folds")}
-        rows += [nothing | same | each.flat() for each in group.published]
-    return rows
-
-
-def _flat_row(row: Row) -> dict[str, Any]:
-    names = {
-        "method": row.method,
-        "memory": row.memory,
-        "momentum": row.momentum,
-        "n": len(row.seeds),
-        "failed": row.failed,
-        "collapsed": row.collapsed,
-        "warmup": row.warmup,
-        "seeds": list(row.seeds),
-    }
-    return names | {
-        f"{key}_{part}": getattr(row.stats[key], part) if key in row.stats else None
-        for key in VALUES
-        for part in ("mean", "std")
-    }
-
-
-def _flat_mark(row: Row) -> dict[str, Any]:
-    keys = ("difference", "p", "p_holm", "p_both", "p_both_holm", "p_t", "significant")
-    return {f"mark_{key}": getattr(row.mark, key) if row.mark else None for key in keys}

@@ -5,24 +5,21 @@ What the tests mean: docs/statistics.md.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from negbench.benchmark.errors import NoDataError
-from negbench.benchmark.results.integrity import ranks_of
 from negbench.benchmark.results.plausibility import RECALLS
 from negbench.benchmark.results.ranks_file import StoredRanks
-from negbench.benchmark.results.records import RunRecord
-from negbench.benchmark.results.rows import SEEDS_TO_MARK, Key, Mark, Recorded, describe
-from negbench.benchmark.results.significance import bootstrap, both, holm, paired_t, sign_flip
+from negbench.benchmark.results.recorded import Recorded
+from negbench.benchmark.results.rows import SEEDS_TO_MARK, Key, Mark
+from negbench.benchmark.results.significance import Array, bootstrap, both, holm, paired_t, sign_flip
 
 METRICS = (*RECALLS, "rsum")
 DIRECTIONS = {"i2t": slice(0, 3), "t2i": slice(3, 6)}
 """Direction: its columns of ``RECALLS``."""
 CUTOFFS = np.array([1, 5, 10])
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -68,22 +65,21 @@ class Paired:
         return np.column_stack([recalls, recalls.sum(axis=1)])
 
 
-def pair(a: Mapping[int, Recorded], b: Mapping[int, Recorded], of_b: Mapping[int, StoredRanks] | None = None) -> Paired:
-    """Read the ranks of the seeds that both have; ``NoDataError`` where a file is broken or the queries differ.
+def pair(a: Mapping[int, Recorded], b: Mapping[int, Recorded]) -> Paired:
+    """The seeds that both have; ``NoDataError`` where a file is broken or the queries differ.
 
     Args:
-        a: seed: folder and record of one row.
+        a: seed: cell of one row.
         b: of the other, of the same table.
-        of_b: seed: the ranks of the other, where they were read already.
     """
     seeds = tuple(sorted(a.keys() & b.keys()))
-    stored_a = [_ranks(*a[seed]) for seed in seeds]
-    stored_b = [of_b[seed] if of_b else _ranks(*b[seed]) for seed in seeds]
+    stored_a, stored_b = ([cells[seed].ranks for seed in seeds] for cells in (a, b))
     first = stored_a[0]
     for cells, stored in ((a, stored_a), (b, stored_b)):
         for seed, ranks in zip(seeds, stored, strict=True):
             if not all(np.array_equal(getattr(first, key), getattr(ranks, key)) for key in first._fields[2:]):
-                raise NoDataError(f"{cells[seed][0]}: other queries than {a[seeds[0]][0]}; run both again with --force")
+                said = f"{cells[seed].folder}: other queries than {a[seeds[0]].folder}; run both again with --force"
+                raise NoDataError(said)
     hits_a, hits_b = _hits(stored_a), _hits(stored_b)
     each = {direction: hits_a[direction] - hits_b[direction] for direction in DIRECTIONS}
     gaps = {direction: gap.sum(axis=0) for direction, gap in each.items()}
@@ -96,16 +92,6 @@ def pair(a: Mapping[int, Recorded], b: Mapping[int, Recorded], of_b: Mapping[int
         for direction in DIRECTIONS
     }
     return Paired(seeds, by_seed, queries, counts, (_values(hits_a), _values(hits_b)), means)
-
-
-def _ranks(folder: Path, record: RunRecord) -> StoredRanks:
-    stored = ranks_of(folder, record)
-    if len(stored.t2i) != record.protocol.captions or len(stored.i2t) > record.protocol.images:
-        raise NoDataError(
-            f"{folder / 'ranks.npz'}: {len(stored.i2t)} images and {len(stored.t2i)} captions, but run.json says"
-            f" {describe(record.protocol)}; run the cell again with --force"
-        )
-    return stored
 
 
 def _mean(stored: Sequence[StoredRanks], direction: str) -> Array:
@@ -131,7 +117,7 @@ def _by_image(found: dict[str, NDArray[np.int64]], of: StoredRanks) -> Array:
 
 def parts_of_rsum(row: Mapping[int, Recorded]) -> Array:
     """``[S, C]``: what each image adds to the rSum of each seed of a row, in points; seeds in order."""
-    stored = [_ranks(*row[seed]) for seed in sorted(row)]
+    stored = [row[seed].ranks for seed in sorted(row)]
     hits = _hits(stored)
     queries = [hits[direction].shape[1] for direction in DIRECTIONS for _ in CUTOFFS]
     parts: Array = (100 * _by_image(hits, stored[0]) / np.array(queries)).sum(axis=2)
@@ -159,12 +145,11 @@ def marks(
     A row with fewer than ``SEEDS_TO_MARK`` seeds in common with the baseline is not tested, nor part of the correction;
     nor is one of other queries, which goes into ``untested`` with its reason.
     """
-    ranks = {seed: _ranks(*cell) for seed, cell in rows[baseline].items()}
     found: dict[Key, Paired] = {}
     for row in rows:
         if row != baseline and len(rows[row].keys() & rows[baseline].keys()) >= SEEDS_TO_MARK:
             try:
-                found[row] = pair(rows[row], rows[baseline], ranks)
+                found[row] = pair(rows[row], rows[baseline])
             except NoDataError as error:
                 if untested is None:
                     raise

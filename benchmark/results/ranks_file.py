@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from negbench.benchmark.errors import NoDataError
+from negbench.benchmark.results.records import AGAIN
 
 if TYPE_CHECKING:
     from negbench.benchmark.evaluation.ranks import Ranks
 
-AGAIN = "run the cell again with --force"
+QUERIES: dict[tuple[str, bytes], NDArray[np.str_]] = {}
+"""Ids that were read: all cells of one test have the same, and they take most of a file."""
 
 
 class StoredRanks(NamedTuple):
@@ -78,7 +80,12 @@ def read_ranks(path: Path, sha256: str) -> StoredRanks:
         raise NoDataError(f"{path}: no file of ranks; {AGAIN}") from None
     if fault := _fault(stored):
         raise NoDataError(f"{path}: {fault}; {AGAIN}")
-    return stored
+    return StoredRanks(stored.i2t, stored.t2i, *map(_kept_once, stored[2:]))
+
+
+def _kept_once(ids: NDArray[np.str_]) -> NDArray[np.str_]:
+    """The same array for equal ids, so that a thousand cells can be kept in memory."""
+    return QUERIES.setdefault((ids.dtype.str, hashlib.sha256(ids.tobytes()).digest()), ids)
 
 
 def _fault(stored: StoredRanks) -> str:

@@ -9,6 +9,8 @@ the last epoch left it: statistics, thresholds, learnt temperatures).
 import csv
 import hashlib
 import os
+import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +22,7 @@ from negbench.benchmark.recipe.schema import RunConfig, hashes_of_schema_1
 from negbench.pipelines.atomic import Kind, whole, whole_below
 from negbench.pipelines.errors import DataError, invalid
 from negbench.pipelines.files import LARGEST, open_plain, read_bytes, read_json
+from negbench.pipelines.sources.archives import limit_of
 
 RUNS = Path("runs")
 SCHEMA_VERSION: Literal[2] = 2
@@ -27,6 +30,8 @@ SCHEMA_VERSION: Literal[2] = 2
 AGAIN = "run the cell again with --force"
 LARGEST_WEIGHTS = 2**32
 """Bytes of a file of weights; any other of a record has ``negbench.pipelines.files.LARGEST`` at the most."""
+UNPACKED = 2**30
+"""Bytes of an ``.npz`` once it is unpacked: a thousand times the ranks of COCO."""
 KIND = Kind(
     "run record",
     "run.json",
@@ -120,7 +125,7 @@ def read(folder: Path) -> RunRecord:
     except ValidationError as error:
         for fault in error.errors():
             if fault["loc"] == ("schema_version",):
-                reason = f"schema version {fault['input']!r}; this version of negbench knows 1 to {SCHEMA_VERSION}"
+                reason = f"schema version {fault['input']!r}, not 1 to {SCHEMA_VERSION}"
                 raise RecordError(path, reason) from None
         raise RecordError(path, invalid(error)) from None
 
@@ -145,6 +150,15 @@ def check_file(path: Path) -> None:
         raise NoDataError(f"{path}: {reason}; {AGAIN}") from None
     if size > (LARGEST_WEIGHTS if path.suffix == ".safetensors" else LARGEST):
         raise NoDataError(f"{path}: {size / 1e6:,.0f} MB, too large for what it should be; {AGAIN}")
+
+
+def check_arrays(path: Path) -> None:
+    """``NoDataError`` where an ``.npz`` of a record is no plain file or unpacks to more than it should."""
+    check_file(path)
+    with suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:  # whoever reads it says that it is none
+        size = sum(member.file_size for member in archive.infolist())
+        if size > min(UNPACKED, limit_of(path)):
+            raise NoDataError(f"{path}: unpacks to {size / 1e6:,.0f} MB, too large for what it should be; {AGAIN}")
 
 
 def history(folder: Path, record: RunRecord) -> list[dict[str, str]]:

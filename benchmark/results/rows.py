@@ -10,7 +10,6 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from negbench.benchmark.errors import BenchError
@@ -18,6 +17,7 @@ from negbench.benchmark.evaluation.protocols import Protocol
 from negbench.benchmark.recipe.schema import OF_A_ROW, Execution, RunConfig
 from negbench.benchmark.results.plausibility import RECALLS
 from negbench.benchmark.results.published import Published
+from negbench.benchmark.results.recorded import Recorded
 from negbench.benchmark.results.records import RunRecord
 
 RANKS = ("i2t_medr", "i2t_meanr", "t2i_medr", "t2i_meanr")
@@ -33,11 +33,8 @@ VALUES = (*RECALLS, *RANKS, "rsum", TRUE, EXTENDED, ECCV, PICKED, *PUSHES, *COST
 HIGHEST_IS_BEST = {*RECALLS, "rsum", TRUE, EXTENDED, ECCV}
 SEEDS_TO_MARK = 3
 """Fewer seeds in common make no mark: their noise would pass for the method's."""
-
-
 ALPHA = 0.05
-Recorded = tuple[Path, RunRecord]
-"""A record and its folder."""
+"""A mark's p is below."""
 
 
 class Key(NamedTuple):
@@ -87,7 +84,7 @@ class Mark:
     p_holm: float
     """The same, corrected for all rows that were tested."""
     p_both: float
-    """Other trainings and other images: ``statistics.both``."""
+    """Other trainings and other images: ``significance.both``."""
     p_both_holm: float
     """The same, corrected likewise."""
     p_t: float | None
@@ -210,11 +207,25 @@ def describe(protocol: Protocol) -> str:
     return f"{protocol.name} ({folds}{protocol.images:,} images, {protocol.captions:,} captions)"
 
 
+def differences(groups: list[Group]) -> dict[str, list[Any]]:
+    """In what the tables of one dataset differ: the name of the setting and its value in each of them."""
+    facts = [
+        {"protocol": describe(group.protocol), "manifest": group.manifest_hash, "features": group.features_hash}
+        | group.recipe
+        for group in groups
+    ]
+    keys = dict.fromkeys(key for fact in facts for key in fact)
+    found = {key: [fact.get(key) for fact in facts] for key in keys}
+    found = {key: values for key, values in found.items() if any(value != values[0] for value in values)}
+    if "encoder" in found or "manifest" in found:
+        found.pop("features", None)  # they differ of course
+    return found
+
+
 def table_of(record: RunRecord) -> tuple[Any, ...]:
     """What must be the same of all records in one table."""
     key = (record.config.dataset, *record.protocol.model_dump().values())
-    made_from = (record.manifest_hash, record.features_hash)
-    return (*key, *made_from, *record.config.matches.values(), record.recipe_hash)
+    return (*key, *record.config.matches.values(), record.manifest_hash, record.features_hash, record.recipe_hash)
 
 
 def row_of(record: RunRecord) -> Key:
@@ -222,12 +233,20 @@ def row_of(record: RunRecord) -> Key:
     return Key(record.method_id, record.config.memory, _momentum(record.config))
 
 
-def group_of(records: list[RunRecord]) -> Group:
-    """The table of records that may share one."""
+def by_table(cells: Iterable[Recorded]) -> dict[tuple[Any, ...], list[Recorded]]:
+    """The cells of each table, by ``table_of``, in the order of that."""
+    tables: dict[tuple[Any, ...], list[Recorded]] = defaultdict(list)
+    for cell in cells:
+        tables[table_of(cell.record)].append(cell)
+    return dict(sorted(tables.items()))
+
+
+def group_of(cells: Sequence[Recorded]) -> Group:
+    """The table of cells that may share one; of two records of one cell the newer counts."""
     rows: dict[Key, dict[int, RunRecord]] = defaultdict(dict)
-    for record in sorted(records, key=lambda record: record.created):
+    for record in sorted((cell.record for cell in cells), key=lambda record: record.created):
         rows[row_of(record)][record.config.seed] = record
-    first = records[0]
+    first = cells[0].record
     return Group(
         dataset=first.config.dataset,
         protocol=first.protocol,
@@ -236,7 +255,7 @@ def group_of(records: list[RunRecord]) -> Group:
         recipe_hash=first.recipe_hash,
         recipe=first.config.model_dump(exclude=OF_A_ROW | {*Execution.model_fields}),
         rows=sorted((_row(list(seeds.values())) for seeds in rows.values()), key=_order),
-        repeated=len(records) - sum(map(len, rows.values())),
+        repeated=len(cells) - sum(map(len, rows.values())),
     )
 
 
@@ -324,10 +343,10 @@ def rows_of(cells: Iterable[Recorded]) -> dict[Key, dict[int, Recorded]]:
     A row with a failed seed stays with its other seeds.
     """
     found: dict[Key, dict[int, Recorded]] = defaultdict(dict)
-    for folder, record in sorted(cells, key=lambda cell: cell[1].created):
-        row = row_of(record)
-        if record.status == "failed":
-            found[row].pop(record.config.seed, None)
+    for cell in sorted(cells, key=lambda cell: cell.record.created):
+        row, seed = row_of(cell.record), cell.record.config.seed
+        if cell.record.status == "failed":
+            found[row].pop(seed, None)
         else:
-            found[row][record.config.seed] = folder, record
+            found[row][seed] = cell
     return found

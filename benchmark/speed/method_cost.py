@@ -16,7 +16,7 @@ from negbench.methods.base import Extras, Guide, Memory, Words
 
 REPEATS = 7
 ABOVE = 0.001
-"""Share of the memory above FNE's cut, unless told otherwise."""
+"""Share of the memory that is hard, unless told otherwise."""
 
 
 def measure(
@@ -63,8 +63,8 @@ def pairs(
 ) -> tuple[Tensor, Tensor, Tensor, Memory | None]:
     """Random pairs that a trained model could have made: partners at similarity 2/3, the others near 1/3.
 
-    The share ``above`` of the memory lies near 0.54 for all anchors: hard enough for FNE's cut-down, which keeps
-    what is above 2/3 - 0.2.
+    The share ``above`` of the memory lies near 0.54 for all anchors: hard enough for methods that leave out what is
+    easy, as FNE does below 2/3 - 0.2.
     """
 
     def unit(rows: int) -> Tensor:

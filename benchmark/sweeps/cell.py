@@ -17,8 +17,9 @@ from negbench.benchmark.evaluation.measures import beyond_labels, known_pairs_of
 from negbench.benchmark.evaluation.metrics import CUTOFFS, check_cutoffs
 from negbench.benchmark.evaluation.protocols import protocols_for
 from negbench.benchmark.recipe import identity
-from negbench.benchmark.recipe.flags import default_encoder
+from negbench.benchmark.recipe.params import default_encoder
 from negbench.benchmark.recipe.schema import RunConfig
+from negbench.benchmark.recipe.stages import stages_of
 from negbench.benchmark.results import integrity, records
 from negbench.benchmark.results.records import RUNS, RunRecord
 from negbench.benchmark.sweeps.recording import add_audit, commit_record, peak, write_json
@@ -38,17 +39,25 @@ from negbench.pipelines.truth import Truth
 
 
 def folder_of(config: RunConfig) -> Path:
-    """Where a cell's record belongs."""
+    """Where a cell's record belongs: where the pipeline of the project would put it, if it is of that."""
+    if (stage := stages_of([config]).get(config.hash)) is not None:
+        return stage[1]
     return RUNS / config.dataset / config.label(default_encoder(config.dataset)) / f"seed-{config.seed}"
 
 
-def recorded(folder: Path, config: RunConfig, manifest: Manifest, store: FeatureStore) -> RunRecord | None:
-    """The record in ``folder`` if it is of this very cell; ``BenchError`` if it is of another one."""
+def recorded(
+    folder: Path, config: RunConfig, manifest: Manifest, store: FeatureStore, replace: bool = False
+) -> RunRecord | None:
+    """The record in ``folder`` if it is of this very cell; ``BenchError`` if of another one, unless to ``replace``."""
     if not (whole(folder) / "run.json").exists():
         return None
     record = records.read(folder)
+    if record.config_hash != config.hash and replace:
+        return None
     if record.config_hash != config.hash:
-        raise BenchError(f"{folder} holds a run with other settings; use --force to replace it or --out for elsewhere")
+        raise BenchError(
+            f"{folder} holds a run with other settings; use --replace to take its place or --out for elsewhere"
+        )
     made_from = (record.manifest_hash, record.features_hash, record.code_hash)
     same = made_from == (manifest.hash, store.hash, code_hash(config))
     if not same or record.status == "failed":

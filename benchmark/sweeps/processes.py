@@ -14,6 +14,8 @@ from negbench.benchmark.speed.environment import environment
 
 PARENT = "BENCH_PARENT"
 """The environment's word to a child: its parent's number, and a pipe that is open as long as that lives."""
+UNTRACKED = "BENCH_UNTRACKED"
+"""In the environment of a child: whoever started it lets DVC track what it made."""
 PATIENCE = 5.0
 """Seconds between asking a child to end and ending it."""
 PR_SET_PDEATHSIG = 1
@@ -42,7 +44,7 @@ class Children:
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 pass_fds=(self._read,),
-                env={**environment(), PARENT: f"{os.getpid()} {self._read}"},
+                env={**environment(), PARENT: f"{os.getpid()} {self._read}", UNTRACKED: "1"},
             )
             self._running.append(child)
         return child.wait()

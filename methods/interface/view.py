@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .drawing import largest
 from .inputs import NOTHING, Direction, Extras, Guide, Memory, check_kinds, check_tensors
+from .positives import same_image
 
 CHUNK = 2**20
 """Similarities that a method sees at a time on a CPU, so that its temporaries stay in the cache."""
@@ -227,7 +228,7 @@ class Candidates:
         precision becomes single.
         """
         check_tensors({"anchor_ids": anchor_ids, "candidate_ids": candidate_ids})
-        positive = anchor_ids[:, None] == candidate_ids[None, :]
+        positive = same_image(anchor_ids, candidate_ids)
         return cls.masked(similarity, positive_similarity, positive, generator, direction, dimension)
 
     @classmethod
@@ -273,7 +274,7 @@ def views(
     if memory is None:
         memory = Memory(image, text, ids)
     memory = Memory(memory.image.to(image.dtype), memory.text.to(text.dtype), memory.ids)
-    same, known = ids[:, None] == memory.ids[None, :], extras.known
+    same, known = same_image(ids, memory.ids), extras.known
     i2t, t2i = (same | known["i2t"], same | known["t2i"]) if known else (same, same)
     yield View("i2t", image, memory.text, ids, i2t, memory.image, generator, extras)
     yield View("t2i", text, memory.image, ids, t2i, memory.text, generator, extras)

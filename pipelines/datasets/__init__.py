@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
+from negbench.pipelines.code import ROOT, code_digest, files_of
 from negbench.pipelines.errors import DataError, RequestError, unknown
 
 MOST_SEEN = 8
@@ -40,6 +41,14 @@ def summaries() -> dict[str, str]:
         name: (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0]
         for name, path in _files().items()
     }
+
+
+def code_of(name: str) -> str:
+    """Digest of the code of a format's reader, and of what readers share."""
+    rooms = ("pipelines/datasets", "pipelines/reading", "pipelines/scenes")
+    starts = {_files()[name.replace("_", "-")], ROOT / "pipelines" / "noise.py"}
+    whole = files_of(starts, rooms)
+    return code_digest({path for path in whole if any(path.is_relative_to(ROOT / room) for room in rooms)} | starts)
 
 
 def get(name: str) -> Reader:

@@ -165,6 +165,11 @@ def names() -> list[str]:
     return sorted(path.stem.replace("_", "-") for path in Path(__file__).parent.glob("*.py") if path.stem != "__init__")
 
 
+def file_of(name: str) -> Path:
+    """The file of an encoder, or of its family."""
+    return Path(__file__).parent / f"{name.partition(':')[0].replace('-', '_')}.py"
+
+
 def module(name: str) -> ModuleType:
     """The module of an encoder or a family."""
     if name.replace("_", "-") not in names():

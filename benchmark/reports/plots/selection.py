@@ -1,19 +1,18 @@
 """Which records a picture is drawn from: those that may share a table, as in the leaderboard."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 from zlib import crc32
 
 from negbench.benchmark.errors import NoDataError
+from negbench.benchmark.reports.table_names import table_names
 from negbench.benchmark.results.hints import how_to_record
 from negbench.benchmark.results.integrity import survey
-from negbench.benchmark.results.leaderboard import build
-from negbench.benchmark.results.records import RUNS, RunRecord, history
-from negbench.benchmark.results.rows import Group, Key, Row, row_of, table_of
+from negbench.benchmark.results.recorded import Recorded
+from negbench.benchmark.results.records import RUNS, RunRecord
+from negbench.benchmark.results.rows import Group, Key, Row, by_table, group_of, row_of
 from negbench.pipelines.text import short
 
 LONGEST = 48
@@ -58,33 +57,13 @@ class Wanted:
         )
 
 
-@dataclass(frozen=True)
-class DrawnRun:
-    """A recorded run and where it is."""
-
-    folder: Path
-    record: RunRecord
-
-    @cached_property
-    def history(self) -> list[dict[str, float]]:
-        """A row per epoch, without what was not measured; ``NoDataError`` where the file is missing or broken."""
-        try:
-            read = history(self.folder, self.record)
-            rows = [{key: float(value) for key, value in row.items() if value} for row in read]
-        except (ValueError, TypeError):
-            rows = []
-        if not rows or not all("val_rsum" in row for row in rows):
-            raise NoDataError(f"{self.folder / 'history.csv'}: missing or broken; run the cell again with --force")
-        return rows
-
-
 @dataclass(frozen=True, eq=False)  # the same only as itself: a key of dictionaries
 class Series:
     """A row of the leaderboard: the seeds of a method under one memory."""
 
     row: Row
     """Its means and deviations: what a picture shows is what the leaderboard says."""
-    cells: tuple[DrawnRun, ...]
+    cells: tuple[Recorded, ...]
     """By seed."""
 
     @property
@@ -150,34 +129,21 @@ def lacking(table: Table, shown: Collection[Series], otherwise: str) -> list[str
 def tables(question: Wanted) -> list[Table]:
     """All tables asked for; ``NoDataError`` where there is no such record."""
     everything = survey(question.root)[0]
-    found: dict[tuple[Any, ...], list[DrawnRun]] = defaultdict(list)
-    for folder, record in everything:
-        if question.wants(record):
-            found[table_of(record)].append(DrawnRun(folder, record))
+    found = list(by_table(cell for cell in everything if question.wants(cell.record)).values())
     if not found:
-        raise NoDataError(_nothing(question, [record for _, record in everything]))
-    of_dataset = Counter(key[0] for key in found)
-    of_recipe = Counter((key[0], key[-1]) for key in found)
-    return [_table(_name(key, of_dataset[key[0]], of_recipe[key[0], key[-1]]), found[key]) for key in sorted(found)]
+        raise NoDataError(_nothing(question, [cell.record for cell in everything]))
+    groups = [group_of(cells) for cells in found]
+    return [
+        Table(name, group, _series(group, cells))
+        for name, group, cells in zip(table_names(groups), groups, found, strict=True)
+    ]
 
 
-def _table(name: str, cells: list[DrawnRun]) -> Table:
-    series: dict[Key, dict[int, DrawnRun]] = defaultdict(dict)
-    for cell in sorted(cells, key=lambda cell: cell.record.created):  # the newest record of a cell counts
-        series[row_of(cell.record)][cell.record.config.seed] = cell
-    (group,) = build(cell.record for cell in cells)
-    return Table(
-        name,
-        group,
-        tuple(Series(row, tuple(series[row.key][seed] for seed in row.seeds)) for row in group.rows),
-    )
-
-
-def _name(key: tuple[Any, ...], of_dataset: int, of_recipe: int) -> str:
-    dataset, recipe_hash, features_hash = str(key[0]), key[-1], key[-2]
-    if of_dataset == 1:
-        return dataset
-    return f"{dataset}-{recipe_hash}" if of_recipe == 1 else f"{dataset}-{recipe_hash}-{features_hash[:8]}"
+def _series(group: Group, cells: Collection[Recorded]) -> tuple[Series, ...]:
+    newest: dict[tuple[Key, int], Recorded] = {}
+    for cell in sorted(cells, key=lambda cell: cell.record.created):  # of a cell that was run again the newest counts
+        newest[row_of(cell.record), cell.record.config.seed] = cell
+    return tuple(Series(row, tuple(newest[row.key, seed] for seed in row.seeds)) for row in group.rows)
 
 
 def _nothing(question: Wanted, records: list[RunRecord]) -> str:

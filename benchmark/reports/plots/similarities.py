@@ -17,9 +17,10 @@ from negbench.benchmark.errors import BenchError, NoDataError
 from negbench.benchmark.evaluation.similarities import read_similarities
 from negbench.benchmark.reports.plots.canvas import BLACK, BLUE, GREY, ORANGE, VERMILLION, Drawn, grid, heading
 from negbench.benchmark.reports.plots.labels import legend_below
-from negbench.benchmark.reports.plots.selection import DrawnRun, Wanted, tables
-from negbench.benchmark.results import integrity
-from negbench.benchmark.results.records import content
+from negbench.benchmark.reports.plots.selection import Wanted, tables
+from negbench.benchmark.results.integrity import believed
+from negbench.benchmark.results.recorded import Recorded
+from negbench.benchmark.results.records import check_arrays, content
 from negbench.methods.fne import FNE
 
 PANELS = 4
@@ -50,7 +51,7 @@ class Subject:
     """The runs of which one is drawn."""
 
     name: str
-    cells: tuple[DrawnRun, ...]
+    cells: tuple[Recorded, ...]
     """The first whose files can be read is."""
 
 
@@ -66,9 +67,9 @@ class Weighing:
 def subjects(question: Wanted) -> list[Subject]:
     """The run asked for; else of each table the best run that has FNE's statistics, else the best one."""
     if question.run:
-        record = integrity.read(question.run)
-        name = f"{record.config.dataset}-{record.method_id}-seed-{record.config.seed}"
-        return [Subject(name, (DrawnRun(question.run, record),))]
+        cell = believed(question.run)
+        config = cell.record.config
+        return [Subject(f"{config.dataset}-{cell.record.method_id}-seed-{config.seed}", (cell,))]
     found = []
     for table in tables(question):
         cells = [cell for series in table.whole for cell in series.cells]
@@ -79,12 +80,12 @@ def subjects(question: Wanted) -> list[Subject]:
     return found
 
 
-def fits(cell: DrawnRun) -> bool:
+def fits(cell: Recorded) -> bool:
     """Whether the method of a run fits distributions, as FNE does."""
     return cell.record.config.method in methods.names() and issubclass(methods.get(cell.record.config.method), FNE)
 
 
-def method_of(cell: DrawnRun) -> Any:
+def method_of(cell: Recorded) -> Any:
     """The method of a run with its settings, as it was before training."""
     return methods.get(cell.record.config.method)(**cell.record.config.settings)
 
@@ -106,7 +107,7 @@ def chosen(question: Wanted, epochs: int) -> list[int]:
     return sorted({epoch - 1 for epoch in question.epochs})
 
 
-def weighing(cell: DrawnRun, row: dict[str, float], similarity: Values) -> Weighing | None:
+def weighing(cell: Recorded, row: dict[str, float], similarity: Values) -> Weighing | None:
     """Weight and posterior by the method's own code, with the statistics of an epoch; None where it had none."""
     needed = [f"method_{kind}_{what}" for kind in ("positive", "negative") for what in ("mean", "std")]
     if not fits(cell) or not np.isfinite([row.get(name, np.nan) for name in (*needed, "method_pairs")]).all():
@@ -175,7 +176,7 @@ def draw(subject: Subject, question: Wanted) -> Drawn:
     return Drawn(figure, broken)
 
 
-def assumed(cell: DrawnRun) -> str:
+def assumed(cell: Recorded) -> str:
     """What must be known of FNE's curves: which pairs it fits, and which anchor the weight is of."""
     mutual = method_of(cell).settings.pairs == "mutual"
     return (
@@ -184,7 +185,7 @@ def assumed(cell: DrawnRun) -> str:
     )
 
 
-def first_readable(subject: Subject) -> tuple[DrawnRun, dict[str, Any], list[dict[str, float]], list[str]]:
+def first_readable(subject: Subject) -> tuple[Recorded, dict[str, Any], list[dict[str, float]], list[str]]:
     """The first run that can be read, what ``opened`` gives of it, and why those before are not drawn."""
     broken: list[str] = []
     for cell in subject.cells:
@@ -195,7 +196,7 @@ def first_readable(subject: Subject) -> tuple[DrawnRun, dict[str, Any], list[dic
     raise NoDataError(broken[0])
 
 
-def opened(cell: DrawnRun) -> tuple[dict[str, Any], list[dict[str, float]]]:
+def opened(cell: Recorded) -> tuple[dict[str, Any], list[dict[str, float]]]:
     """Histograms and history of a run; ``NoDataError`` where one is missing or broken."""
     histograms, history = read(cell), cell.history
     if len(history) != len(histograms["validation_positive"]):
@@ -203,13 +204,13 @@ def opened(cell: DrawnRun) -> tuple[dict[str, Any], list[dict[str, float]]]:
     return histograms, history
 
 
-def read(cell: DrawnRun) -> dict[str, Any]:
+def read(cell: Recorded) -> dict[str, Any]:
     """``read_similarities``; older records have no such file."""
     path = cell.folder / "similarities.npz"
     if not path.exists():
         raise NoDataError(f"{path}: missing: the record is older than the audit; run the cell again with --force")
     content(cell.folder, cell.record, path.name)
-    integrity.check_arrays(path)
+    check_arrays(path)
     found = read_similarities(path)
     if "validation_positive" not in found:
         raise NoDataError(f"{path}: no histograms of epochs; run the cell again with --force")

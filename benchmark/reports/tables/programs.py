@@ -5,8 +5,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from negbench.benchmark.results.leaderboard import flat
-from negbench.benchmark.results.rows import Group
+from negbench.benchmark.results.rows import VALUES, Group, Row
 from negbench.pipelines.text import json_text, one_line
 
 FORMULA = "=+-@＝＋－＠"
@@ -22,6 +21,43 @@ def as_csv(groups: list[Group]) -> str:
 def as_json(groups: list[Group]) -> str:
     """A list with one object per row of every table; null stands where a value is missing."""
     return json_text(flat(groups)) + "\n"
+
+
+def flat(groups: list[Group]) -> list[dict[str, Any]]:
+    """One dictionary per row of every table, plain numbers, None where there is none: for CSV and JSON.
+
+    Rows of the literature follow those of their table and alone have a ``source``; of them only the recalls are known.
+    """
+    rows = []
+    for group in groups:
+        rows += [group.facts | _flat_row(row) | _flat_mark(row) | {"source": None} for row in group.rows]
+        nothing = dict.fromkeys(rows[-1])
+        same = {key: group.facts[key] for key in ("dataset", "protocol", "images", "captions", "folds")}
+        rows += [nothing | same | each.flat() for each in group.published]
+    return rows
+
+
+def _flat_row(row: Row) -> dict[str, Any]:
+    names = {
+        "method": row.method,
+        "memory": row.memory,
+        "momentum": row.momentum,
+        "n": len(row.seeds),
+        "failed": row.failed,
+        "collapsed": row.collapsed,
+        "warmup": row.warmup,
+        "seeds": list(row.seeds),
+    }
+    return names | {
+        f"{key}_{part}": getattr(row.stats[key], part) if key in row.stats else None
+        for key in VALUES
+        for part in ("mean", "std")
+    }
+
+
+def _flat_mark(row: Row) -> dict[str, Any]:
+    keys = ("difference", "p", "p_holm", "p_both", "p_both_holm", "p_t", "significant")
+    return {f"mark_{key}": getattr(row.mark, key) if row.mark else None for key in keys}
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
-from negbench.benchmark.results.leaderboard import differences
 from negbench.benchmark.results.plausibility import RECALLS
 from negbench.benchmark.results.published import Published
 from negbench.benchmark.results.rows import (
@@ -18,6 +17,7 @@ from negbench.benchmark.results.rows import (
     Key,
     Row,
     describe,
+    differences,
 )
 
 MISSING = "–"
