@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,7 +69,8 @@ def pack(path: str, below: str = "") -> Path:
             archive.writestr("__MACOSX/._x", "litter")
     else:
         kind = path.rpartition(".")[2]
-        with tarfile.open(path, "w" if kind == "tar" else f"w:{kind}") as tar:
+        mode: Any = "w" if kind == "tar" else f"w:{kind}"
+        with tarfile.open(path, mode) as tar:
             for file in names:
                 tar.add(file, f"{below}{file.name}")
     return Path(path)
@@ -365,7 +367,7 @@ def bucket(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryFil
     """An object store behind ``s3://bucket``."""
     import fsspec
 
-    class Store(MemoryFileSystem):
+    class Store(MemoryFileSystem):  # type: ignore[misc]
         protocol = "s3"
 
         @classmethod

@@ -21,11 +21,11 @@ from negbench.benchmark.evaluation.protocols import Protocol
 from negbench.benchmark.evaluation.ranks import Ranks
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.results import integrity, records
-from negbench.benchmark.results.compare import Choice, Comparison, compare
+from negbench.benchmark.results.compare import Comparison, compare
 from negbench.benchmark.results.marks import marks, pair
 from negbench.benchmark.results.ranks_file import write_ranks
 from negbench.benchmark.results.records import RunRecord
-from negbench.benchmark.results.rows import Key, rows_of
+from negbench.benchmark.results.rows import Choice, Key, rows_of
 from negbench.benchmark.results.significance import holm
 from negbench.pipelines import sources
 
@@ -49,7 +49,8 @@ def save(tmp_path: Path) -> Save:
 
     def saved(method: str, seed: int, skill: float = 0.0, place: str = "", **changes: Any) -> Path:
         own = {key: changes.pop(key) for key in list(changes) if key in RunConfig.model_fields}
-        config = RunConfig(**{"method": method, "dataset": "toy", "encoder": "e", "seed": seed, "memory": 0} | own)
+        base: dict[str, Any] = {"method": method, "dataset": "toy", "encoder": "e", "seed": seed, "memory": 0}
+        config = RunConfig(**base | own)
         folder = tmp_path / "runs" / config.dataset / (place + config.label("e")) / f"seed-{seed}"
         folder.mkdir(parents=True)
         ranks, ids = ranks_of(method, seed, skill), [f"im{k}" for k in range(IMAGES)]

@@ -79,7 +79,9 @@ def record(name: str, method: str, seed: int, recipe: str = "0") -> RunRecord:
         status="done",
         method_id="fne",
         config=config,
-        **dict.fromkeys(("config_hash", "manifest_hash", "features_hash"), "0"),
+        config_hash="0",
+        manifest_hash="0",
+        features_hash="0",
         recipe_hash=recipe,
         protocol=protocol,
         metrics=recalls | {"rsum": 60.0 + 6 * seed},
@@ -294,7 +296,10 @@ def inspection(name: str) -> Inspection:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_html_has_the_tags_of_a_harmless_name(name: str) -> None:
-    pages = (lambda text: html(board(text)), lambda text: page(inspection(text), lambda _: "data:,"))
+    pages: list[Callable[[str], str]] = [
+        lambda text: html(board(text)),
+        lambda text: page(inspection(text), lambda _: "data:,"),
+    ]
     for written in pages:
         said, harmless = written(name), written("x")
         assert not UNPRINTABLE.search(said.replace("\t", " ").replace("\r", " "))

@@ -62,7 +62,8 @@ class Scripted:
         monkeypatch.setattr(tuning, "train", self)
 
     def value(self, config: RunConfig) -> float:
-        return 100 - 100 * abs(config.settings["margin"] - 0.3) + config.seed
+        margin: float = config.settings["margin"]
+        return 100 - 100 * abs(margin - 0.3) + config.seed
 
     def __call__(self, config: RunConfig, store: object, truth: object, watcher: Watcher, texts: object) -> Trained:
         self.seen.append((config.seed, config.settings))
@@ -350,7 +351,7 @@ def kill_at_line(moment: int) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
             plain(backend, [log])
 
-    JournalFileBackend.append_logs = append  # type: ignore[method-assign]  # of a process that ends
+    JournalFileBackend.append_logs = append  # type: ignore[assignment, method-assign]  # of a process that ends
 
 
 @pytest.mark.parametrize("moment", range(1, 14, 2))
