@@ -5,6 +5,8 @@ import os
 import sys
 from pathlib import Path
 
+HOW = "pip install negbench, without --no-deps"
+
 
 def main() -> None:
     """Entry point of the ``bench`` command."""
@@ -13,8 +15,13 @@ def main() -> None:
         from negbench.benchmark.sweeps.processes import end_with_parent
 
         end_with_parent()  # of a sweep
-        from negbench.benchmark.cli.main import main as bench
-
+        try:
+            from negbench.benchmark.cli.main import main as bench
+        except ModuleNotFoundError as error:
+            if (error.name or "negbench").startswith("negbench"):
+                raise
+            print(f"error: bench needs more than negbench.methods: {error.name} is missing; {HOW}", file=sys.stderr)
+            sys.exit(2)
         bench()
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
