@@ -313,11 +313,13 @@ def test_a_broken_download_goes_on_where_it_stopped(site: tuple[type[Site], str]
 
 def test_a_server_without_ranges_starts_again(site: tuple[type[Site], str]) -> None:
     kind, url = site
+    plain = manifest_of("--from", "plain")
     kind.break_after = 1000
-    error_of("--from", url)
+    error_of("--from", url, "--replace")
     kind.break_after, kind.ranges = None, False
     sha = hashlib.sha256(kind.content).hexdigest()
-    manifest_of("--from", url, "--sha256", sha)
+    assert manifest_of("--from", url, "--sha256", sha, "--replace") == plain
+    assert kind.asked == ["all", "bytes=1000-"]  # and all is sent
 
 
 def test_a_file_that_changed_on_the_server_starts_again(site: tuple[type[Site], str]) -> None:

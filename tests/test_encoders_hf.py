@@ -351,7 +351,8 @@ def test_no_pickle_is_read(zoo: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     folder = shutil.copytree(zoo / "vit", tmp_path / "it")
     torch.save({}, folder / "pytorch_model.bin")
     monkeypatch.setattr(torch, "load", lambda *a, **k: pytest.fail("a pickle was read"))
-    encoders.make(f"hf:{folder}", "image")
+    found, whole = (encoders.make(f"hf:{place}", "image").encode(photos()[:2]) for place in (folder, zoo / "vit"))
+    assert np.array_equal(found, whole)
 
 
 @pytest.mark.parametrize("name, said", [
