@@ -1,11 +1,11 @@
-"""``bench``, also ``python -m negbench.benchmark.cli``: whatever its streams are, and interrupted while it still loads,
-it ends as it does later."""
+"""``bench``, also ``python -m negbench.benchmark.cli``: whatever its streams are, interrupted while it still loads, or
+where nothing but the samplers' torch is installed, it ends as it does later."""
 
 import os
+import re
 import sys
+from importlib.metadata import PackageNotFoundError, distribution, requires
 from pathlib import Path
-
-HOW = "pip install negbench, without --no-deps"
 
 
 def main() -> None:
@@ -15,17 +15,30 @@ def main() -> None:
         from negbench.benchmark.sweeps.processes import end_with_parent
 
         end_with_parent()  # of a sweep
-        try:
-            from negbench.benchmark.cli.main import main as bench
-        except ModuleNotFoundError as error:
-            if (error.name or "negbench").startswith("negbench"):
-                raise
-            print(f"error: bench needs more than negbench.methods: {error.name} is missing; {HOW}", file=sys.stderr)
-            sys.exit(2)
+        from negbench.benchmark.cli.main import main as bench
+
         bench()
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+    except ModuleNotFoundError:
+        if not (wanted := lacking()):
+            raise
+        print(f"error: bench needs more than the samplers do; run: pip install {' '.join(wanted)}", file=sys.stderr)
+        sys.exit(2)
+
+
+def lacking() -> list[str]:
+    """What the suite requires, besides the extras, and is not installed, as ``pip`` wants to be told in a shell."""
+    found = []
+    for requirement in requires("negbench") or []:
+        wanted, _, condition = requirement.partition(";")
+        try:
+            distribution(re.split(r"[^\w.-]", wanted)[0])
+        except PackageNotFoundError:
+            if "extra" not in condition:
+                found.append(f"'{wanted.strip()}'")
+    return found
 
 
 def mend_streams() -> None:
