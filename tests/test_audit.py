@@ -35,7 +35,8 @@ from negbench.benchmark.sweeps import cell
 from negbench.benchmark.training import loop
 from negbench.benchmark.training.extras import ExtrasOf, Texts, centred
 from negbench.benchmark.training.inputs import SplitTensors
-from negbench.benchmark.training.loop import Watcher, train
+from negbench.benchmark.training.loop import train
+from negbench.benchmark.training.watcher import Watcher
 from negbench.methods.base import Method, Sampler, View, views
 from negbench.methods.fne_info_nce import FNEInfoNCE
 from negbench.pipelines.manifest import Manifest, table

@@ -14,12 +14,13 @@ import torch
 from rich.console import Console
 
 from commands import Done, bench
-from negbench.benchmark.cli.compare import show
 from negbench.benchmark.errors import BenchError, NoDataError
 from negbench.benchmark.evaluation.metrics import metrics
 from negbench.benchmark.evaluation.protocols import Protocol
 from negbench.benchmark.evaluation.ranks import Ranks
 from negbench.benchmark.recipe.schema import RunConfig
+from negbench.benchmark.reports.comparison_words import explain
+from negbench.benchmark.reports.terminal.comparison import show
 from negbench.benchmark.results import integrity, records
 from negbench.benchmark.results.compare import Comparison, compare
 from negbench.benchmark.results.marks import marks, pair
@@ -137,7 +138,7 @@ def test_the_other_way_round_is_the_same_with_other_signs(tmp_path: Path, found:
     assert (found.won, found.lost) == tuple(
         [type(query)(query.direction, query.id, query.b, query.a) for query in side] for side in (back.lost, back.won)
     )
-    assert found.as_dict()["sentences"] == back.as_dict()["sentences"]
+    assert explain(found) == explain(back)
 
 
 def test_an_image_is_flipped_with_its_captions(tmp_path: Path, found: Comparison) -> None:
@@ -189,7 +190,7 @@ def test_marks_of_a_table(tmp_path: Path, save: Save, found: Comparison) -> None
 
 
 def test_three_sentences(found: Comparison) -> None:
-    images, trainings, over_both = found.as_dict()["sentences"]
+    images, trainings, over_both = explain(found)
     line = found.lines[-1]
     assert images == (
         f"On toy (40 images, 80 captions), fne (in batch) beats hardest (in batch) by {line.difference:.1f} points of"

@@ -256,12 +256,12 @@ def test_the_listing_tells_what_can_be_used() -> None:
 def test_progress_names_what_it_counts(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     from rich.console import Console
 
-    from negbench.benchmark.reports import encoding_progress
+    from negbench.benchmark.reports import progress
 
     clock = iter([0.0, 2.0, 3.0, 5.0])
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
-    monkeypatch.setattr(encoding_progress, "PAUSE", 0.0)
-    with encoding_progress.progress(Console(width=100)) as report:
+    monkeypatch.setattr(progress, "PAUSE", 0.0)
+    with progress.encoding(Console(width=100)) as report:
         report("train images", 100, 1000)  # of an earlier try
         report("train images", 300, 1000)
         report("train images", 0, 1000)  # again, with smaller batches

@@ -20,7 +20,6 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from commands import bench, bench_process
-from negbench.benchmark.cli.inspect import show
 from negbench.benchmark.evaluation.protocols import Protocol
 from negbench.benchmark.inspection.looks import Inspection, Item, Look, Picks
 from negbench.benchmark.recipe.schema import RunConfig
@@ -36,6 +35,7 @@ from negbench.benchmark.reports.tables.latex import LATEX, latex
 from negbench.benchmark.reports.tables.markdown import markdown
 from negbench.benchmark.reports.tables.programs import as_csv, as_json
 from negbench.benchmark.reports.tables.terminal import plain
+from negbench.benchmark.reports.terminal.inspection import show
 from negbench.benchmark.results.plausibility import RECALLS
 from negbench.benchmark.results.published import Published
 from negbench.benchmark.results.recorded import Recorded

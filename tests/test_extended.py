@@ -28,7 +28,7 @@ from negbench.benchmark.evaluation.protocols import PROTOCOLS, measure
 from negbench.benchmark.evaluation.ranks import BLOCK, Grid, Ranks, Ties, ranks
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.sweeps import cell
-from negbench.benchmark.training.loop import Watcher
+from negbench.benchmark.training.watcher import Watcher
 from negbench.pipelines.manifest import Manifest, table
 from negbench.pipelines.store import FeatureStore, Split
 from negbench.pipelines.truth import Truth

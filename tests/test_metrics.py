@@ -12,7 +12,7 @@ from negbench.benchmark.evaluation.protocols import PROTOCOLS, Protocol, measure
 from negbench.benchmark.evaluation.ranks import Ranks, ranks
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.sweeps import cell
-from negbench.benchmark.training.loop import Watcher
+from negbench.benchmark.training.watcher import Watcher
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.sources.known import KNOWN
 from negbench.pipelines.store import FeatureStore

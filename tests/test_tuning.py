@@ -25,9 +25,10 @@ from negbench.benchmark.reports.plots.tuning import importance, tuning_history
 from negbench.benchmark.reports.study import write
 from negbench.benchmark.sweeps import journal, tuning
 from negbench.benchmark.sweeps.search_space import space_of, suggest
-from negbench.benchmark.sweeps.studies import Fresh, Outcome, Trial, Tried, best_of
-from negbench.benchmark.sweeps.tuning import Study, TuningTask, TuningWatcher, tune
-from negbench.benchmark.training.loop import Trained, Watcher, train
+from negbench.benchmark.sweeps.studies import Fresh, Outcome, Trial, Tried, TuningWatcher, best_of
+from negbench.benchmark.sweeps.tuning import Study, TuningTask, tune
+from negbench.benchmark.training.loop import Trained, train
+from negbench.benchmark.training.watcher import Watcher
 from negbench.methods.base import Choice, Range
 from negbench.pipelines import locks
 from negbench.pipelines.manifest import Manifest

@@ -84,7 +84,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert running(run(folder, "dvc", "repro")) == {"leaderboard"}  # all else was made by the commands above
     assert running(run(folder, "dvc", "repro")) == set()
     commit(folder, "Run all")
-    run(folder, "dvc", "push", "--quiet")
+    run(folder, "dvc", "push", "--quiet", *targets(folder))
     return folder
 
 

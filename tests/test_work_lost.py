@@ -29,7 +29,7 @@ from negbench.benchmark.sweeps import cell, recording
 from negbench.benchmark.sweeps.sweep import PlannedCell, cells
 from negbench.benchmark.training import checkpoint, disk_space
 from negbench.benchmark.training.checkpoint import alone as alone_cell
-from negbench.benchmark.training.loop import History, Watcher
+from negbench.benchmark.training.watcher import History, Watcher
 from negbench.pipelines import atomic, features, prepare
 from negbench.pipelines.encoding import Stage
 from negbench.pipelines.errors import DataError
