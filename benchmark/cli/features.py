@@ -56,6 +56,7 @@ def features(
             workers=workers,
             device=device,
             precision=precision,
+            main=default_encoder(dataset),
             force=force,
             progress=report,
             waiting=partial(screen.print, markup=False),
@@ -68,9 +69,10 @@ def features(
 
 def ensure_with_progress(dataset: str, encoder: str | None = None) -> "tuple[Manifest, FeatureStore]":
     """Manifest and features of a dataset, built with progress on stderr where they are missing or stale."""
+    from negbench.benchmark.recipe.params import default_encoder
     from negbench.benchmark.reports.encoding_progress import progress
     from negbench.pipelines.features import ensure
 
     screen = log()
     with progress(screen) as report:
-        return ensure(dataset, encoder, report, partial(screen.print, markup=False))
+        return ensure(dataset, encoder, report, partial(screen.print, markup=False), default_encoder(dataset))

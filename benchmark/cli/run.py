@@ -57,8 +57,8 @@ def run(
     from negbench.benchmark.reports import destinations
     from negbench.benchmark.reports.progress import ShowTraining
     from negbench.benchmark.results import records
-    from negbench.benchmark.sweeps import cell
-    from negbench.benchmark.sweeps.tracking import is_tracked, track
+    from negbench.benchmark.sweeps import cell, places
+    from negbench.benchmark.sweeps.tracking import is_added, is_tracked, track
     from negbench.benchmark.training import devices
     from negbench.benchmark.training.checkpoint import alone
 
@@ -67,22 +67,21 @@ def run(
     show_config(resolved)
     devices.check_cell(resolved)  # before features are made
     manifest, store = ensure_with_progress(resolved.dataset, resolved.encoder)
-    said = "already recorded"
-    record = None if force else cell.recorded(folder, resolved, manifest, store, replace)
-    if record is None:
+    found = None if force else places.found(folder, resolved, manifest, store, replace)
+    if found is None:
         with alone(folder, partial(log().print, markup=False)):
-            record = None if force else cell.recorded(folder, resolved, manifest, store, replace)
-            if record is None:  # nobody else made it meanwhile
-                said = "recorded"
+            found = None if force else places.found(folder, resolved, manifest, store, replace)
+            if found is None:  # nobody else made it meanwhile
                 with ShowTraining(log(), resolved) as watcher:
-                    record = cell.run(resolved, folder, manifest, store, watcher)
+                    found = cell.run(resolved, folder, manifest, store, watcher), "recorded"
+    record, said = found
     if as_json:
         typer.echo(json_text(record.model_dump(mode="json")))
     else:
         show_record(record)
     without = f" without an audit: {record.error}" if record.error else ""
     log().print(f"{said} in {folder}{without}", markup=False)
-    if is_tracked() and (said == "recorded" or force):
+    if is_tracked() and not (said == places.THERE and is_added(folder)):
         for line in track([(resolved, folder)], partial(log().print, markup=False)):
             log().print(line, markup=False)
 

@@ -1,5 +1,6 @@
 """``bench tune``: search the settings of a method."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,9 @@ from negbench.pipelines.text import json_text
 
 if TYPE_CHECKING:
     from negbench.benchmark.sweeps.studies import Outcome, Tried
+
+FRESH = 3
+"""Seeds that default and best are run with where no number is given."""
 
 
 def tune(
@@ -30,7 +34,7 @@ def tune(
     config: Annotated[Path | None, typer.Option(help="YAML or JSON file with the same keys.")] = None,
     fresh_seeds: Annotated[
         int, typer.Option(min=0, max=10**6, help="Other seeds that default and best are run with.")
-    ] = 3,
+    ] = FRESH,
     as_json: Annotated[bool, typer.Option("--json", help="Print study.json.")] = False,
 ) -> None:
     """Search the settings of a method by validation rSum. Run again, it goes on where it was stopped."""
@@ -57,6 +61,7 @@ def tune(
     from negbench.benchmark.sweeps import tuning
     from negbench.benchmark.sweeps.cell import texts_for
     from negbench.benchmark.sweeps.search_space import space_of
+    from negbench.benchmark.sweeps.tracking import is_tracked, track_study
     from negbench.benchmark.training import devices
     from negbench.pipelines.sources import manifest_folder
     from negbench.pipelines.truth import Truth
@@ -79,6 +84,9 @@ def tune(
         typer.echo(json_text(outcome.summary()))
     else:
         show(outcome, folder)
+    if is_tracked() and not changes and config is None and fresh_seeds >= FRESH:
+        for line in track_study(resolved, trials, partial(log().print, markup=False)):
+            log().print(line, markup=False)
 
 
 def show(outcome: "Outcome", folder: Path) -> None:
