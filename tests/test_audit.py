@@ -35,8 +35,10 @@ from negbench.benchmark.sweeps import cell
 from negbench.benchmark.training import loop
 from negbench.benchmark.training.extras import ExtrasOf, Texts, centred
 from negbench.benchmark.training.inputs import SplitTensors
-from negbench.benchmark.training.loop import Watcher, train
+from negbench.benchmark.training.loop import train
+from negbench.benchmark.training.watcher import Watcher
 from negbench.methods.base import Method, Sampler, View, views
+from negbench.methods.fne_info_nce import FNEInfoNCE
 from negbench.pipelines.manifest import Manifest, table
 from negbench.pipelines.rows import Indices
 from negbench.pipelines.sources import manifest_folder
@@ -264,10 +266,11 @@ def test_the_slope_of_a_choice_against_its_loss_written_out(name: str) -> None:
             own = view.positive_similarity[i].detach()
             pairs = (view.anchors[i] @ view.candidates[index[i].clamp_min(0)].T).detach().requires_grad_()
             real = pairs[index[i] >= 0]
-            if name == "fne-info-nce":
+            if isinstance(method, FNEInfoNCE):
                 logits = torch.cat([own[None], real]) * method.softmax.scale.detach()
                 cost = (logits.logsumexp(dim=0) - logits[0]) / 2
             else:
+                assert isinstance(method, Sampler)
                 cost = method.pair_loss(own.expand_as(real), real).sum()
             (slopes,) = torch.autograd.grad(cost, pairs)
             for j, slope in zip(index[i].tolist(), slopes.tolist(), strict=True):
@@ -430,7 +433,8 @@ def test_a_pool_is_the_batch_and_the_captions_that_follow(tiny: Tiny) -> None:
 def test_a_method_that_knows_the_truth_detects_all(tiny: Tiny) -> None:
     class Knows(methods.get("hardest")):  # type: ignore[misc]
         def suspicion(self, view: View) -> Tensor:
-            return self.truth[view.direction]
+            known: Tensor = self.truth[view.direction]
+            return known
 
     _, examination, known_pairs = examined(tiny, "hardest")
     method = Knows()
@@ -589,6 +593,8 @@ def test_the_guide_of_another_split_is_that_of_the_training(tiny: Tiny) -> None:
     captions = torch.arange(4)
     guide = extras_of(methods.get("gist")(), captions, other.caption_rows[captions], captions).guide
     assert guide is not None
+    assert isinstance(data.captions, Tensor)
+    assert isinstance(other.captions, Tensor)
     assert torch.equal(guide.text, centred(other.captions, data.captions.mean(dim=0))[:4])
     truth = Truth.read(manifest_folder("tiny"))
     assert isinstance(exact(truth, other.split.image_rows, other.split.caption_rows), Exact)

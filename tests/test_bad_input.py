@@ -18,6 +18,7 @@ NAMES = methods.names()
 EVERY = pytest.mark.parametrize("name", NAMES)
 ROWS, MEMORY, DIM = 6, 20, 8
 MakeExtras = Callable[[int, int, int], Extras]
+NO_MEMORY_AND_MEMORY: list[dict[str, Any]] = [{}, {"memory": {}}]
 
 
 def unit(rows: int, seed: int) -> Tensor:
@@ -36,7 +37,7 @@ def step(method: Method, extras: MakeExtras, **changes: Any) -> Tensor:
 
 @EVERY
 def test_the_good_batch_is_taken(name: str, extras: MakeExtras) -> None:
-    for changes in ({}, {"memory": {}}):
+    for changes in NO_MEMORY_AND_MEMORY:
         assert step(methods.get(name)(), extras, **changes).isfinite()
 
 
@@ -100,20 +101,20 @@ SETTINGS = [(name, entry) for name in NAMES for entry in fields(methods.get(name
 
 def bad_values(entry: "Field[Any]") -> list[Any]:
     low, high, choices = (entry.metadata[key] for key in ("low", "high", "choices"))
-    kind = type(entry.default)
-    values: list[Any] = [None, [entry.default], b"1"]
+    default: Any = entry.default
+    kind = type(default)
+    values: list[Any] = [None, [default], b"1"]
     if kind is bool:
         return [*values, 0, 1.0, "yes"]
     if kind is str:
         assert choices, "a text of any kind?"
         return [*values, 1, True, "", choices[0] + " ", choices[0].upper()]
-    below, above = (math.nextafter(low, -math.inf), low - 1) if low is not None else (), ()
-    if high is not None:
-        above = (math.nextafter(high, math.inf), high + 1)
+    outside: list[Any] = [] if low is None else [math.nextafter(low, -math.inf), low - 1]
+    outside += [] if high is None else [math.nextafter(high, math.inf), high + 1]
     if kind is int:
-        values += [2.5, float(entry.default)]
-        below, above = ([int(end) for end in ends if end == int(end)] for ends in (below, above))
-    return [*values, *below, *above, "1", True, math.nan, math.inf, -math.inf, 1j]
+        values += [2.5, float(default)]
+        outside = [int(end) for end in outside if end == int(end)]
+    return [*values, *outside, "1", True, math.nan, math.inf, -math.inf, 1j]
 
 
 @pytest.mark.parametrize("name,entry", SETTINGS, ids=[f"{name}-{entry.name}" for name, entry in SETTINGS])
@@ -162,9 +163,9 @@ def test_extreme_similarities_in_any_precision_give_no_nan(name: str, kind: torc
         for ids, with_memory in ((torch.arange(ROWS), False), (torch.tensor([0, 0, 1, 1, 2, 3]), True)):
             batch = [side.to(kind, copy=True).requires_grad_() for side in (image, text)]
             queue = [torch.cat([side, side.flip(0), -side]).to(kind) for side in (image, text)]
-            memory = Memory(*queue, torch.cat([ids, ids + 2, ids + 9])) if with_memory else None
+            memory = Memory(queue[0], queue[1], torch.cat([ids, ids + 2, ids + 9])) if with_memory else None
             more = in_precision(extras(ROWS, 3 * ROWS if with_memory else ROWS, DIM), kind)
-            loss = method.loss(*batch, ids, memory, torch.Generator().manual_seed(0), more)
+            loss = method.loss(batch[0], batch[1], ids, memory, torch.Generator().manual_seed(0), more)
             torch.autograd.backward(loss)
             assert loss.isfinite()
             for weight in (*batch, *method.parameters()):
@@ -184,7 +185,7 @@ def test_a_row_of_the_batch_that_is_not_finite_is_named(
 ) -> None:
     for row in (0, ROWS - 1):
         bad = with_value(unit(ROWS, ["image", "text"].index(argument)), row, value)
-        for more in ({}, {"memory": {}}):
+        for more in NO_MEMORY_AND_MEMORY:
             with pytest.raises(ValueError, match=rf"^{argument}: row {row} holds NaN or infinity$"):
                 step(methods.get(name)(), extras, **{argument: bad}, **more)
 
@@ -210,16 +211,17 @@ def bad_extras(name: str, part: str, value: object) -> Callable[[], Tensor]:
         Words([["a red dog"], ["a blue dog"]] * (ROWS // 2), lambda sentences: unit(len(sentences), 8)),
     )
     head, _, tail = part.partition(".")
+    wrong: dict[str, Any] = {tail or head: value}
     if not tail:
-        bad = replace(good, **{head: value})
+        bad = replace(good, **wrong)
     elif head == "words":
         assert good.words is not None
-        bad = replace(good, words=good.words._replace(**{tail: value}))
+        bad = replace(good, words=good.words._replace(**wrong))
     else:
         assert good.guide is not None
-        bad = replace(good, guide=replace(good.guide, **{tail: value}))
-    plain = {"generator": torch.Generator().manual_seed(0), "extras": bad}
-    return lambda: methods.get(name)().loss(unit(ROWS, 0), unit(ROWS, 1), torch.arange(ROWS), **plain)
+        bad = replace(good, guide=replace(good.guide, **wrong))
+    batch = unit(ROWS, 0), unit(ROWS, 1), torch.arange(ROWS)
+    return lambda: methods.get(name)().loss(*batch, generator=torch.Generator().manual_seed(0), extras=bad)
 
 
 def mask(*shape: int) -> Tensor:

@@ -185,10 +185,11 @@ def dcmc(i: int, s: list[float], view: View) -> float:
 def momentum_distilled(i: int, s: list[float], view: View) -> float:
     """At step 51 of a ramp of 200."""
     believed = softmax([value / T for value in dots(view.momentum, view.candidates)[i]])
-    labels = [own / sum(view.positive[i].tolist()) for own in view.positive[i].tolist()]
+    labels: list[float] = [own / sum(view.positive[i].tolist()) for own in view.positive[i].tolist()]
     share = 0.4 * 50 / 200
     logs = [math.log(value) for value in softmax([value / T for value in s])]
-    return -sum((share * b + (1 - share) * y) * log for b, y, log in zip(believed, labels, logs, strict=True)) / 2
+    target = [share * b + (1 - share) * y for b, y in zip(believed, labels, strict=True)]
+    return -sum(t * log for t, log in zip(target, logs, strict=True)) / 2
 
 
 def glofnd(i: int, s: list[float], view: View) -> float:
@@ -256,7 +257,13 @@ def test_both_directions_share_what_the_guide_says_of_captions(
     """Block by block, so that it is never kept for the whole batch."""
     rows: list[int] = []
     compute = getattr(Guide, product).func
-    counted = cached_property(lambda guide: (rows.append(len(guide.support)), compute(guide))[1])
+
+    def count(guide: Guide) -> Tensor:
+        rows.append(len(guide.support))
+        found: Tensor = compute(guide)
+        return found
+
+    counted = cached_property(count)
     counted.__set_name__(Guide, product)
     monkeypatch.setattr(Guide, product, counted)
     generator = torch.Generator().manual_seed(0)
@@ -337,7 +344,7 @@ def test_glofnd_leaves_out_its_share_from_the_first_visits_on(share: float, othe
     shares = []
     for _ in range(6):
         found = 0
-        for some in ids.split(rows):
+        for some in torch.split(ids, rows):
             similarity = 0.3 + 0.1 * torch.randn(rows, others + 1, generator=stream)
             blank = torch.zeros(rows, 2)
             view = View("i2t", blank, torch.zeros(others + 1, 2), some, positive, torch.zeros(others + 1, 2))

@@ -63,7 +63,8 @@ def rewrite(**tables: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
     folder = manifest_folder("my")
     manifest = Manifest.read(folder)
     for kind, change in tables.items():
-        manifest = replace(manifest, **{kind: change(getattr(manifest, kind))})
+        changed: dict[str, Any] = {kind: change(getattr(manifest, kind))}
+        manifest = replace(manifest, **changed)
     for kind in COLUMNS:
         getattr(manifest, kind).to_parquet(folder / f"{kind}.parquet", index=False)
     info = json.loads((folder / "dataset.json").read_text())

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -385,10 +386,17 @@ def test_the_test_split_is_opened_once_after_training(small: Path, monkeypatch: 
 
     order: list[str] = []
     plain_split, plain_epoch = FeatureStore.split, loop.Trainer.epoch
-    monkeypatch.setattr(FeatureStore, "split", lambda store, split: (order.append(split), plain_split(store, split))[1])
-    monkeypatch.setattr(
-        loop.Trainer, "epoch", lambda *args, **named: (order.append("epoch"), plain_epoch(*args, **named))[1]
-    )
+
+    def split(store: FeatureStore, name: str) -> object:
+        order.append(name)
+        return plain_split(store, name)
+
+    def epoch(*words: Any, **named: Any) -> object:
+        order.append("epoch")
+        return plain_epoch(*words, **named)
+
+    monkeypatch.setattr(FeatureStore, "split", split)
+    monkeypatch.setattr(loop.Trainer, "epoch", epoch)
     assert bench("run", "--method", "random", "--dataset", "small", *SMALL)[0] == 0
     assert order == ["train", "val", "epoch", "epoch", "test"]
 

@@ -147,9 +147,9 @@ def test_the_command_itself() -> None:
         "try: main()\n"
         "finally: print(sorted({'torch', 'pandas', 'numpy', 'scipy'} & set(sys.modules)), file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", code, "data", "list"], check=False, capture_output=True, text=True)
-    assert done.returncode == 0
-    assert done.stderr.splitlines()[-1] == "[]"
+    listed = subprocess.run([sys.executable, "-c", code, "data", "list"], check=False, capture_output=True, text=True)
+    assert listed.returncode == 0
+    assert listed.stderr.splitlines()[-1] == "[]"
     done = bench_process("features", "--dataset", "nothing-like-it")
     assert done.exit_code == 3
     assert done.stderr.startswith("error: unknown dataset 'nothing-like-it'")

@@ -14,18 +14,19 @@ import torch
 from rich.console import Console
 
 from commands import Done, bench
-from negbench.benchmark.cli.compare import show
 from negbench.benchmark.errors import BenchError, NoDataError
 from negbench.benchmark.evaluation.metrics import metrics
 from negbench.benchmark.evaluation.protocols import Protocol
 from negbench.benchmark.evaluation.ranks import Ranks
 from negbench.benchmark.recipe.schema import RunConfig
+from negbench.benchmark.reports.comparison_words import explain
+from negbench.benchmark.reports.terminal.comparison import show
 from negbench.benchmark.results import integrity, records
-from negbench.benchmark.results.compare import Choice, Comparison, compare
+from negbench.benchmark.results.compare import Comparison, compare
 from negbench.benchmark.results.marks import marks, pair
 from negbench.benchmark.results.ranks_file import write_ranks
 from negbench.benchmark.results.records import RunRecord
-from negbench.benchmark.results.rows import Key, rows_of
+from negbench.benchmark.results.rows import Choice, Key, rows_of
 from negbench.benchmark.results.significance import holm
 from negbench.pipelines import sources
 
@@ -49,7 +50,8 @@ def save(tmp_path: Path) -> Save:
 
     def saved(method: str, seed: int, skill: float = 0.0, place: str = "", **changes: Any) -> Path:
         own = {key: changes.pop(key) for key in list(changes) if key in RunConfig.model_fields}
-        config = RunConfig(**{"method": method, "dataset": "toy", "encoder": "e", "seed": seed, "memory": 0} | own)
+        base: dict[str, Any] = {"method": method, "dataset": "toy", "encoder": "e", "seed": seed, "memory": 0}
+        config = RunConfig(**base | own)
         folder = tmp_path / "runs" / config.dataset / (place + config.label("e")) / f"seed-{seed}"
         folder.mkdir(parents=True)
         ranks, ids = ranks_of(method, seed, skill), [f"im{k}" for k in range(IMAGES)]
@@ -136,7 +138,7 @@ def test_the_other_way_round_is_the_same_with_other_signs(tmp_path: Path, found:
     assert (found.won, found.lost) == tuple(
         [type(query)(query.direction, query.id, query.b, query.a) for query in side] for side in (back.lost, back.won)
     )
-    assert found.as_dict()["sentences"] == back.as_dict()["sentences"]
+    assert explain(found) == explain(back)
 
 
 def test_an_image_is_flipped_with_its_captions(tmp_path: Path, found: Comparison) -> None:
@@ -188,7 +190,7 @@ def test_marks_of_a_table(tmp_path: Path, save: Save, found: Comparison) -> None
 
 
 def test_three_sentences(found: Comparison) -> None:
-    images, trainings, over_both = found.as_dict()["sentences"]
+    images, trainings, over_both = explain(found)
     line = found.lines[-1]
     assert images == (
         f"On toy (40 images, 80 captions), fne (in batch) beats hardest (in batch) by {line.difference:.1f} points of"

@@ -22,7 +22,8 @@ def photos() -> list[Image.Image]:
 
 
 def lengths(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.linalg.norm(rows, axis=1)
+    found: NDArray[np.float32] = np.linalg.norm(rows, axis=1)
+    return found
 
 
 def test_hog_has_its_shape_and_finite_values() -> None:

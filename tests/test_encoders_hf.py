@@ -22,18 +22,18 @@ import transformers as hf
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerFast
 
-from negbench.pipelines import encoders, features, prepare
-from negbench.pipelines.encoders import Device, Model
+from negbench.pipelines import encoders, features, prepare, sources
+from negbench.pipelines.encoders import Device, Kind, Model
 from negbench.pipelines.encoders.hf import EXAMPLES, Pictures, Texts, _dim
 from negbench.pipelines.errors import RequestError
 from negbench.pipelines.sources import store_folder
 
 TEXTS = ["a dog runs .", "two men with a red ball and a blue cat", "the cat sits on the grass", "snow", "dog dog " * 20]
 WORDS = sorted(set(" ".join(TEXTS).split()))
-SIDE = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
-VISION = {**SIDE, "image_size": 32, "patch_size": 8}
+SIDE: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
+VISION: dict[str, Any] = {**SIDE, "image_size": 32, "patch_size": 8}
 SPECIAL = {"bos_token_id": 2, "eos_token_id": 3, "pad_token_id": 1}
-TEXT = {**SIDE, **SPECIAL, "vocab_size": len(WORDS) + 5, "max_position_embeddings": 20}
+TEXT: dict[str, Any] = {**SIDE, **SPECIAL, "vocab_size": len(WORDS) + 5, "max_position_embeddings": 20}
 
 
 def tokenizer(longest: int) -> PreTrainedTokenizerFast:
@@ -45,7 +45,7 @@ def tokenizer(longest: int) -> PreTrainedTokenizerFast:
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
     names = dict(zip(("unk_token", "pad_token", "cls_token", "sep_token", "mask_token"), special, strict=True))
-    return PreTrainedTokenizerFast(tokenizer_object=words, model_max_length=longest, **names)
+    return PreTrainedTokenizerFast(tokenizer_object=words, model_max_length=longest, **names)  # type: ignore[no-untyped-call]
 
 
 def processor(**changes: Any) -> dict[str, Any]:
@@ -74,8 +74,8 @@ CROPPED = processor(
 
 
 def configs() -> dict[str, tuple[Any, dict[str, Any] | None]]:
-    clip = {"text_config": TEXT, "vision_config": VISION, "projection_dim": 12}
-    siglip = {"text_config": {**TEXT, "projection_size": 16}, "vision_config": VISION}
+    clip: dict[str, Any] = {"text_config": TEXT, "vision_config": VISION, "projection_dim": 12}
+    siglip: dict[str, Any] = {"text_config": {**TEXT, "projection_size": 16}, "vision_config": VISION}
     return {
         "vit": (hf.ViTConfig(**VISION), processor()),
         "dinov2": (hf.Dinov2Config(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, patch_size=8), CROPPED),
@@ -95,7 +95,7 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("zoo")
     torch.manual_seed(0)
     for name, (config, pictures) in configs().items():
-        net = AutoModel.from_config(config)
+        net = AutoModel.from_config(config)  # type: ignore[no-untyped-call]
         with torch.no_grad():
             for weights in net.parameters():  # as made, all items would come out nearly the same
                 weights += 0.5 * torch.randn_like(weights)
@@ -129,7 +129,7 @@ def by_hand(picture: Image.Image, crop: bool) -> torch.Tensor:
     return torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None]
 
 
-def vision(net: Any, pooling: str, pixels: torch.Tensor) -> torch.Tensor:
+def vision(net: Any, pooling: str, pixels: torch.Tensor) -> Any:
     if pooling == "projected":
         found = net.get_image_features(pixel_values=pixels)
         return getattr(found, "pooler_output", found)
@@ -165,7 +165,7 @@ def test_pictures_one_by_one(zoo: Path, name: str, pooling: str) -> None:
     assert found.std(axis=0).mean() > 0.1  # pictures are told apart
 
 
-def text(net: Any, pooling: str, tokens: Any) -> torch.Tensor:
+def text(net: Any, pooling: str, tokens: Any) -> Any:
     if pooling == "projected":
         found = net.get_text_features(**tokens)
         return getattr(found, "pooler_output", found)
@@ -212,7 +212,8 @@ def test_order_and_company_do_not_matter(zoo: Path, name: str, kind: Any) -> Non
 
 
 def test_half_precision_is_near(zoo: Path) -> None:
-    for name, kind, items in (("vit", "image", photos()), ("bert", "text", TEXTS)):
+    cases: list[tuple[str, Kind, list[Any]]] = [("vit", "image", photos()), ("bert", "text", TEXTS)]
+    for name, kind, items in cases:
         exact = encoders.make(f"hf:{zoo / name}", kind).encode(items)
         near = encoders.make(f"hf:{zoo / name}", kind, Device("cpu", "bfloat16")).encode(items)
         assert near.dtype == np.float32
@@ -227,13 +228,14 @@ def test_a_text_may_fill_all_places(zoo: Path, tmp_path: Path) -> None:
         folder = shutil.copytree(zoo / name, tmp_path / name)
         tokenizer(10**6).save_pretrained(folder)
         encoder = encoders.make(f"hf:{folder}", "text")
+        assert isinstance(encoder, Texts)
         assert encoder._longest == longest
         assert np.isfinite(encoder.encode(["dog " * 100])).all()
 
 
 def test_the_sizes_of_the_examples() -> None:
     """Of published configurations, as their hub pages have them."""
-    towers = {"text_config": {"hidden_size": 768}, "vision_config": {"hidden_size": 768}}
+    towers: dict[str, Any] = {"text_config": {"hidden_size": 768}, "vision_config": {"hidden_size": 768}}
     sizes = {
         "google/vit-base-patch16-224": _dim(hf.ViTConfig(), "image", "cls"),
         "facebook/dinov2-base": _dim(hf.Dinov2Config(), "image", "cls"),
@@ -349,7 +351,8 @@ def test_no_pickle_is_read(zoo: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     folder = shutil.copytree(zoo / "vit", tmp_path / "it")
     torch.save({}, folder / "pytorch_model.bin")
     monkeypatch.setattr(torch, "load", lambda *a, **k: pytest.fail("a pickle was read"))
-    encoders.make(f"hf:{folder}", "image")
+    found, whole = (encoders.make(f"hf:{place}", "image").encode(photos()[:2]) for place in (folder, zoo / "vit"))
+    assert np.array_equal(found, whole)
 
 
 @pytest.mark.parametrize("name, said", [
@@ -438,7 +441,7 @@ def test_a_killed_run_ends_the_same_to_the_byte(zoo: Path, project: Path, side: 
     """Killed twice, with other numbers of threads each time."""
     encoder = "+".join(f"hf:{zoo / name}" for name in side.split("+"))
     whole = contents(features.make("my", encoder, batch=4))
-    target = store_folder("my", features.canonical(features.sources.read("my"), encoder))
+    target = store_folder("my", features.canonical(sources.read("my"), encoder))
     info = json.loads((target / "features.json").read_text())
     assert info["made"]["images"] == {"name": "cpu", "precision": "float32", "batch": 4}
     assert info["image"]["revision"] == encoders.revision(info["image"]["name"], "image")

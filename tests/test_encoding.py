@@ -21,6 +21,7 @@ from negbench.pipelines import encoders, features, prepare, work
 from negbench.pipelines.encoders.hog import Hog
 from negbench.pipelines.encoding import How, ahead, device_for, workers_for
 from negbench.pipelines.errors import DataError, RequestError
+from negbench.pipelines.manifest import Manifest
 
 STORE = Path("features/my/hog+ngrams")
 WORK = Path("features/my/.hog+ngrams.work")
@@ -115,7 +116,7 @@ def test_an_error_comes_at_its_place() -> None:
 
 
 def test_what_came_before_a_broken_picture_is_kept(project: Path) -> None:
-    name = features.Manifest.read(Path("data/my")).images["file"].iloc[9]
+    name = Manifest.read(Path("data/my")).images["file"].iloc[9]
     whole = Path("raw", name).read_bytes()
     Path("raw", name).write_bytes(b"changed")
     with pytest.raises(DataError, match=f"{name}: cannot be decoded"):
@@ -255,12 +256,12 @@ def test_the_listing_tells_what_can_be_used() -> None:
 def test_progress_names_what_it_counts(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     from rich.console import Console
 
-    from negbench.benchmark.reports import encoding_progress
+    from negbench.benchmark.reports import progress
 
     clock = iter([0.0, 2.0, 3.0, 5.0])
-    monkeypatch.setattr(encoding_progress.time, "monotonic", lambda: next(clock))
-    monkeypatch.setattr(encoding_progress, "PAUSE", 0.0)
-    with encoding_progress.progress(Console(width=100)) as report:
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(progress, "PAUSE", 0.0)
+    with progress.encoding(Console(width=100)) as report:
         report("train images", 100, 1000)  # of an earlier try
         report("train images", 300, 1000)
         report("train images", 0, 1000)  # again, with smaller batches

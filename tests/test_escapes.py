@@ -20,7 +20,6 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from commands import bench, bench_process
-from negbench.benchmark.cli.inspect import show
 from negbench.benchmark.evaluation.protocols import Protocol
 from negbench.benchmark.inspection.looks import Inspection, Item, Look, Picks
 from negbench.benchmark.recipe.schema import RunConfig
@@ -36,6 +35,7 @@ from negbench.benchmark.reports.tables.latex import LATEX, latex
 from negbench.benchmark.reports.tables.markdown import markdown
 from negbench.benchmark.reports.tables.programs import as_csv, as_json
 from negbench.benchmark.reports.tables.terminal import plain
+from negbench.benchmark.reports.terminal.inspection import show
 from negbench.benchmark.results.plausibility import RECALLS
 from negbench.benchmark.results.published import Published
 from negbench.benchmark.results.recorded import Recorded
@@ -79,7 +79,9 @@ def record(name: str, method: str, seed: int, recipe: str = "0") -> RunRecord:
         status="done",
         method_id="fne",
         config=config,
-        **dict.fromkeys(("config_hash", "manifest_hash", "features_hash"), "0"),
+        config_hash="0",
+        manifest_hash="0",
+        features_hash="0",
         recipe_hash=recipe,
         protocol=protocol,
         metrics=recalls | {"rsum": 60.0 + 6 * seed},
@@ -294,7 +296,10 @@ def inspection(name: str) -> Inspection:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_html_has_the_tags_of_a_harmless_name(name: str) -> None:
-    pages = (lambda text: html(board(text)), lambda text: page(inspection(text), lambda _: "data:,"))
+    pages: list[Callable[[str], str]] = [
+        lambda text: html(board(text)),
+        lambda text: page(inspection(text), lambda _: "data:,"),
+    ]
     for written in pages:
         said, harmless = written(name), written("x")
         assert not UNPRINTABLE.search(said.replace("\t", " ").replace("\r", " "))

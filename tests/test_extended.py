@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ from negbench.benchmark.evaluation.protocols import PROTOCOLS, measure
 from negbench.benchmark.evaluation.ranks import BLOCK, Grid, Ranks, Ties, ranks
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.sweeps import cell
-from negbench.benchmark.training.loop import Watcher
+from negbench.benchmark.training.watcher import Watcher
 from negbench.pipelines.manifest import Manifest, table
 from negbench.pipelines.store import FeatureStore, Split
 from negbench.pipelines.truth import Truth
@@ -37,7 +37,7 @@ from recorded import forget_truth
 
 def split_of(images: int, owner: Sequence[int], captions: Sequence[str] | None = None) -> Split:
     """A split with no features."""
-    rows = np.zeros((0, 1), dtype=np.float32)
+    rows: Any = np.zeros((0, 1), dtype=np.float32)
     return Split(
         images=rows,
         captions=rows,

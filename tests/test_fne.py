@@ -3,8 +3,8 @@
 import math
 import statistics
 import sys
+from dataclasses import dataclass
 from random import Random
-from typing import NamedTuple
 
 import pytest
 import torch
@@ -15,7 +15,8 @@ from negbench.methods.base import Candidates
 from negbench.methods.fne import FNE, FNESettings, Moments, OfficialMoments
 
 
-class Normal(NamedTuple):
+@dataclass(frozen=True)
+class Normal:
     """A stream's count, mean and standard deviation, in plain Python."""
 
     count: int
@@ -336,7 +337,7 @@ def test_official_statistics_are_the_authors_loop(pairs: str, sizes: list[int], 
 def test_official_and_exact_variances_differ_where_the_mean_drifts() -> None:
     exact, official = Moments(), OfficialMoments()
     values = torch.linspace(0, 0.9, 40, dtype=torch.float64)
-    for part in values.split(10):
+    for part in torch.split(values, 10):
         for moments in (exact, official):
             moments.update(part, torch.ones(10, dtype=torch.bool))
     assert exact.mean.item() == pytest.approx(official.mean.item(), abs=1e-15)
@@ -445,7 +446,7 @@ def test_report_tells_what_a_dense_computation_finds(columns: int, easy: float, 
     method, similarity, own, mask = scene(columns, cut_weight=easy, cut=cut, tau_close=20.0)
     method.choose(seen(similarity, own, mask))
     positive, negative = (
-        Normal(m.count.item(), m.mean.item(), m.std.item()) for m in (method.positive, method.negative)
+        Normal(int(m.count.item()), m.mean.item(), m.std.item()) for m in (method.positive, method.negative)
     )
     kept = flagged = negatives = 0
     effective = []

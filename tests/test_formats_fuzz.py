@@ -189,8 +189,8 @@ def test_a_malformed_file_gives_a_manifest_or_one_line(
         assert read_all(folder) == before  # the source is only read
     finally:
         path.write_bytes(good)
-        for left in sorted(Path("data").rglob("*"), reverse=True) if Path("data").exists() else []:
-            left.rmdir() if left.is_dir() else left.unlink()
+        for path in sorted(Path("data").rglob("*"), reverse=True) if Path("data").exists() else []:
+            path.rmdir() if path.is_dir() else path.unlink()
         os.chdir(here)
 
 

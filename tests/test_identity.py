@@ -18,7 +18,7 @@ from negbench.benchmark.results import integrity, leaderboard, records
 from negbench.benchmark.sweeps import cell
 from negbench.benchmark.sweeps.search_space import space_of
 from negbench.benchmark.sweeps.tuning import TuningTask
-from negbench.benchmark.training.loop import Watcher
+from negbench.benchmark.training.watcher import Watcher
 from negbench.pipelines import code, current, datasets, features, sources
 from negbench.pipelines.files import read_yaml
 from negbench.pipelines.manifest import Manifest

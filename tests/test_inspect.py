@@ -20,7 +20,7 @@ from negbench.benchmark.results import records
 from negbench.benchmark.results.ranks_file import read_ranks
 from negbench.benchmark.sweeps import cell
 from negbench.benchmark.sweeps.recorded_cell import RecordedCell
-from negbench.benchmark.training.loop import Watcher
+from negbench.benchmark.training.watcher import Watcher
 from negbench.pipelines import sources
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.store import FeatureStore

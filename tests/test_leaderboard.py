@@ -36,7 +36,7 @@ F8K = Protocol(name="f8k-1k", images=1000, captions=5000)
 def record(method: str, seed: int, recall: float, dataset: str = "f8k", **changes: Any) -> RunRecord:
     """A cell whose six recalls are all ``recall``."""
     own = {key: changes.pop(key) for key in list(changes) if key in RunConfig.model_fields}
-    cell = {"method": method, "dataset": dataset, "encoder": "effnet", "seed": seed, "memory": 0}
+    cell: dict[str, Any] = {"method": method, "dataset": dataset, "encoder": "effnet", "seed": seed, "memory": 0}
     config = RunConfig(**cell | {"epochs": 10, "momentum": 0.995} | own)
     recalls = {f"{direction}_r{k}": recall for direction in ("i2t", "t2i") for k in (1, 5, 10)}
     values: dict[str, Any] = {
@@ -420,7 +420,8 @@ def test_marks_are_those_of_paired(tmp_path: Path) -> None:
 
 
 def test_ranks_are_read_once_to_be_believed_and_to_be_tested(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read, ids = [], []
+    read: list[Path] = []
+    ids: list[int] = []
 
     def counted(path: Path, sha256: str) -> ranks_file.StoredRanks:
         read.append(path)

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -113,7 +114,8 @@ def test_a_method_without_records_is_told_apart_from_one_that_does_not_exist(
     config = RunConfig(method="fne", dataset="tiny", encoder="made+up", settings={"prior": 7.0})
     protocol = Protocol(name="tiny", images=10, captions=30)
     for one in (config, config.model_copy(update={"settings": {}})):
-        hashes = {"config_hash": one.hash, "recipe_hash": one.recipe_hash, "manifest_hash": "0", "features_hash": "0"}
+        hashes: dict[str, Any] = {"config_hash": one.hash, "recipe_hash": one.recipe_hash}
+        hashes |= {"manifest_hash": "0", "features_hash": "0"}
         record = RunRecord(status="done", method_id=one.method_id, config=one, protocol=protocol, **hashes)
         write_record(Path("runs", one.method_id), record)
     where = "--baseline: " if words[0] == "leaderboard" else ""

@@ -29,7 +29,7 @@ from negbench.methods.registry import UnknownMethodError, summaries
 NAMES = methods.names()
 SAMPLERS = [name for name in NAMES if issubclass(methods.get(name), Sampler)]
 PLAIN = [name for name in SAMPLERS if methods.get(name).view_loss is Sampler.view_loss]
-TRIPLETS = [name for name in PLAIN if methods.get(name).pair_loss is Sampler.pair_loss]
+TRIPLETS = [name for name in PLAIN if getattr(methods.get(name), "pair_loss", None) is Sampler.pair_loss]
 LISTWISE = [name for name in NAMES if issubclass(methods.get(name), Listwise)]
 NOTHING_TO_PUSH = [
     *(name for name in SAMPLERS if name != "tags"),  # which makes negatives of its own
@@ -319,6 +319,8 @@ def test_unknown_names_and_settings_are_told() -> None:
 
 
 IDS = torch.arange(3)
+LIST: Any = IDS.tolist()
+ARRAY: Any = IDS.numpy()
 GUIDE = Guide(unit(3, 6), unit(3, 5), unit(3, 5)[:, None])
 NO_TENSORS: dict[str, tuple[dict[str, Any], str]] = {
     "ids as a list": ({"ids": [0, 1, 2]}, "^ids: expected a tensor, got list; torch.as_tensor makes one$"),
@@ -326,16 +328,16 @@ NO_TENSORS: dict[str, tuple[dict[str, Any], str]] = {
     "image as an array": ({"image": unit(3).numpy()}, "^image: expected a tensor, got ndarray"),
     "text as a list": ({"text": unit(3).tolist()}, "^text: expected a tensor, got list"),
     "memory as a tuple": ({"memory": (unit(3), unit(3), IDS)}, "^memory: expected Memory, got tuple$"),
-    "ids of the memory as a list": ({"memory": Memory(unit(3), unit(3), [0, 1, 2])}, "^memory.ids: .* got list"),
+    "ids of the memory as a list": ({"memory": Memory(unit(3), unit(3), LIST)}, "^memory.ids: .* got list"),
     "a seed": ({"generator": 5}, "^generator: expected Generator, got int$"),
     "extras as a mapping": ({"extras": {"captions": IDS}}, "^extras: expected Extras, got dict$"),
-    "captions as a list": ({"extras": Extras([0, 1, 2])}, "^extras.captions: expected a tensor, got list"),
+    "captions as a list": ({"extras": Extras(LIST)}, "^extras.captions: expected a tensor, got list"),
     "guide as an array": (
-        {"extras": Extras(guide=replace(GUIDE, text=GUIDE.text.numpy()))},
+        {"extras": Extras(guide=replace(GUIDE, text=ARRAY))},
         "^extras.guide.text: expected a tensor, got ndarray",
     ),
     "known pairs as a list": (
-        {"extras": Extras(known={"i2t": [[True]], "t2i": [[True]]})},
+        {"extras": Extras(known={"i2t": LIST, "t2i": LIST})},
         r"^extras.known\[i2t\]: expected a tensor, got list",
     ),
 }
@@ -354,6 +356,6 @@ def test_lists_and_arrays_are_told(case: str) -> None:
 
 def test_candidates_are_made_of_tensors() -> None:
     with pytest.raises(ValueError, match=r"^candidate_ids: expected a tensor, got list"):
-        Candidates.of(torch.eye(3), torch.ones(3), IDS, [0, 1, 2])  # type: ignore[arg-type]
+        Candidates.of(torch.eye(3), torch.ones(3), IDS, LIST)
     with pytest.raises(ValueError, match=r"^positive: expected a tensor, got ndarray"):
-        Candidates.masked(torch.eye(3), torch.ones(3), torch.eye(3).bool().numpy())
+        Candidates.masked(torch.eye(3), torch.ones(3), ARRAY)

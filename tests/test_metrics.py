@@ -12,7 +12,7 @@ from negbench.benchmark.evaluation.protocols import PROTOCOLS, Protocol, measure
 from negbench.benchmark.evaluation.ranks import Ranks, ranks
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.sweeps import cell
-from negbench.benchmark.training.loop import Watcher
+from negbench.benchmark.training.watcher import Watcher
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.sources.known import KNOWN
 from negbench.pipelines.store import FeatureStore
@@ -103,9 +103,9 @@ def test_folds_are_contiguous_galleries_of_their_own() -> None:
         each["i2t_meanr"].append(float(np.mean(positions)))
     for name, values in each.items():
         assert found.metrics[name] == pytest.approx(np.mean(values))
-    first = measure(Protocol(name="first", images=20, captions=60), images, captions, owner)
-    assert first.metrics["i2t_meanr"] == pytest.approx(each["i2t_meanr"][0])
-    assert first.metrics["rsum"] != pytest.approx(found.metrics["rsum"])
+    one = measure(Protocol(name="first", images=20, captions=60), images, captions, owner)
+    assert one.metrics["i2t_meanr"] == pytest.approx(each["i2t_meanr"][0])
+    assert one.metrics["rsum"] != pytest.approx(found.metrics["rsum"])
     with pytest.raises(ValueError, match="fold 3 has 10 images and 30 captions, not 25 and 75"):
         measure(Protocol(name="folds", images=25, captions=75, folds=3), images, captions, owner)
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,11 +14,12 @@ from commands import bench
 from negbench.benchmark.evaluation.protocols import Protocol
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.reports import destinations
-from negbench.benchmark.results.records import KIND, RunRecord
+from negbench.benchmark.results.records import KIND, RUNS, RunRecord
 from negbench.benchmark.training import checkpoint
 from negbench.pipelines import sources
+from negbench.pipelines.encoding import How
 from negbench.pipelines.errors import RequestError
-from negbench.pipelines.features import How, Maker
+from negbench.pipelines.features import Maker
 from negbench.pipelines.manifest import Manifest
 from recorded import write_record
 
@@ -53,7 +55,8 @@ def project(tiny: object) -> Iterator[Path]:
     sources.write("my", sources.Source(format="table", path="src", encoder="hog+ngrams"))
     config = RunConfig(method="hardest", dataset="tiny", encoder="made+up", epochs=2)
     protocol = Protocol(name="tiny", images=10, captions=30)
-    hashes = {"config_hash": config.hash, "recipe_hash": config.recipe_hash, "manifest_hash": "0", "features_hash": "0"}
+    hashes: dict[str, Any] = {"config_hash": config.hash, "recipe_hash": config.recipe_hash}
+    hashes |= {"manifest_hash": "0", "features_hash": "0"}
     record = RunRecord(status="done", method_id=config.method_id, config=config, protocol=protocol, **hashes)
     for folder in (RR, f"{OUTSIDE}/record"):
         write_record(Path(folder), record)
@@ -124,7 +127,7 @@ def test_no_folder_of_results_is_made_inside_what_is_kept(project: Path, command
 
 @pytest.mark.parametrize("place", ["runs/anything/else", RR, f"{OUTSIDE}/new", f"{OUTSIDE}/a/b", "new", "src.new"])
 def test_a_record_may_lie_among_records_and_elsewhere(project: Path, place: str) -> None:
-    destinations.check_folder("--out", Path(place), KIND, destinations.RUNS)
+    destinations.check_folder("--out", Path(place), KIND, RUNS)
 
 
 def test_records_may_lie_behind_a_link_that_leads_to_where_other_places_are(project: Path) -> None:
@@ -133,7 +136,7 @@ def test_records_may_lie_behind_a_link_that_leads_to_where_other_places_are(proj
     Path("runs").rename("disk/runs")
     Path("features").symlink_to("disk")
     Path("runs").symlink_to("disk/runs")
-    destinations.check_folder("--out", Path("runs/new"), KIND, destinations.RUNS)
+    destinations.check_folder("--out", Path("runs/new"), KIND, RUNS)
     words = ["run", "--method", "hardest", "--dataset", "tiny", "--encoder", "hog+ngrams"]
     assert "features is the project's own" in refused(*words, "--out", "features/new")
 

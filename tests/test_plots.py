@@ -17,7 +17,7 @@ from negbench.benchmark.reports.plots.scatter import place
 from negbench.benchmark.reports.plots.selection import Wanted, tables
 from negbench.benchmark.results.rows import PUSHED
 from negbench.benchmark.sweeps import cell
-from negbench.benchmark.training.loop import Watcher
+from negbench.benchmark.training.watcher import Watcher
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.store import FeatureStore
 

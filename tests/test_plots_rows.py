@@ -6,6 +6,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.path import Path as Line
@@ -113,7 +114,11 @@ def test_ambiguity_draws_what_there_is(two: list[RunRecord]) -> None:
     panels = {axes.get_title(): axes for axes in figure.axes if axes.get_title()}
     assert list(panels) == ["fne", "hardest", "sum", "random"]
     drawn = {
-        name: [(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines if line.get_marker() != "None"]
+        name: [
+            (np.asarray(line.get_xdata())[0], np.asarray(line.get_ydata())[0])
+            for line in axes.lines
+            if line.get_marker() != "None"
+        ]
         for name, axes in panels.items()
     }
     assert drawn["hardest"] == [(1.0, 501.0), (21.0, 382.0)]
@@ -153,9 +158,9 @@ def test_the_number_of_seeds_is_told(name: str) -> None:
     assert "n = 2 ·" in told
     assert told.count("n = ") == 1  # equal for all: once
     save(record("fne", "easy", 2), record("sum", "easy", memory=64))
-    told = texts(drawn(name, Path("runs")).figure).splitlines()
-    assert any("n = 2 where no other stands" in line for line in told)
-    assert {"fne (n = 3)", "sum +64 (n = 1)", "hardest", "sum"} <= set(told)
+    lines = texts(drawn(name, Path("runs")).figure).splitlines()
+    assert any("n = 2 where no other stands" in line for line in lines)
+    assert {"fne (n = 3)", "sum +64 (n = 1)", "hardest", "sum"} <= set(lines)
 
 
 @pytest.mark.parametrize("name", ["picks", "cost", "curves"])

@@ -15,7 +15,7 @@ from scipy.stats import norm
 from negbench.benchmark.evaluation.protocols import Protocol
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.reports.plots.selection import Wanted
-from negbench.benchmark.reports.plots.similarities import Subject, density, draw, limits, weighing
+from negbench.benchmark.reports.plots.similarities import Subject, curves, density, draw, limits
 from negbench.benchmark.results.recorded import Recorded
 from negbench.benchmark.results.records import RunRecord
 
@@ -84,10 +84,10 @@ def test_limits_leave_out_epochs_that_are_not_drawn() -> None:
 @pytest.mark.parametrize("changes", [{}, {"tau_close": 9.0, "prior": 50.0}, {"false_weight": "probability"}])
 def test_weight_and_posterior_are_the_formula_for_the_mean_positive(tmp_path: Path, changes: dict[str, Any]) -> None:
     similarity = np.linspace(-0.2, 0.9, 221)
-    found = weighing(cell(tmp_path, **changes), ROW, similarity)
+    found = curves(cell(tmp_path, **changes), ROW, similarity)
     assert found is not None
     prior, close = changes.get("prior", 10000.0), changes.get("tau_close", 0.5)
-    for s, weight, posterior in zip(similarity, found.weight, found.posterior, strict=True):
+    for s, weight, posterior in zip(similarity, found.weight.tolist(), found.posterior.tolist(), strict=True):
         match = norm.pdf(s, 0.5, 0.1)
         p = match / (match + (prior - 1) * norm.pdf(s, 0.3, 0.08))
         assert posterior == pytest.approx(p, rel=1e-6, abs=1e-12)
@@ -101,9 +101,9 @@ def test_weight_and_posterior_are_the_formula_for_the_mean_positive(tmp_path: Pa
 
 def test_what_has_no_fit_has_no_weight(tmp_path: Path) -> None:
     similarity = np.linspace(-1, 1, 5)
-    assert weighing(cell(tmp_path, "hardest"), ROW, similarity) is None
-    assert weighing(cell(tmp_path), {"val_rsum": 1.0}, similarity) is None  # the warm-up's epochs
-    assert weighing(cell(tmp_path), ROW | {"method_pairs": math.nan}, similarity) is None
+    assert curves(cell(tmp_path, "hardest"), ROW, similarity) is None
+    assert curves(cell(tmp_path), {"val_rsum": 1.0}, similarity) is None  # the warm-up's epochs
+    assert curves(cell(tmp_path), ROW | {"method_pairs": math.nan}, similarity) is None
 
 
 def drawn(folder: Path, epochs: tuple[int, ...] = (), of: int = 3) -> Figure:
@@ -128,7 +128,7 @@ def test_both_normals_are_told_apart_without_colour(picture: Figure) -> None:
     lines = {line.get_label(): line for line in picture.axes[0].lines}
     positive, negative = lines["normal fitted to positives"], lines["normal fitted to hardest negatives"]
     assert positive.get_linestyle() != negative.get_linestyle()
-    top = {line: line.get_xdata()[int(np.argmax(line.get_ydata()))] for line in (positive, negative)}
+    top = {line: np.asarray(line.get_xdata())[np.argmax(line.get_ydata())] for line in (positive, negative)}
     assert top[positive] == pytest.approx(0.5, abs=0.01)
     assert top[negative] == pytest.approx(0.3, abs=0.01)
     (legend,) = picture.legends
@@ -145,7 +145,7 @@ def test_the_picture_says_what_it_assumes(picture: Figure) -> None:
     below = picture.axes[2]
     assert below.get_ylabel() == "sampling weight,\nposterior"
     (assumed,) = (line for line in below.lines if str(line.get_label()).startswith("s⁺"))
-    assert list(assumed.get_xdata()) == [0.5, 0.5]
+    assert np.asarray(assumed.get_xdata()).tolist() == [0.5, 0.5]
 
 
 @pytest.mark.parametrize("epochs", [(2,), (2, 3), (1, 2, 3), ()], ids=str)
@@ -155,6 +155,7 @@ def test_the_legend_is_inside_the_picture(tmp_path: Path, epochs: tuple[int, ...
     (legend,) = shown.legends
     box, frame = legend.get_window_extent(), shown.bbox
     assert frame.x0 <= box.x0 < box.x1 <= frame.x1
-    assert frame.y0 <= box.y0 < box.y1 <= min(axes.get_tightbbox().y0 for axes in shown.axes)
+    ends = [axes.get_tightbbox() for axes in shown.axes]
+    assert frame.y0 <= box.y0 < box.y1 <= min(end.y0 for end in ends if end is not None)
     for text in legend.get_texts():
         assert frame.x0 <= text.get_window_extent().x0 < text.get_window_extent().x1 <= frame.x1

@@ -124,7 +124,8 @@ def test_a_copy_of_the_partner_is_as_similar_as_the_partner(
         queue[:rows] = partners  # one copy more, far from the first
         pools = [torch.cat([each, queue]) for each in (anchors, partners)]
         pool_ids = torch.arange(rows + len(queue))
-        memory = Memory(*(pools if direction == "i2t" else reversed(pools)), pool_ids)
+        first, second = pools if direction == "i2t" else reversed(pools)
+        memory = Memory(first, second, pool_ids)
     image, text = (anchors, partners) if direction == "i2t" else (partners, anchors)
     semi_hard, aware = get("semi-hard")(), get("positive-aware")(distance=0.0)
     for method in (semi_hard, aware):

@@ -229,8 +229,8 @@ def test_what_params_name_reaches_no_shell_and_empties_no_folder(whole: Path) ->
     Path("features").mkdir()
     Path("features/scenes.json").write_text("{}")
     for evil in EVIL:
-        change = {"encoders": {evil: f"hog+hf:./x{evil}"}, "datasets": [evil], "settings": {"random": {}}}
-        Path("params.yaml").write_text(json.dumps(good | change))
+        named = {"encoders": {evil: f"hog+hf:./x{evil}"}, "datasets": [evil], "settings": {"random": {}}}
+        Path("params.yaml").write_text(json.dumps(good | named))
         for stage in (f"features@{evil}", f"run@{evil}-random-0")[: 2 if evil == EVIL[0] else 1]:
             done = dvc("repro", "--force", "--single-item", stage)
             assert done.returncode != 0

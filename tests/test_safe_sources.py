@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -336,9 +337,10 @@ def test_downloads_that_were_given_up_do_not_stay_for_ever(site: str) -> None:
 # Archives
 
 
-def tar_of(*members: tuple[str, dict[str, object]], end: str = "tar") -> str:
+def tar_of(*members: tuple[str, dict[str, Any]], end: str = "tar") -> str:
     """A tar of good files and more members, of these names with these attributes."""
-    with tarfile.open(f"bad.{end}", "w" if end == "tar" else f"w:{end.rpartition('.')[2]}") as archive:
+    mode: Any = "w" if end == "tar" else f"w:{end.rpartition('.')[2]}"
+    with tarfile.open(f"bad.{end}", mode) as archive:
         for file in sorted(Path("plain").iterdir()):
             archive.add(file, file.name)
         for name, about in members:
@@ -367,7 +369,8 @@ def test_a_tar_holds_files_and_folders_and_nothing_else(project: Path, kind: byt
 
 def test_links_through_a_long_path_write_nothing_outside(project: Path) -> None:
     """As in CVE-2025-4517: links so deep that their ends are not looked at."""
-    deep, step = "d" * 247, []
+    deep = "d" * 247
+    step: list[tuple[str, dict[str, Any]]] = []
     for letter in "abcdefghijklmnop":
         step.append((f"{'/'.join([deep] * len(step))}/{deep}".strip("/"), {"type": tarfile.DIRTYPE}))
         step.append((f"{letter}", {"type": tarfile.SYMTYPE, "linkname": deep}))

@@ -6,7 +6,7 @@ import sys
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,9 @@ from negbench.pipelines.scenes.grammar import MOST_FACTS, caption
 from negbench.pipelines.scenes.world import COLOURS, KINDS, Scene, Thing, scene
 from negbench.pipelines.sources import Source
 from negbench.pipelines.truth import Truth, calibration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SMALL = {"train": 40, "val": 30, "test": 60}
 
@@ -35,7 +38,7 @@ BACKGROUND = {
     "at night": "night",
     "in the snow": "snow",
 }
-RELATION = {
+RELATION: dict[str, "Callable[[Thing, Thing], bool]"] = {
     "above": lambda a, b: a.row < b.row,
     "over": lambda a, b: a.row < b.row,
     "below": lambda a, b: a.row > b.row,
@@ -156,7 +159,7 @@ def test_truth_agrees_with_the_words_read_against_the_things(ambiguity: float) -
 def test_every_caption_is_true_of_its_own_image(ambiguity: float) -> None:
     manifest, truth = built(ambiguity=ambiguity)
     row_of = pd.Series(range(len(manifest.images)), index=manifest.images["image_id"])
-    own = row_of.loc[manifest.captions["image_id"]].to_numpy()
+    own = row_of.loc[manifest.captions["image_id"]].to_numpy().astype(np.int64)
     assert truth.pairs(own, np.arange(len(own))).all()
 
 

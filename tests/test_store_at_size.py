@@ -1,11 +1,13 @@
 """Reading a store by rows: the right rows in the right order, the same digits held or from file, little memory."""
 
 import json
+import mmap
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from negbench.benchmark.speed.data_cost import SCALES, Scale, measure, write
 from negbench.benchmark.training import inputs, loop
 from negbench.pipelines import encoders, features, prepare, rows, sources
 from negbench.pipelines.errors import DataError
+from negbench.pipelines.files import digest
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.rows import Rows, ahead
 from negbench.pipelines.store import FeatureStore, load_array, read_info
@@ -105,6 +108,7 @@ def test_a_reading_that_fails_says_so_and_one_that_is_left_ends(tmp_path: Path) 
     with pytest.raises(IndexError):
         list(ahead([file], [(np.array([3]),), (np.array([10]),)]))
     some = ahead([file], [(np.array([3]),)] * 100)
+    assert isinstance(some, Generator)
     next(some)
     some.close()
 
@@ -116,7 +120,8 @@ def test_a_large_file_does_not_stay_in_memory(tmp_path: Path, monkeypatch: pytes
     file = saved(tmp_path, np.ones((500, 40_000), dtype=np.float32))  # 80 MB
 
     def mapped() -> int:
-        return int(Path("/proc/self/statm").read_text().split()[2]) * rows.mmap.PAGESIZE
+        pages = int(Path("/proc/self/statm").read_text().split()[2])
+        return pages * mmap.PAGESIZE
 
     before, most = mapped(), 0
     for start in range(500):
@@ -159,7 +164,7 @@ def regions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NDArray[np.float
     images, captions = [], []
     for number, split in enumerate(["train"] * 16 + ["val"] * 4 + ["test"] * 4):
         name = f"image{number}"
-        images.append((name, split, "all.npy", number, features.digest(found[number].tobytes())))
+        images.append((name, split, "all.npy", number, digest(found[number].tobytes())))
         captions += [(f"{name}#{k}", name, f"caption {k} of {name}") for k in range(2)]
     np.save("raw/all.npy", found)
     from negbench.pipelines.manifest import table

@@ -14,7 +14,7 @@ import typer
 
 from commands import BENCH, bench
 from negbench.benchmark.cli.main import told
-from negbench.benchmark.errors import RunFailedError
+from negbench.benchmark.errors import BenchError, RunFailedError
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.training import devices
 from negbench.benchmark.training.loop import failing
@@ -117,7 +117,7 @@ def deep() -> None:
         (lambda: torch.empty(2**60), "out of memory, asked for 4,611,686,018,427,387,904 bytes"),
         (lambda: bytearray(2**62), "out of memory"),
         (deep, "internal: RecursionError: maximum recursion depth exceeded"),
-        (lambda: {}["a\nb"], "internal: KeyError: "),
+        (lambda: dict[str, int]()["a\nb"], "internal: KeyError: "),
         (lambda: "\ud800".encode(), "internal: UnicodeEncodeError: "),
         (lambda: range(10**30).__len__(), "internal: OverflowError: "),
         (lambda: int("x\x1b[2J\n"), "internal: ValueError: "),
@@ -196,5 +196,5 @@ def test_the_bound_of_the_memory_can_be_kept() -> None:
     devices.check_cell(config.model_copy(update={"memory": room // (8 * config.dim)}))
     half = config.model_copy(update={"memory": room // (6 * config.dim)})
     devices.check_cell(half.model_copy(update={"memory_precision": "float16"}))
-    with pytest.raises(devices.BenchError, match=f"use less than {room // (8 * config.dim):,}"):
+    with pytest.raises(BenchError, match=f"use less than {room // (8 * config.dim):,}"):
         devices.check_cell(half)

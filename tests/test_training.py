@@ -194,10 +194,10 @@ def test_momentum_heads_follow_slowly() -> None:
     memory = MomentumMemory(model, size=4, batch=4, dim=4, momentum=0.9)
     features = torch.randn(4, 6), torch.randn(4, 5), torch.arange(4), torch.arange(4)
     memory.look(model, *features)
-    before = model.image.project[1].weight.detach().clone()
+    before = model.image.get_parameter("project.1.weight").detach().clone()
     with torch.no_grad():
         for weight in model.parameters():
-            weight += 1
+            weight.add_(1)
     memory.look(model, *features)
     followed = dict(memory.model.named_parameters())["module.image.project.1.weight"]
     assert torch.allclose(followed, before + 0.1, atol=1e-6)
@@ -243,6 +243,8 @@ def test_extras_are_of_the_candidates(tiny: Tiny, in_batch: bool) -> None:
     images = torch.zeros_like(pool)  # of no use to the guide
     guide = give(losses[0], captions, pool, images).guide
     assert guide is not None
+    assert isinstance(data.images, Tensor)
+    assert isinstance(data.captions, Tensor)
     image, text = (centred(features, features.mean(dim=0)) for features in (data.images, data.captions))
     rows = {int(row): place for place, row in enumerate(data.caption_rows)}
     for place, row in enumerate(pool.tolist()):
@@ -253,8 +255,8 @@ def test_extras_are_of_the_candidates(tiny: Tiny, in_batch: bool) -> None:
         torch.testing.assert_close(guide.image[place], expected)
     for place, caption in enumerate(captions.tolist()):
         first = caption // 3 * 3  # three captions per image, in order
-        expected = [caption, *(k for k in range(first, first + 3) if k != caption)]
-        assert sorted(map(tuple, guide.support[place].tolist())) == sorted(map(tuple, text[expected].tolist()))
+        own = [caption, *(k for k in range(first, first + 3) if k != caption)]
+        assert sorted(map(tuple, guide.support[place].tolist())) == sorted(map(tuple, text[own].tolist()))
         torch.testing.assert_close(guide.support[place, 0], text[caption])
     words = give(losses[1], captions, pool, images).words
     assert words is not None

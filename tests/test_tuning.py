@@ -25,9 +25,10 @@ from negbench.benchmark.reports.plots.tuning import importance, tuning_history
 from negbench.benchmark.reports.study import write
 from negbench.benchmark.sweeps import journal, tuning
 from negbench.benchmark.sweeps.search_space import space_of, suggest
-from negbench.benchmark.sweeps.studies import Fresh, Outcome, Trial, Tried, best_of
-from negbench.benchmark.sweeps.tuning import Study, TuningTask, TuningWatcher, tune
-from negbench.benchmark.training.loop import Trained, Watcher, train
+from negbench.benchmark.sweeps.studies import Fresh, Outcome, Trial, Tried, TuningWatcher, best_of
+from negbench.benchmark.sweeps.tuning import Study, TuningTask, tune
+from negbench.benchmark.training.loop import Trained, train
+from negbench.benchmark.training.watcher import Watcher
 from negbench.methods.base import Choice, Range
 from negbench.pipelines import locks
 from negbench.pipelines.manifest import Manifest
@@ -62,7 +63,8 @@ class Scripted:
         monkeypatch.setattr(tuning, "train", self)
 
     def value(self, config: RunConfig) -> float:
-        return 100 - 100 * abs(config.settings["margin"] - 0.3) + config.seed
+        margin: float = config.settings["margin"]
+        return 100 - 100 * abs(margin - 0.3) + config.seed
 
     def __call__(self, config: RunConfig, store: object, truth: object, watcher: Watcher, texts: object) -> Trained:
         self.seen.append((config.seed, config.settings))
@@ -350,7 +352,7 @@ def kill_at_line(moment: int) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
             plain(backend, [log])
 
-    JournalFileBackend.append_logs = append  # type: ignore[method-assign]  # of a process that ends
+    JournalFileBackend.append_logs = append  # type: ignore[assignment, method-assign]  # of a process that ends
 
 
 @pytest.mark.parametrize("moment", range(1, 14, 2))

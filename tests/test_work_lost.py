@@ -29,13 +29,14 @@ from negbench.benchmark.sweeps import cell, recording
 from negbench.benchmark.sweeps.sweep import PlannedCell, cells
 from negbench.benchmark.training import checkpoint, disk_space
 from negbench.benchmark.training.checkpoint import alone as alone_cell
-from negbench.benchmark.training.loop import History, Watcher
+from negbench.benchmark.training.watcher import History, Watcher
 from negbench.pipelines import atomic, features, prepare
 from negbench.pipelines.encoding import Stage
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.locks import alone
 from negbench.pipelines.manifest import Manifest
-from negbench.pipelines.store import FeatureStore
+from negbench.pipelines.store import FeatureStore, complete
+from negbench.pipelines.work import Work
 from test_atomic import kill_at, no_exchange
 from test_training import TEXTS
 
@@ -99,9 +100,8 @@ def test_features_on_another_disk_are_made_there(project: Path, elsewhere: Path,
 
 def force_killed_at(monkeypatch: pytest.MonkeyPatch, step: int) -> int:
     """``features --force`` in another process, killed at the ``step``-th change after all is encoded; how it ended."""
-    complete = features.complete
 
-    def last(*words: object) -> None:
+    def last(*words: Any) -> None:
         kill_at(monkeypatch, step)
         complete(*words)
 
@@ -140,7 +140,7 @@ def test_killed_at_any_step_after_encoding_nothing_is_encoded_again(
             assert contents(STORE) in (expected, former), step
         with monkeypatch.context() as patch:
             patch.setattr(Stage, "batches", lambda *words: pytest.fail("encoded again"))
-            if features.Work(STORE).folder.joinpath("state.json").exists():
+            if Work(STORE).folder.joinpath("state.json").exists():
                 features.make("my", force=True)
         assert contents(STORE) == expected, step
         left = {path.name for path in STORE.parent.iterdir() if path.is_file() or list(path.iterdir())}
@@ -152,7 +152,7 @@ def test_killed_at_any_step_after_encoding_nothing_is_encoded_again(
 
 def test_the_old_store_that_made_way_is_never_taken_for_finished_work(project: Path) -> None:
     made = contents(features.make("my"))
-    work = features.Work(STORE)
+    work = Work(STORE)
     state = {"dataset": "my"}
     work.begin(state)
     for name, content in made.items():
@@ -192,7 +192,7 @@ def test_what_dvc_removes_before_a_stage_is_not_the_work(project: Path, monkeypa
 
 def test_who_waits_for_features_says_for_whom(project: Path) -> None:
     words = [*BENCH, "features", "--dataset", "my"]
-    with alone(features.Work(STORE).lock):
+    with alone(Work(STORE).lock):
         process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
         assert process.stderr is not None
         line = process.stderr.readline()

@@ -1,8 +1,10 @@
-"""``bench``, also ``python -m negbench.benchmark.cli``: whatever its streams are, and interrupted while it still loads,
-it ends as it does later."""
+"""``bench``, also ``python -m negbench.benchmark.cli``: whatever its streams are, interrupted while it still loads, or
+where nothing but the samplers' torch is installed, it ends as it does later."""
 
 import os
+import re
 import sys
+from importlib.metadata import PackageNotFoundError, distribution, requires
 from pathlib import Path
 
 
@@ -19,6 +21,24 @@ def main() -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+    except ModuleNotFoundError:
+        if not (wanted := lacking()):
+            raise
+        print(f"error: bench needs more than the samplers do; run: pip install {' '.join(wanted)}", file=sys.stderr)
+        sys.exit(2)
+
+
+def lacking() -> list[str]:
+    """What the suite requires, besides the extras, and is not installed, as ``pip`` wants to be told in a shell."""
+    found = []
+    for requirement in requires("negbench") or []:
+        wanted, _, condition = requirement.partition(";")
+        try:
+            distribution(re.split(r"[^\w.-]", wanted)[0])
+        except PackageNotFoundError:
+            if "extra" not in condition:
+                found.append(f"'{wanted.strip()}'")
+    return found
 
 
 def mend_streams() -> None:

@@ -18,12 +18,10 @@ def audit(
     ] = None,
 ) -> None:
     """Audit recorded cells again, without training: with this version, or from where on judged pairs match."""
-    from negbench.benchmark.reports.audit import lines
+    from negbench.benchmark.reports.terminal.audit import show
     from negbench.benchmark.sweeps.audit import audit_again
 
     said = {"expert_match": expert_match, "crowd_match": crowd_match}
     judging = {name: value for name, value in said.items() if value is not None}
     for folder in runs:
-        record = audit_again(folder, judging)
-        for line in lines(folder, record):
-            log().print(line, markup=False)
+        show(folder, audit_again(folder, judging), log())

@@ -1,10 +1,10 @@
 """``bench features``: encode a dataset's pictures and captions."""
 
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from negbench.benchmark.cli.tracked import tell_dvc
 from negbench.benchmark.reports.screen import log, out
 
 if TYPE_CHECKING:
@@ -40,14 +40,13 @@ def features(
 ) -> None:
     """Encode a dataset's pictures and captions into features/DATASET/ENCODER. Goes on where it was stopped."""
     from negbench.benchmark.recipe.params import default_encoder
-    from negbench.benchmark.reports.encoding_progress import progress
-    from negbench.benchmark.sweeps.tracking import is_tracked, track
+    from negbench.benchmark.reports.progress import encoding
     from negbench.pipelines.features import make
     from negbench.pipelines.names import check_dataset
 
     check_dataset(dataset)
     screen = log()
-    with progress(screen) as report:
+    with encoding(screen) as report:
         folder = make(
             dataset,
             encoder or default_encoder(dataset),
@@ -59,20 +58,18 @@ def features(
             main=default_encoder(dataset),
             force=force,
             progress=report,
-            waiting=partial(screen.print, markup=False),
+            waiting=screen.print,
         )
-    out().print(str(folder), markup=False)
-    if is_tracked():
-        for line in track([], partial(screen.print, markup=False), features=[dataset]):
-            screen.print(line, markup=False)
+    out().print(str(folder))
+    tell_dvc(features=[dataset])
 
 
 def ensure_with_progress(dataset: str, encoder: str | None = None) -> "tuple[Manifest, FeatureStore]":
     """Manifest and features of a dataset, built with progress on stderr where they are missing or stale."""
     from negbench.benchmark.recipe.params import default_encoder
-    from negbench.benchmark.reports.encoding_progress import progress
+    from negbench.benchmark.reports.progress import encoding
     from negbench.pipelines.features import ensure
 
     screen = log()
-    with progress(screen) as report:
-        return ensure(dataset, encoder, report, partial(screen.print, markup=False), default_encoder(dataset))
+    with encoding(screen) as report:
+        return ensure(dataset, encoder, report, screen.print, default_encoder(dataset))

@@ -18,4 +18,4 @@ def params(as_json: Annotated[bool, typer.Option("--json", help="For programs.")
         return
     sizes = (("dataset", project.datasets), ("method", project.methods), ("seed", project.seeds))
     said = ", ".join(f"{len(some):,} {what}{'s' * (len(some) != 1)}" for what, some in sizes)
-    out().print(f"params.yaml is good: {said}", markup=False)
+    out().print(f"params.yaml is good: {said}")

@@ -5,11 +5,10 @@ from typing import Annotated
 
 import typer
 
-from negbench.benchmark.cli.leaderboard import refuse
 from negbench.benchmark.errors import BenchError
 from negbench.benchmark.reports.plots import PICTURES, draw
 from negbench.benchmark.reports.plots.selection import Wanted
-from negbench.benchmark.reports.screen import log
+from negbench.benchmark.reports.screen import log, wide
 from negbench.benchmark.results.integrity import survey
 from negbench.benchmark.results.leaderboard import refused
 from negbench.benchmark.results.records import RUNS
@@ -32,16 +31,17 @@ def plot(
 ) -> None:
     """Draw a picture of what is recorded, as PNG and SVG: one per table of the leaderboard (docs/plots.md)."""
     from negbench.benchmark.reports import destinations
+    from negbench.benchmark.reports.terminal import left_out
 
     destinations.check(f"--out {out}", out / name)
     question = Wanted(runs, tuple(dataset or ()), tuple(method or ()), memory, run, tuple(epoch or ()))
     if run is None:
-        refuse(refused(survey(runs)[1]))
+        left_out.show(refused(survey(runs)[1]), wide(log()))
     try:
-        files, left_out = draw(name, question, out)
+        files, missing = draw(name, question, out)
     except FileExistsError as error:
         raise BenchError(f"{error.filename}: not a folder") from None
-    for reason in left_out:
-        log().print(f"not drawn: {reason}", style="yellow", markup=False)
+    for reason in missing:
+        log().print(f"not drawn: {reason}", style="yellow")
     for file in files:
         typer.echo(clean(str(file)))

@@ -1,7 +1,7 @@
 """``bench speed``: what a step, an evaluation or the reading of features costs, beside the least it could."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -39,6 +39,7 @@ def speed(
     if evaluation and device != "cpu":
         raise typer.BadParameter("--evaluation is timed on the CPU only", param_hint="--device")
     from negbench.benchmark.errors import RunFailedError, first_line, out_of_memory
+    from negbench.benchmark.reports.terminal.speed import show
     from negbench.benchmark.training import devices
 
     devices.check(device)
@@ -58,69 +59,23 @@ def speed(
     if as_json:
         typer.echo(json_text(results if everything else results[0]))
     else:
-        show(results)
-
-
-def show(results: list[dict[str, Any]]) -> None:
-    """A line with what is the same for all, and a table of the rest."""
-    from rich.table import Table
-
-    measured = [key for key in ("method", "step_ms", "product_ms", "ratio", "extra", "peak_mb") if key in results[0]]
-    same = {key: value for key, value in results[0].items() if key not in measured}
-    out().print("  ".join(f"{key} {value}" for key, value in same.items()), style="dim", markup=False)
-    table = Table(*measured)
-    for column in table.columns:
-        column.justify = "left" if column.header == "method" else "right"
-    for result in results:
-        values = (result[key] for key in measured)
-        table.add_row(*(f"{value:.2f}" if isinstance(value, float) else str(value) for value in values))
-    out().print(table)
+        show(results, out())
 
 
 def time_data(scales: list[str], folder: Path, dtype: str, as_json: bool) -> None:
     """Time the reading of a store of each scale."""
     from negbench.benchmark.reports import destinations
+    from negbench.benchmark.reports.terminal.speed import show_data
     from negbench.benchmark.speed import data_cost
 
     destinations.check(f"--folder {folder}", folder / "scratch")
     results = {}
     for name in scales:
         size = data_cost.SCALES[name]
-        log().print(f"{name}: {size.size(dtype) / 1e9:.1f} GB are written and read again", style="dim", markup=False)
+        log().print(f"{name}: {size.size(dtype) / 1e9:.1f} GB are written and read again", style="dim")
         results[name] = data_cost.measure(size, folder, dtype)
     if as_json:
         typer.echo(json_text(results))
     else:
         for name, result in results.items():
-            show_data(name, result)
-
-
-def show_data(name: str, result: dict[str, Any]) -> None:
-    """A line of the whole store and a table with a row per file, in megabytes per second."""
-    from rich.table import Table
-
-    facts = (
-        f"{name}  {result['dtype']}  opening {result['open_s']:.1f} s  batch of {result['batch']}"
-        f" {result['batch_ms']:.2f} ms  peak memory {result['peak_mb']:,.0f} MB, mapped pages included"
-    )
-    out().print(facts, style="dim", markup=False)
-    table = Table("file", "GB")
-    table.columns[0].no_wrap = True
-    for heat in ("cold", "warm"):
-        table.add_column(f"{heat} MB/s\nin order", justify="right")
-        table.add_column("\nshuffled", justify="right")
-        table.add_column("\nratio", justify="right")
-
-    def cell(value: float | None, unit: float, digits: int) -> str:
-        return "–" if value is None else f"{value / unit:,.{digits}f}"
-
-    for file in result["files"]:
-        cells = [
-            file["name"].removeprefix("train_").removesuffix(".npy").replace("_", " "),
-            cell(file["bytes"], 1e9, 2),
-        ]
-        for heat in ("cold", "warm"):
-            cells += [cell(file[f"{heat}_{way}"], 1e6, 0) for way in ("in_order", "shuffled")]
-            cells.append(cell(file[heat], 1, 2))
-        table.add_row(*cells)
-    out().print(table)
+            show_data(name, result, out())

@@ -1,11 +1,11 @@
 """``bench sweep``: many cells."""
 
 import shlex
-from functools import partial
 from typing import Annotated
 
 import typer
 
+from negbench.benchmark.cli.tracked import tell_dvc
 from negbench.benchmark.reports.screen import log
 from negbench.pipelines.text import clean
 
@@ -26,7 +26,6 @@ def sweep(
     from negbench.benchmark.reports.progress import show_sweep
     from negbench.benchmark.sweeps import sweep as sweeps
     from negbench.benchmark.sweeps.cell import folder_of
-    from negbench.benchmark.sweeps.tracking import is_tracked, track
 
     plan = sweeps.cells(names(methods), names(datasets), range(seeds), sizes(memory), changes or [], force)
     if not plan:
@@ -40,11 +39,8 @@ def sweep(
         ensure_with_progress(dataset, encoder)  # once, before all cells ask for them at the same time
     with show_sweep(log(), len(plan)) as finished:
         done = sweeps.run(plan, jobs, finished)
-    if is_tracked():
-        good = {one.cell for one in done if one.code == 0}
-        made = [(config, folder_of(config)) for cell, config in zip(plan, configs, strict=True) if cell in good]
-        for line in track(made, partial(log().print, markup=False)):
-            log().print(line, markup=False)
+    good = {one.cell for one in done if one.code == 0}
+    tell_dvc([(config, folder_of(config)) for cell, config in zip(plan, configs, strict=True) if cell in good])
     failed = [one for one in done if one.code != 0]
     if failed:
         raise SweepFailedError(f"{len(failed)} of {len(done)} cells failed; their logs are in {sweeps.LOGS}")

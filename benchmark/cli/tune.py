@@ -1,17 +1,17 @@
 """``bench tune``: search the settings of a method."""
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from negbench.benchmark.cli.run import show_config
+from negbench.benchmark.cli.tracked import tell_dvc_of_study
 from negbench.benchmark.reports.screen import log, out
 from negbench.pipelines.text import json_text
 
 if TYPE_CHECKING:
-    from negbench.benchmark.sweeps.studies import Outcome, Tried
+    from negbench.benchmark.recipe.schema import RunConfig
+    from negbench.benchmark.sweeps.studies import Outcome
 
 FRESH = 3
 """Seeds that default and best are run with where no number is given."""
@@ -42,7 +42,6 @@ def tune(
     from negbench.benchmark.recipe.params import load_yaml, params
 
     named, content = params().tune, load_yaml(config) if config else {}
-    trials = trials or named.trials
     flags = {
         "method": method or (None if "method" in content else named.method),
         "dataset": dataset or (None if "dataset" in content else named.dataset),
@@ -53,100 +52,44 @@ def tune(
     }
     parsed = parse_changes(changes or [])
     resolved = resolve(flags, parsed, config)
-    in_file = content.get("settings") or {}
 
+    from negbench.benchmark.reports.terminal.study import show
+    from negbench.benchmark.sweeps.tuning import folder_of
+
+    trials = trials or named.trials
+    outcome = _tuned(resolved, {*parsed, *(content.get("settings") or {})}, trials, fresh_seeds)
+    if as_json:
+        typer.echo(json_text(outcome.summary()))
+    else:
+        show(outcome, folder_of(resolved), out())
+    if not changes and config is None and fresh_seeds >= FRESH:
+        tell_dvc_of_study(resolved, trials)
+
+
+def _tuned(config: "RunConfig", held: set[str], trials: int, fresh_seeds: int) -> "Outcome":
+    """Search what is not ``held``, with progress on stderr, and write what came out."""
     from negbench.benchmark.cli.features import ensure_with_progress
     from negbench.benchmark.reports import study
-    from negbench.benchmark.reports.tuning_progress import ShowTuning
+    from negbench.benchmark.reports.progress import ShowTuning
+    from negbench.benchmark.reports.terminal import configuration
     from negbench.benchmark.sweeps import tuning
     from negbench.benchmark.sweeps.cell import texts_for
     from negbench.benchmark.sweeps.search_space import space_of
-    from negbench.benchmark.sweeps.tracking import is_tracked, track_study
     from negbench.benchmark.training import devices
     from negbench.pipelines.sources import manifest_folder
     from negbench.pipelines.truth import Truth
 
-    devices.check_cell(resolved)
-    space = space_of(resolved, {*parsed, *in_file})
-    show_config(resolved)
-    manifest, store = ensure_with_progress(resolved.dataset, resolved.encoder)
-    truth = Truth.read(manifest_folder(resolved.dataset))
-    texts = texts_for(resolved.method, manifest, store)
-    task = tuning.TuningTask(resolved, space, manifest.hash, store, truth, texts)
-    folder = tuning.folder_of(resolved)
+    devices.check_cell(config)
+    space = space_of(config, held)
+    configuration.show(config, log())
+    manifest, store = ensure_with_progress(config.dataset, config.encoder)
+    truth = Truth.read(manifest_folder(config.dataset))
+    texts = texts_for(config.method, manifest, store)
+    task = tuning.TuningTask(config, space, manifest.hash, store, truth, texts)
+    folder = tuning.folder_of(config)
     try:
-        with ShowTuning(log(), trials, resolved.epochs, task.defaults) as watcher:
-            outcome = tuning.tune(task, folder, trials, fresh_seeds, watcher, study.write)
+        with ShowTuning(log(), trials, config.epochs, task.defaults) as watcher:
+            return tuning.tune(task, folder, trials, fresh_seeds, watcher, study.write)
     except KeyboardInterrupt:
-        log().print(f"kept in {folder}; the same command goes on with it", markup=False)
+        log().print(f"kept in {folder}; the same command goes on with it")
         raise
-    if as_json:
-        typer.echo(json_text(outcome.summary()))
-    else:
-        show(outcome, folder)
-    if is_tracked() and not changes and config is None and fresh_seeds >= FRESH:
-        for line in track_study(resolved, trials, partial(log().print, markup=False)):
-            log().print(line, markup=False)
-
-
-def show(outcome: "Outcome", folder: Path) -> None:
-    """Default and best side by side, and where the files are."""
-    from rich.table import Table
-
-    from negbench.benchmark.reports.tuning_progress import brief
-
-    tried = {"default": outcome.default} | ({} if outcome.best_is_default else {"best": outcome.best})
-    default = outcome.default.row.settings
-    table = Table("", *tried)
-    for name in sorted(name for name in default if outcome.best.row.settings[name] != default[name]):
-        table.add_row(name, *(brief(one.row.settings[name]) for one in tried.values()))
-    seed = outcome.facts["config"]["seed"]
-    table.add_row(f"validation rSum, seed {seed}", *(number(one.row.rsum) for one in tried.values()))
-    if seeds := [run.seed for run in outcome.best.fresh]:
-        label = f"validation rSum, fresh seeds {', '.join(map(str, seeds))}"
-        table.add_row(label, *(f"{number(one.mean)} ± {number(one.std)}" for one in tried.values()))
-        table.add_row("n", *(count(one) for one in tried.values()))
-    if any(one.false_negatives is not None for one in tried.values()):
-        table.add_row("false negatives picked", *(number(one.false_negatives, 100, "%") for one in tried.values()))
-    for column in table.columns[1:]:
-        column.justify = "right"
-    out().print(table)
-    for line in verdict(outcome, folder):
-        out().print(line, markup=False)
-
-
-def number(value: float | None, factor: float = 1, unit: str = "") -> str:
-    return "–" if value is None else f"{factor * value:.1f}{unit}"
-
-
-def count(tried: "Tried") -> str:
-    """Runs in the mean, and those that are not."""
-    other = [run.status for run in tried.fresh if run.status != "done"]
-    return ", ".join([str(len(tried.done)), *(f"{other.count(status)} {status}" for status in sorted(set(other)))])
-
-
-def verdict(outcome: "Outcome", folder: Path) -> list[str]:
-    """What came out, in a few sentences."""
-    states = ", ".join(f"{count} {state}" for state, count in outcome.states.items() if count)
-    default, best, dataset = outcome.default, outcome.best, outcome.facts["config"]["dataset"]
-    if outcome.best_is_default:
-        lines = [f"no trial beats the defaults ({states})"]
-    else:
-        lines = [f"trial {best.row.number} is the best ({states})" + ("; it COLLAPSED" if best.row.collapsed else "")]
-        lines += against(default, best)
-    if best.row.warmup:
-        lines.append("its best epoch is one of the warm-up: no trial got beyond it")
-    if not outcome.importance:
-        lines.append("no importance picture: too few trials, or a single setting")
-    use = f"bench run --config {folder / 'best.json'} --dataset {dataset}"
-    return [*lines, f"written to {folder}; use it with:", use]
-
-
-def against(default: "Tried", best: "Tried") -> list[str]:
-    """Best against default over the seeds that both came through; nothing where there are none."""
-    gains = best.gains(default)
-    if not gains:
-        return []
-    mean, higher = sum(gains) / len(gains), sum(gain > 0 for gain in gains)
-    side = "above" if mean > 0 else "below"
-    return [f"fresh seeds: {abs(mean):.1f} rSum {side} the defaults, higher with {higher} of {len(gains)}"]

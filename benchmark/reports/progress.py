@@ -1,43 +1,80 @@
-"""How trainings show themselves: bars on a terminal, a line per epoch or cell everywhere."""
+"""How far work is: bars at the foot of a terminal, lines where it is piped, a line per epoch, trial or cell everywhere.
 
-from collections.abc import Callable, Iterator
+Needs no torch.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
+from typing import Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.filesize import decimal
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.text import Text
 
 from negbench.benchmark.recipe.schema import RunConfig
+from negbench.benchmark.reports.terminal.study import brief
+from negbench.benchmark.sweeps.studies import Fresh, Trial, TuningWatcher
 from negbench.benchmark.sweeps.sweep import Done
-from negbench.benchmark.training.loop import History, Watcher
+from negbench.benchmark.training.watcher import History, Watcher
+from negbench.pipelines.files import Progress as Report
+
+PAUSE = 10.0
+"""Seconds between two lines of the same work when piped."""
 
 
-class RateColumn(ProgressColumn):
-    """Steps per second."""
+class Speed(ProgressColumn):
+    """Items per second; what they are is said, or is the last word of what is done: ``images`` of ``train images``."""
+
+    def __init__(self, unit: str = "") -> None:
+        super().__init__()
+        self.unit = unit
 
     def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:.0f} steps/s" if task.speed else "")
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.0f} {self.unit or _unit(task.description)}/s" if speed else "")
 
 
-class ShowTraining(Watcher):
-    """Prints epochs to ``console``; use as a context manager."""
+def bars(console: Console, *columns: ProgressColumn, width: int = 40, stays: bool = False) -> Progress:
+    """Bars with what is done before them and the time left behind; nothing where there is no terminal.
 
-    def __init__(self, console: Console, config: RunConfig) -> None:
-        self.console, self.config = console, config
-        self.bars = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            RateColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self.task = self.bars.add_task("training", total=None)
+    Args:
+        console: where they are shown.
+        columns: between a bar and its time.
+        width: of a bar.
+        stays: whether they are still there when all is done.
+    """
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=width),
+        *columns,
+        TimeRemainingColumn(),
+        console=console,
+        transient=not stays,
+        disable=not console.is_terminal,
+    )
 
-    def __enter__(self) -> "ShowTraining":
+
+class WithBars:
+    """Shows bars as long as it is open: a context manager."""
+
+    def __init__(self, console: Console, shown: Progress) -> None:
+        self.console, self.bars = console, shown
+
+    def __enter__(self) -> Self:
         self.bars.start()
         return self
 
@@ -45,6 +82,94 @@ class ShowTraining(Watcher):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.bars.stop()
+
+
+# --- Files and features -----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def encoding(console: Console) -> Iterator[Report]:
+    """Gives a function to call with what is done, how many are done, and of how many."""
+    if console.is_terminal:
+        with bars(console, MofNCompleteColumn(), Speed(), stays=True) as shown:
+            yield _Bars(shown)
+    else:
+        yield _Lines(console, encoding_line, at_the_end=True)
+
+
+@contextmanager
+def transfer(console: Console) -> Iterator[Report]:
+    """The same for bytes; a total of 0 is one that is not known. What is quick needs no line."""
+    if console.is_terminal:
+        with bars(console, DownloadColumn(), TransferSpeedColumn(), width=20, stays=True) as shown:
+            yield _Bars(shown)
+    else:
+        yield _Lines(console, transfer_line, at_the_end=False)
+
+
+class _Bars:
+    """A bar for each thing that is done."""
+
+    def __init__(self, shown: Progress) -> None:
+        self.shown = shown
+        self.tasks: dict[str, TaskID] = {}
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        if what not in self.tasks:  # what was done before has no speed
+            self.tasks[what] = self.shown.add_task(what, total=total or None, completed=done)
+        self.shown.update(self.tasks[what], completed=done)
+
+
+class _Lines:
+    """Now and then a line of each thing that is done."""
+
+    def __init__(self, console: Console, line: Callable[[str, int, int, float], str], at_the_end: bool) -> None:
+        self.console, self.line, self.at_the_end = console, line, at_the_end
+        self.began: dict[str, tuple[float, int]] = {}
+        self.said: dict[str, float] = {}
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        start, before = self.began.setdefault(what, (now, done))
+        if done < before:  # begun again, as with smaller batches
+            start, before = self.began[what] = (now, done)
+        ended = self.at_the_end and done >= total
+        if not ended and now - self.said.setdefault(what, now) < PAUSE:
+            return
+        self.said[what] = now
+        speed = (done - before) / (now - start) if now > start else 0.0
+        self.console.print(self.line(what, done, total, speed), markup=False)
+
+
+def encoding_line(what: str, done: int, total: int, speed: float) -> str:
+    rate = f", {speed:,.0f} {_unit(what)}/s" if speed else ""
+    return f"{what}: {done:,} of {total:,}{rate}{_left(done, total, speed)}"
+
+
+def transfer_line(what: str, done: int, total: int, speed: float) -> str:
+    of = f" of {decimal(total)}" if total else ""
+    return f"{what}: {decimal(done)}{of}, {decimal(int(speed))}/s{_left(done, total, speed)}"
+
+
+def _left(done: int, total: int, speed: float) -> str:
+    return f", {(total - done) / speed:,.0f} s left" if speed and done < total else ""
+
+
+def _unit(what: str) -> str:
+    """``images`` of ``train images``."""
+    return what.rpartition(" ")[2]
+
+
+# --- Trainings --------------------------------------------------------------------------------------------------
+
+
+class ShowTraining(WithBars, Watcher):
+    """A line per epoch, and a bar over all steps."""
+
+    def __init__(self, console: Console, config: RunConfig) -> None:
+        super().__init__(console, bars(console, MofNCompleteColumn(), Speed("steps")))
+        self.config = config
+        self.task = self.bars.add_task("training", total=None)
 
     def step(self, epoch: int, step: int, steps: int) -> None:
         done, total = epoch * steps + step, steps * self.config.epochs
@@ -67,21 +192,63 @@ def epoch_line(row: History, config: RunConfig) -> str:
 @contextmanager
 def show_sweep(console: Console, cells: int) -> Iterator[Callable[[Done], None]]:
     """A bar over ``cells`` cells; yields what to call after each, which prints a line."""
-    bars = Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    task = bars.add_task("cells", total=cells)
+    shown = bars(console, MofNCompleteColumn())
+    task = shown.add_task("cells", total=cells)
 
     def finished(done: Done) -> None:
-        bars.advance(task)
+        shown.advance(task)
         mark, style = ("ok", "green") if done.code == 0 else ("failed", "bold red")
         console.print(f"{mark:>6}  {done.cell.name}  {done.line}", style=style, markup=False)
 
-    with bars:
+    with shown:
         yield finished
+
+
+class ShowTuning(WithBars, TuningWatcher):
+    """A line per trial, and a bar over all epochs."""
+
+    def __init__(self, console: Console, trials: int, epochs: int, defaults: Mapping[str, Any]) -> None:
+        super().__init__(console, bars(console, TextColumn("{task.fields[best]}")))
+        self.trials, self.epochs, self.defaults = trials, epochs, defaults
+        self.task = self.bars.add_task("tuning", total=None, best="", visible=False)
+        self.done = 0
+        """Trainings that ended here."""
+        self.title = ""
+
+    def note(self, line: str) -> None:
+        self.console.print(line, style="yellow", markup=False)
+
+    def plan(self, trainings: int) -> None:
+        self.done = 0
+        self.bars.reset(self.task, total=trainings * self.epochs, visible=trainings > 0)
+
+    def begin(self, title: str) -> None:
+        self.title = title
+
+    def step(self, epoch: int, step: int, steps: int) -> None:
+        completed = self.done * self.epochs + epoch + step / steps
+        description = f"{self.title}, epoch {epoch + 1}/{self.epochs}"
+        self.bars.update(self.task, description=description, completed=completed)
+
+    def trial(self, row: Trial, best: Trial | None) -> None:
+        self.done += 1
+        if best is not None:
+            self.bars.update(self.task, best=f"best {best.rsum:.1f} (trial {best.number})")
+        self.console.print(trial_line(row, best, self.trials, self.defaults), markup=False)
+
+    def fresh(self, row: Trial, run: Fresh) -> None:
+        self.done += 1
+        result = run.error if run.rsum is None else f"rSum {run.rsum:6.1f}"
+        state = "" if run.status == "done" else f"  {run.status}"
+        self.console.print(f"trial {row.number} again, seed {run.seed}{state}  {result}", markup=False)
+
+
+def trial_line(row: Trial, best: Trial | None, trials: int, defaults: Mapping[str, Any]) -> str:
+    """Number, state, rSum, best so far, and the settings that differ from the defaults."""
+    line = f"trial {row.number:>{len(str(trials))}}/{trials}  {row.state:<8}"
+    line += f"  rSum {'     –' if row.rsum is None else format(row.rsum, '6.1f')}"
+    line += f"  best {'     –' if best is None else format(best.rsum, '6.1f')}"
+    line += "  collapsed" if row.collapsed else ""
+    line += "  no better than the warm-up" if row.warmup else ""
+    changed = [f"{key}={brief(value)}" for key, value in row.settings.items() if value != defaults[key]]
+    return f"{line}  {row.error or ' '.join(changed) or 'defaults'}"

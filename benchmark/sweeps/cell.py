@@ -27,7 +27,8 @@ from negbench.benchmark.training import checkpoint, devices, disk_space
 from negbench.benchmark.training.checkpoint import Kept
 from negbench.benchmark.training.extras import Texts
 from negbench.benchmark.training.inputs import opened
-from negbench.benchmark.training.loop import Watcher, train
+from negbench.benchmark.training.loop import train
+from negbench.benchmark.training.watcher import Watcher
 from negbench.methods.base import Method
 from negbench.pipelines import encoders
 from negbench.pipelines.atomic import new_folder, real, whole

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from negbench.benchmark.errors import BenchError
+from negbench.benchmark.training.watcher import Watcher
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.files import read_json, read_text
 
@@ -134,6 +135,25 @@ class Outcome:
             "best_is_default": self.best_is_default,
             "importance": self.importance,
         }
+
+
+class TuningWatcher(Watcher):
+    """What a tuning tells while it runs, besides the training of the moment."""
+
+    def note(self, line: str) -> None:
+        """Something to know of the study."""
+
+    def plan(self, trainings: int) -> None:
+        """So many trainings are to come."""
+
+    def begin(self, title: str) -> None:
+        """A training begins."""
+
+    def trial(self, row: Trial, best: Trial | None) -> None:
+        """A trial ended; ``best`` is the best complete one so far."""
+
+    def fresh(self, row: Trial, run: Fresh) -> None:
+        """A training of a trial's settings with a fresh seed ended."""
 
 
 def check_files(folder: Path) -> None:

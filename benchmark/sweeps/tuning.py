@@ -27,9 +27,20 @@ from negbench.benchmark.results.plausibility import is_possible
 from negbench.benchmark.sweeps.cell import code_hash
 from negbench.benchmark.sweeps.journal import alone, load
 from negbench.benchmark.sweeps.search_space import Space, suggest
-from negbench.benchmark.sweeps.studies import STUDIES, Fresh, Outcome, Trial, Tried, best_of, check_files, told
+from negbench.benchmark.sweeps.studies import (
+    STUDIES,
+    Fresh,
+    Outcome,
+    Trial,
+    Tried,
+    TuningWatcher,
+    best_of,
+    check_files,
+    told,
+)
 from negbench.benchmark.training.extras import Texts
-from negbench.benchmark.training.loop import History, Trained, Watcher, train
+from negbench.benchmark.training.loop import Trained, train
+from negbench.benchmark.training.watcher import History, Watcher
 from negbench.pipelines.store import FeatureStore, read_info
 from negbench.pipelines.truth import Truth
 
@@ -73,25 +84,6 @@ class TuningTask:
             raise NoDataError(f"{self.store.folder} was made anew meanwhile; the same command begins a new study on it")
         config = self.config.model_copy(update={"settings": {**self.config.settings, **settings}, "seed": seed})
         return train(config, self.store, self.truth, watcher, self.texts)
-
-
-class TuningWatcher(Watcher):
-    """What a tuning tells while it runs, besides the training of the moment."""
-
-    def note(self, line: str) -> None:
-        """Something to know of the study."""
-
-    def plan(self, trainings: int) -> None:
-        """So many trainings are to come."""
-
-    def begin(self, title: str) -> None:
-        """A training begins."""
-
-    def trial(self, row: Trial, best: Trial | None) -> None:
-        """A trial ended; ``best`` is the best complete one so far."""
-
-    def fresh(self, row: Trial, run: Fresh) -> None:
-        """A training of a trial's settings with a fresh seed ended."""
 
 
 def tune(

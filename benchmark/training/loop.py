@@ -28,6 +28,7 @@ from negbench.benchmark.recipe.seeds import seed_for
 from negbench.benchmark.training.extras import Texts
 from negbench.benchmark.training.inputs import Batch, opened
 from negbench.benchmark.training.task import Task
+from negbench.benchmark.training.watcher import History, Watcher
 
 if TYPE_CHECKING:
     from negbench.benchmark.recipe.schema import RunConfig
@@ -37,18 +38,6 @@ if TYPE_CHECKING:
 
 AUDIT_STEPS = 2
 """Steps in which the choices of an epoch are audited on the validation split."""
-
-History = dict[str, float]
-
-
-class Watcher:
-    """What a training tells while it runs. Override what is of interest."""
-
-    def step(self, epoch: int, step: int, steps: int) -> None:
-        """After a training step; steps count from 1, epochs from 0."""
-
-    def epoch(self, row: History) -> None:
-        """After an epoch and its validation; may raise to stop the training."""
 
 
 @dataclass

@@ -14,11 +14,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from negbench.benchmark.errors import NoDataError
+from negbench.benchmark.reports.numbers import MISSING
 from negbench.benchmark.reports.plots.canvas import Drawn, form, grid, heading
 from negbench.benchmark.reports.plots.scatter import SHARE, Place, mark, place
 from negbench.benchmark.reports.plots.selection import Table, Wanted, most, shown, tables
 from negbench.benchmark.reports.tables.markdown import code, escape, in_cell, paragraph
-from negbench.benchmark.reports.tables.sheet import MISSING, memory, setting, title
+from negbench.benchmark.reports.tables.sheet import memory, setting, title
 from negbench.benchmark.results.rows import PUSHED, TRUE, Group, Key, Row, Stat, describe
 
 OF_A_DATASET = {"dataset", "encoder"}

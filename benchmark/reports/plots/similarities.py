@@ -1,5 +1,5 @@
-"""Distributions of similarities in one run, epoch by epoch, and what FNE makes of them: its two normal
-distributions, its posterior and its sampling weight, by the method's own code from the statistics of that epoch.
+"""Distributions of similarities in one run, epoch by epoch, and what a method makes of them that fits distributions, as
+FNE does: normals, posterior and sampling weight, by the method's own code from what it reported of that epoch.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from negbench.benchmark.reports.plots.selection import Wanted, tables
 from negbench.benchmark.results.integrity import believed
 from negbench.benchmark.results.recorded import Recorded
 from negbench.benchmark.results.records import check_arrays, content
-from negbench.methods.fne import FNE
+from negbench.methods.base import Curves, Method
 
 PANELS = 4
 """Epochs shown where none are named."""
@@ -55,17 +55,8 @@ class Subject:
     """The first whose files can be read is."""
 
 
-@dataclass(frozen=True)
-class Weighing:
-    """What FNE makes of similarities, for an anchor whose positive is as similar as their mean."""
-
-    similarity: Values
-    weight: Values
-    posterior: Values
-
-
 def subjects(question: Wanted) -> list[Subject]:
-    """The run asked for; else of each table the best run that has FNE's statistics, else the best one."""
+    """The run asked for; else of each table the best run whose method fits distributions, else the best one."""
     if question.run:
         cell = believed(question.run)
         config = cell.record.config
@@ -81,8 +72,9 @@ def subjects(question: Wanted) -> list[Subject]:
 
 
 def fits(cell: Recorded) -> bool:
-    """Whether the method of a run fits distributions, as FNE does."""
-    return cell.record.config.method in methods.names() and issubclass(methods.get(cell.record.config.method), FNE)
+    """Whether the method of a run fits distributions."""
+    name = cell.record.config.method
+    return name in methods.names() and methods.get(name).curves is not Method.curves
 
 
 def method_of(cell: Recorded) -> Any:
@@ -107,23 +99,13 @@ def chosen(question: Wanted, epochs: int) -> list[int]:
     return sorted({epoch - 1 for epoch in question.epochs})
 
 
-def weighing(cell: Recorded, row: dict[str, float], similarity: Values) -> Weighing | None:
-    """Weight and posterior by the method's own code, with the statistics of an epoch; None where it had none."""
-    needed = [f"method_{kind}_{what}" for kind in ("positive", "negative") for what in ("mean", "std")]
-    if not fits(cell) or not np.isfinite([row.get(name, np.nan) for name in (*needed, "method_pairs")]).all():
+def curves(cell: Recorded, row: dict[str, float], similarity: Values) -> Curves | None:
+    """By the method's own code, with what it reported of an epoch; None where there is nothing."""
+    if not fits(cell):
         return None
-    method = method_of(cell)
-    pairs = row["method_pairs"]
-    for kind, count in (("positive", pairs), ("negative", 2 * pairs)):
-        moments = getattr(method, kind)
-        moments.count.fill_(count)
-        moments.mean.fill_(row[f"method_{kind}_mean"])
-        moments.squares.fill_(row[f"method_{kind}_std"] ** 2 * max(count - 1, 0))
-    seen = torch.from_numpy(similarity)[None]
-    with torch.no_grad():
-        own = torch.full((1, 1), row["method_positive_mean"], dtype=torch.float64)
-        weight, posterior = method.weigh(seen, own).weights, method.posterior(seen)
-    return Weighing(similarity, weight[0].numpy(), posterior[0].numpy())
+    reported = {name.removeprefix("method_"): value for name, value in row.items() if name.startswith("method_")}
+    found: Curves | None = method_of(cell).curves(reported, torch.from_numpy(similarity))
+    return found
 
 
 def limits(histograms: dict[str, Any], epochs: list[int]) -> tuple[float, float]:
@@ -139,23 +121,25 @@ def limits(histograms: dict[str, Any], epochs: list[int]) -> tuple[float, float]
 
 
 def draw(subject: Subject, question: Wanted) -> Drawn:
-    """A column per epoch: densities above, with FNE's fits; below them weight and posterior where there are any."""
+    """A column per epoch: densities above, with what was fitted; below them weight and posterior, where known."""
     cell, histograms, history, broken = first_readable(subject)
     epochs = chosen(question, len(history))
     low, high = limits(histograms, epochs)
-    weighed = [weighing(cell, history[epoch], np.linspace(low, high, 401)) for epoch in epochs]
-    rows = [3, 1.3] if any(weighed) else [3]
+    similarity = np.linspace(low, high, 401)
+    made = [curves(cell, history[epoch], similarity) for epoch in epochs]
+    some = next((each for each in made if each is not None), None)
+    rows = [3, 1.3] if some else [3]
     figure = Figure(figsize=(max(2.6 * len(epochs), 5.2) + 0.6, 0.9 + sum(rows)), layout="constrained")
     grids = figure.subplots(len(rows), len(epochs), squeeze=False, sharex=True, sharey="row", height_ratios=rows)
-    for column, (epoch, weights) in enumerate(zip(epochs, weighed, strict=True)):
+    for column, (epoch, own) in enumerate(zip(epochs, made, strict=True)):
         top = grids[0, column]
         warmup = epoch < cell.record.config.warmup_epochs
         top.set_title(f"epoch {epoch + 1}" + (" (warm-up)" if warmup else ""), loc="left")
         densities(top, histograms, epoch)
-        if weights:
-            fitted(top, history[epoch], weights.similarity)
+        if own:
+            normals(top, own, similarity)
         if len(rows) > 1:
-            below(grids[1, column], weights, history[epoch])
+            below(grids[1, column], own, similarity)
         grids[-1, column].set_xlabel("similarity")
     grids[0, 0].set(ylabel="density, validation pairs", xlim=(low, high))
     grids[0, 0].set_ylim(bottom=0)
@@ -167,7 +151,7 @@ def draw(subject: Subject, question: Wanted) -> Drawn:
         figure,
         f"{config.dataset} · {cell.record.method_id}, {where}, seed {config.seed}",
         f"encoder {config.encoder} · {config.epochs} epochs · batch {config.batch}",
-        assumed(cell) if any(weighed) else "",
+        assumed(some) if some else "",
     )
     entries: dict[str, Any] = {}
     for axes in grids.flat:
@@ -176,11 +160,10 @@ def draw(subject: Subject, question: Wanted) -> Drawn:
     return Drawn(figure, broken)
 
 
-def assumed(cell: Recorded) -> str:
-    """What must be known of FNE's curves: which pairs it fits, and which anchor the weight is of."""
-    mutual = method_of(cell).settings.pairs == "mutual"
+def assumed(made: Curves) -> str:
+    """What must be known of the curves: which pairs were fitted, and which anchor the weight is of."""
     return (
-        f"normals: fitted to {'training pairs that rank first in both directions' if mutual else 'all training pairs'}"
+        f"normals: fitted to {made.fitted_to}"
         " · sampling weight: of an anchor with s⁺ = μ⁺, the mean of the fitted positives"
     )
 
@@ -227,24 +210,23 @@ def densities(axes: Axes, histograms: dict[str, Any], epoch: int) -> None:
     grid(axes)
 
 
-def fitted(axes: Axes, row: dict[str, float], similarity: Values) -> None:
-    """FNE's two normal distributions."""
-    for kind, of, line in (("positive", "positives", "-"), ("negative", "hardest negatives", (0, (6, 3)))):
-        y = norm.pdf(similarity, row[f"method_{kind}_mean"], row[f"method_{kind}_std"])
-        axes.plot(similarity, y, c=BLACK, lw=1, ls=line, label=f"normal fitted to {of}")
+def normals(axes: Axes, made: Curves, similarity: Values) -> None:
+    """What was fitted."""
+    for (name, (mean, deviation)), line in zip(made.normals.items(), ("-", (0, (6, 3))), strict=True):
+        y = norm.pdf(similarity, mean, deviation)
+        axes.plot(similarity, y, c=BLACK, lw=1, ls=line, label=f"normal fitted to {name}")
 
 
-def below(axes: Axes, weights: Weighing | None, row: dict[str, float]) -> None:
+def below(axes: Axes, made: Curves | None, similarity: Values) -> None:
     """Weight and posterior, and where the anchor's positive is."""
     grid(axes)
-    if weights is None:
+    if made is None:
         axes.text(
             0.5, 0.5, "no statistics yet", ha="center", va="center", size=8, c="#606060", transform=axes.transAxes
         )
         return
-    axes.fill_between(weights.similarity, weights.weight, color="#009E73", alpha=0.2, lw=0)
-    axes.plot(weights.similarity, weights.weight, c="#009E73", lw=1.6, label="sampling weight")
-    axes.axvline(row["method_positive_mean"], c="#606060", lw=0.9, ls=(0, (1, 3)), label="s⁺ = μ⁺ (assumed)")
-    axes.plot(
-        weights.similarity, weights.posterior, c=VERMILLION, lw=1.2, ls=(0, (1, 1)), label="posterior P(match | s)"
-    )
+    weight, posterior = made.weight.numpy(), made.posterior.numpy()
+    axes.fill_between(similarity, weight, color="#009E73", alpha=0.2, lw=0)
+    axes.plot(similarity, weight, c="#009E73", lw=1.6, label="sampling weight")
+    axes.axvline(made.normals["positives"][0], c="#606060", lw=0.9, ls=(0, (1, 3)), label="s⁺ = μ⁺ (assumed)")
+    axes.plot(similarity, posterior, c=VERMILLION, lw=1.2, ls=(0, (1, 1)), label="posterior P(match | s)")

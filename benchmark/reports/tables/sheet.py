@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
+from negbench.benchmark.reports.numbers import MISSING, p_value
 from negbench.benchmark.results.plausibility import RECALLS
 from negbench.benchmark.results.published import Published
 from negbench.benchmark.results.rows import (
@@ -20,7 +21,6 @@ from negbench.benchmark.results.rows import (
     differences,
 )
 
-MISSING = "–"
 BASE = f"{PUSHED}_base"
 BETTER, WORSE = "↑", "↓"
 NAMES = ("method", "memory", "n")
@@ -157,8 +157,7 @@ def _cell(group: Group, row: Row, key: str, spread: bool) -> Field:
 def _p_of_mark(group: Group, row: Row) -> str:
     if row.key == group.baseline:
         return "base"
-    p = row.mark.p_mark if row.mark else None
-    return MISSING if p is None else "<.001" if p < 0.001 else f"{p:.3f}".lstrip("0") if p < 1 else "1"
+    return p_value(row.mark.p_mark if row.mark else None)
 
 
 def literature(rows: Iterable[Published]) -> Sheet:

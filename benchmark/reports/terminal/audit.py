@@ -3,11 +3,18 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from rich.console import Console
+
 from negbench.benchmark.results.records import RunRecord
 
 
-def lines(folder: Path, record: RunRecord) -> Iterator[str]:
+def show(folder: Path, record: RunRecord, screen: Console) -> None:
     """What it pushes and picks that is false, per direction; or that nothing is known of the pairs."""
+    for line in _lines(folder, record):
+        screen.print(line)
+
+
+def _lines(folder: Path, record: RunRecord) -> Iterator[str]:
     yield f"{folder}: {record.method_id} on {record.config.dataset}, seed {record.config.seed}"
     found = False
     for what in ("pushed", "picked"):
