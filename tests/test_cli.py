@@ -93,7 +93,7 @@ def test_a_recorded_cell_is_not_run_again_but_with_force(small: Path, monkeypatc
     assert code == 0
     code, _, err = bench("run", "--method", "random", "--dataset", "small", *SMALL, "--out", "runs/x")
     assert code == 2
-    assert "runs/x holds a run with other settings; use --force" in one_line_error(err)
+    assert "runs/x holds a run with other settings; use --replace" in one_line_error(err)
 
 
 def test_settings_come_from_project_file_and_flags_in_that_order(small: Path) -> None:
