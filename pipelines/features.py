@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from negbench.pipelines import datasets, encoders, prepare, sources
 from negbench.pipelines.atomic import write_text
 from negbench.pipelines.code import ROOT, code_digest, files_of
-from negbench.pipelines.encoders import CPU, Device, Encoder, Kind
+from negbench.pipelines.encoders import CPU, Device, Encoder, EncoderKind
 from negbench.pipelines.encoding import BATCH, How, OutOfMemoryError, Stage, device_for, first_batch, workers_for
 from negbench.pipelines.errors import DataError, RequestError
 from negbench.pipelines.files import Progress, digest, read_json, silent
@@ -39,7 +39,7 @@ from negbench.pipelines.store import KIND, FeatureStore, add_digests, complete, 
 from negbench.pipelines.work import Work
 
 PRECOMPUTED_REVISION = "1"
-SIDES: dict[str, Kind] = {"images": "image", "captions": "text"}
+SIDES: dict[str, EncoderKind] = {"images": "image", "captions": "text"}
 
 Waiting = Callable[[str], None]
 """Called with one line, when another process is waited for."""
