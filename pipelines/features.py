@@ -11,7 +11,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import cache, partial
@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 from negbench.pipelines import datasets, encoders, prepare, sources
 from negbench.pipelines.atomic import write_text
-from negbench.pipelines.code import ROOT, code_digest, files_of
-from negbench.pipelines.encoders import CPU, Device, Encoder, EncoderKind
+from negbench.pipelines.current import PRECOMPUTED_REVISION, SIDES, code_of, is_current
+from negbench.pipelines.encoders import CPU, Device, Encoder
 from negbench.pipelines.encoding import BATCH, How, OutOfMemoryError, Stage, device_for, first_batch, workers_for
 from negbench.pipelines.errors import DataError, RequestError
 from negbench.pipelines.files import Progress, digest, read_json, silent
@@ -37,9 +37,6 @@ from negbench.pipelines.rows import Features, Rows
 from negbench.pipelines.sources import FEATURES, Source, manifest_folder, store_folder
 from negbench.pipelines.store import KIND, FeatureStore, add_digests, complete, intact, load_array, read_info
 from negbench.pipelines.work import Work
-
-PRECOMPUTED_REVISION = "1"
-SIDES: dict[str, EncoderKind] = {"images": "image", "captions": "text"}
 
 Waiting = Callable[[str], None]
 """Called with one line, when another process is waited for."""
@@ -81,27 +78,32 @@ def make(
     workers: int | None = None,
     device: str | None = None,
     precision: str | None = None,
+    main: str | None = None,
     force: bool = False,
     progress: Progress = silent,
     waiting: Waiting = unsaid,
 ) -> Path:
     """The store of a dataset, built where it is missing or stale (``force``: in any case); the manifest too.
 
-    ``encoder`` is the dataset's own where None; ``dtype``, float32 or float16, that of the store before; for the rest
-    see ``encoding.How``. ``DataError`` where the dataset is not there or broken.
+    ``encoder`` and ``main``, that of the pipeline, are the dataset's own where None; ``dtype``, float32 or float16, is
+    that of the store before; for the rest see ``encoding.How``. ``DataError`` where the dataset is not there or broken.
     """
     source = sources.read(name)
-    maker = Maker(_manifest(name, source), source, encoder, How(batch, workers, device, precision), dtype)
+    maker = Maker(_manifest(name, source), source, encoder, How(batch, workers, device, precision), dtype, main)
     return maker.make(progress, waiting, force=force, verify=True)
 
 
 def ensure(
-    name: str, encoder: str | None = None, progress: Progress = silent, waiting: Waiting = unsaid
+    name: str,
+    encoder: str | None = None,
+    progress: Progress = silent,
+    waiting: Waiting = unsaid,
+    main: str | None = None,
 ) -> tuple[Manifest, FeatureStore]:
     """Manifest and store of a dataset, built where missing or stale; its own encoder where none is named."""
     source = sources.read(name)
     manifest = _manifest(name, source)
-    folder = Maker(manifest, source, encoder, How()).make(progress, waiting)
+    folder = Maker(manifest, source, encoder, How(), main=main).make(progress, waiting)
     return manifest, FeatureStore(folder, manifest.hash)
 
 
@@ -120,10 +122,16 @@ class Maker:
     """Makes one store."""
 
     def __init__(
-        self, manifest: Manifest, source: Source, encoder: str | None, how: How, dtype: str | None = None
+        self,
+        manifest: Manifest,
+        source: Source,
+        encoder: str | None,
+        how: How,
+        dtype: str | None = None,
+        main: str | None = None,
     ) -> None:
         self.manifest, self.source, self.how, self.dtype = manifest, source, how, dtype
-        self.encoder = canonical(source, encoder or source.encoder)
+        self.encoder, self.main = (canonical(source, name or source.encoder) for name in (encoder, main))
         self.target = store_folder(manifest.name, self.encoder)
         self.names = dict(zip(SIDES, encoders.pair(self.encoder, datasets.holds_features(source.format)), strict=True))
         self.work = Work(self.target)
@@ -164,7 +172,7 @@ class Maker:
         }
 
     def _is_current(self, verify: bool) -> bool:
-        current = _is_current(self.target, self._belongs, self.names, self._code)
+        current = is_current(self.target, self._belongs, self.names, self._code)
         return current and (not verify or intact(self.target))
 
     def _build(self, progress: Progress) -> None:
@@ -197,7 +205,7 @@ class Maker:
 
     @property
     def _pointer(self) -> Path:
-        """``features/<dataset>.json``: at the store of the dataset's own encoder; pipeline stages depend on it."""
+        """``features/<dataset>.json``: at the store of the main encoder; pipeline stages depend on it."""
         return FEATURES / f"{self.manifest.name}.json"
 
     def _pointed(self) -> str:
@@ -206,7 +214,7 @@ class Maker:
 
     def _points(self) -> bool:
         """Whether the pointer needs no change."""
-        if self.encoder != self.source.encoder:
+        if self.encoder != self.main:
             return True
         try:
             return bool(read_json(self._pointer) == json.loads(self._pointed()))
@@ -220,35 +228,6 @@ def _side(manifest: Manifest, source: Source, modality: str, name: str, how: How
         return Side(name, PRECOMPUTED_REVISION, array.shape[-1], array.shape[1] if array.ndim == 3 else 0)
     card = encoders.card(name, SIDES[modality])
     return Side(name, card.revision, card.dim, card.length, device_for(how) if card.devices else CPU)
-
-
-def code_of(names: Iterable[str]) -> str:
-    """Digest of the code of some encoders, and of what reads pictures and encodes in batches."""
-    files = {encoders.file_of(name) for name in names if name != encoders.PRECOMPUTED}
-    whole = files_of(files, ["pipelines/encoders"])
-    inside = {path for path in whole if path.is_relative_to(ROOT / "pipelines" / "encoders")}
-    return code_digest(inside | {ROOT / "pipelines" / "encoding.py", ROOT / "pipelines" / "reading" / "pictures.py"})
-
-
-def _is_current(target: Path, belongs: dict[str, Any], names: dict[str, str], code: str) -> bool:
-    """Whether the store is what would be made now; an older one does not say by which code it was made.
-
-    A model that is not on this machine cannot have changed here.
-    """
-    try:
-        info = read_info(target)
-    except DataError:
-        return False
-    for modality, name in names.items():
-        kind = SIDES[modality]
-        now = PRECOMPUTED_REVISION if name == encoders.PRECOMPUTED else encoders.revision(name, kind)
-        if now not in (None, info.get(kind, {}).get("revision")):
-            return False
-    if info.get("code", code) != code:
-        return False
-    return all(info.get(key) == value for key, value in belongs.items()) and all(
-        (target / file).exists() for file in info["files"]
-    )
 
 
 def _dtype(target: Path) -> str:

@@ -189,7 +189,8 @@ def _assert_counts(manifest: Manifest, known: Known) -> None:
 def _write(manifest: Manifest, source: Source, folder: Path) -> None:
     known = KNOWN.get(manifest.name)
     about = {"licence": known.terms, "citation": known.citation} if known else {}
-    manifest.info.update({"format": source.format, "registration": _registration(source), **about})
+    made = {"format": source.format, "registration": _registration(source), "code": datasets.code_of(source.format)}
+    manifest.info.update({**made, **about})
     manifest.write(folder)
 
 

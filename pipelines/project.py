@@ -121,9 +121,10 @@ def track(name: str, check: Callable[[], object], say: Say) -> Iterator[Tracked]
     if "prepare" not in stages:
         yield Tracked(f"{PIPELINE} has no stage 'prepare': nothing to track")
         return
-    if CHECK in stages:
+    before = [CHECK] if CHECK in stages else []
+    if before:
         check()
-    yield _dvc(f"data/{name}", f"stage {stage}", say, "commit", "--force", stage)
+    yield _dvc(f"data/{name}", f"stage {stage}", say, "commit", "--force", *before, stage)
 
 
 def has_stages(*names: str) -> bool:

@@ -19,7 +19,7 @@ from negbench.benchmark.sweeps import cell
 from negbench.benchmark.sweeps.search_space import space_of
 from negbench.benchmark.sweeps.tuning import TuningTask
 from negbench.benchmark.training.watcher import Watcher
-from negbench.pipelines import code, datasets, features, sources
+from negbench.pipelines import code, current, datasets, features, sources
 from negbench.pipelines.files import read_yaml
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.store import FeatureStore
@@ -202,17 +202,17 @@ def test_every_stage_waits_for_the_digest_of_its_code() -> None:
 
 
 def test_an_encoder_s_code_is_its_own(tmp_path: Path) -> None:
-    digests = {name: features.code_of([name, "ngrams"]) for name in ("hog", "efficientnet-lite0")}
+    digests = {name: current.code_of([name, "ngrams"]) for name in ("hog", "efficientnet-lite0")}
     assert len(set(digests.values())) == 2
-    assert features.code_of(["ngrams", "hog"]) == digests["hog"]
-    assert features.code_of(["hf:some/model"]) == features.code_of(["hf:other/model"])
+    assert current.code_of(["ngrams", "hog"]) == digests["hog"]
+    assert current.code_of(["hf:some/model"]) == current.code_of(["hf:other/model"])
     assert datasets.code_of("coco") != datasets.code_of("karpathy")
 
 
 def test_a_store_by_other_code_is_made_again(small_scenes: None) -> None:
     features.make("small")
     info = json.loads(Path("features/small/hog+ngrams/features.json").read_text())
-    assert info["code"] == features.code_of(["hog", "ngrams"])
+    assert info["code"] == current.code_of(["hog", "ngrams"])
     before = Path("features/small/hog+ngrams/features.json").stat().st_mtime_ns
     features.make("small")
     assert Path("features/small/hog+ngrams/features.json").stat().st_mtime_ns == before

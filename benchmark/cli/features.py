@@ -55,6 +55,7 @@ def features(
             workers=workers,
             device=device,
             precision=precision,
+            main=default_encoder(dataset),
             force=force,
             progress=report,
             waiting=screen.print,
@@ -65,9 +66,10 @@ def features(
 
 def ensure_with_progress(dataset: str, encoder: str | None = None) -> "tuple[Manifest, FeatureStore]":
     """Manifest and features of a dataset, built with progress on stderr where they are missing or stale."""
+    from negbench.benchmark.recipe.params import default_encoder
     from negbench.benchmark.reports.progress import encoding
     from negbench.pipelines.features import ensure
 
     screen = log()
     with encoding(screen) as report:
-        return ensure(dataset, encoder, report, screen.print)
+        return ensure(dataset, encoder, report, screen.print, default_encoder(dataset))

@@ -23,17 +23,18 @@ def leaderboard(
     folder: Annotated[Path | None, typer.Option(help="Write all formats, metrics and curves into this folder.")] = None,
 ) -> None:
     """Compare what was recorded: recall over seeds, marks against a baseline, false negatives, cost."""
-    from negbench.benchmark.reports import destinations
     from negbench.benchmark.reports.tables.terminal import show
     from negbench.benchmark.reports.terminal import left_out
     from negbench.benchmark.results.leaderboard import NothingLeftError, load
     from negbench.pipelines.atomic import write_text
 
     if folder is not None:
-        from negbench.benchmark.reports import leaderboard_folder
+        from negbench.benchmark.reports import destinations, leaderboard_folder
 
         destinations.check_folder(f"--folder {folder}", folder, leaderboard_folder.KIND)
     elif output is not None:
+        from negbench.benchmark.reports import destinations
+
         destinations.check_file(f"--output {output}", output)
     try:
         found = load(runs, dataset, baseline, with_published)

@@ -52,39 +52,40 @@ def run(
     from negbench.benchmark.reports.terminal import configuration
     from negbench.benchmark.reports.terminal.record import show
     from negbench.benchmark.results import records
-    from negbench.benchmark.sweeps import cell
+    from negbench.benchmark.sweeps import cell, places
+    from negbench.benchmark.sweeps.tracking import is_added
     from negbench.benchmark.training import devices
 
     folder = cell.folder_of(resolved) if to is None else filled(to, resolved, method)
     destinations.check_folder(f"--out {folder}" if to else str(folder), folder, records.KIND, records.RUNS)
     configuration.show(resolved, log())
     devices.check_cell(resolved)  # before features are made
-    record, is_new = _made(resolved, folder, force, replace)
+    record, said = _made(resolved, folder, force, replace)
     if as_json:
         typer.echo(json_text(record.model_dump(mode="json")))
     else:
         show(record, out())
     without = f" without an audit: {record.error}" if record.error else ""
-    log().print(f"{'recorded' if is_new else 'already recorded'} in {folder}{without}")
-    if is_new:
+    log().print(f"{said} in {folder}{without}")
+    if not (said == places.THERE and is_added(folder)):
         tell_dvc([(resolved, folder)])
 
 
-def _made(config: "RunConfig", folder: Path, force: bool, replace: bool) -> "tuple[RunRecord, bool]":
-    """The record of a cell, and whether it was made here and now."""
+def _made(config: "RunConfig", folder: Path, force: bool, replace: bool) -> "tuple[RunRecord, str]":
+    """The record of a cell, and a word on whether it was there."""
     from negbench.benchmark.cli.features import ensure_with_progress
     from negbench.benchmark.reports.progress import ShowTraining
-    from negbench.benchmark.sweeps import cell
+    from negbench.benchmark.sweeps import cell, places
     from negbench.benchmark.training.checkpoint import alone
 
     manifest, store = ensure_with_progress(config.dataset, config.encoder)
-    if not force and (record := cell.recorded(folder, config, manifest, store, replace)):
-        return record, False
+    if not force and (found := places.found(folder, config, manifest, store, replace)):
+        return found
     with alone(folder, log().print):
-        if not force and (record := cell.recorded(folder, config, manifest, store, replace)):
-            return record, False  # somebody else made it meanwhile
+        if not force and (found := places.found(folder, config, manifest, store, replace)):
+            return found  # somebody else made it meanwhile
         with ShowTraining(log(), config) as watcher:
-            return cell.run(config, folder, manifest, store, watcher), True
+            return cell.run(config, folder, manifest, store, watcher), "recorded"
 
 
 def filled(place: Path, config: "RunConfig", method: str | None) -> Path:

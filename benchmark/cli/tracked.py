@@ -18,3 +18,12 @@ def tell_dvc(cells: "Sequence[tuple[RunConfig, Path]]" = (), features: Sequence[
     if is_tracked():
         for line in track(cells, log().print, features):
             log().print(line)
+
+
+def tell_dvc_of_study(config: "RunConfig", trials: int) -> None:
+    """A study, if it is the one that ``params.yaml`` asks for."""
+    from negbench.benchmark.sweeps.tracking import is_tracked, track_study
+
+    if is_tracked():
+        for line in track_study(config, trials, log().print):
+            log().print(line)

@@ -5,12 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from negbench.benchmark.cli.tracked import tell_dvc_of_study
 from negbench.benchmark.reports.screen import log, out
 from negbench.pipelines.text import json_text
 
 if TYPE_CHECKING:
     from negbench.benchmark.recipe.schema import RunConfig
     from negbench.benchmark.sweeps.studies import Outcome
+
+FRESH = 3
+"""Seeds that default and best are run with where no number is given."""
 
 
 def tune(
@@ -30,7 +34,7 @@ def tune(
     config: Annotated[Path | None, typer.Option(help="YAML or JSON file with the same keys.")] = None,
     fresh_seeds: Annotated[
         int, typer.Option(min=0, max=10**6, help="Other seeds that default and best are run with.")
-    ] = 3,
+    ] = FRESH,
     as_json: Annotated[bool, typer.Option("--json", help="Print study.json.")] = False,
 ) -> None:
     """Search the settings of a method by validation rSum. Run again, it goes on where it was stopped."""
@@ -52,11 +56,14 @@ def tune(
     from negbench.benchmark.reports.terminal.study import show
     from negbench.benchmark.sweeps.tuning import folder_of
 
-    outcome = _tuned(resolved, {*parsed, *(content.get("settings") or {})}, trials or named.trials, fresh_seeds)
+    trials = trials or named.trials
+    outcome = _tuned(resolved, {*parsed, *(content.get("settings") or {})}, trials, fresh_seeds)
     if as_json:
         typer.echo(json_text(outcome.summary()))
     else:
         show(outcome, folder_of(resolved), out())
+    if not changes and config is None and fresh_seeds >= FRESH:
+        tell_dvc_of_study(resolved, trials)
 
 
 def _tuned(config: "RunConfig", held: set[str], trials: int, fresh_seeds: int) -> "Outcome":

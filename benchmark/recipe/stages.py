@@ -13,12 +13,15 @@ from negbench.benchmark.recipe.identity import code_of_a_cell
 from negbench.benchmark.recipe.params import Params, check_params, params
 from negbench.benchmark.recipe.schema import Recipe, RunConfig
 from negbench.methods import registry
-from negbench.pipelines import datasets, encoders, features, sources
+from negbench.pipelines import current, datasets, encoders, sources
 from negbench.pipelines.atomic import write_text
 from negbench.pipelines.code import ROOT, code_digest, files_of
 
 CHECKED = Path("checked")
 """Says that the names in ``params.yaml`` are good; gone while they are not. Holds a file per stage."""
+OWN = "own"
+"""Folder of a dataset's records that belong to no stage: apart from those of stages, which it may never touch, for the
+lists of ``params.yaml`` may name any cell one day, and DVC works no more where a folder belongs to two."""
 BOARD = ROOT / "benchmark" / "reports" / "leaderboard_folder.py"
 
 
@@ -29,7 +32,7 @@ def mark_params() -> Params:
     CHECKED.mkdir(exist_ok=True)
     for path in CHECKED.iterdir():
         if path.is_file() and path.name not in wanted:
-            path.unlink()
+            path.unlink(missing_ok=True)  # another process may have done so
     for name, digest in wanted.items():
         path = CHECKED / name
         if not path.is_file() or path.read_bytes() != f"{digest}\n".encode():
@@ -43,7 +46,7 @@ def digests(project: Params) -> dict[str, str]:
     for name, encoder in project.encoders.items():
         source = sources.read(name)
         pair = encoders.pair(encoder, datasets.holds_features(source.format))
-        found |= {f"prepare-{name}": datasets.code_of(source.format), f"features-{name}": features.code_of(pair)}
+        found |= {f"prepare-{name}": datasets.code_of(source.format), f"features-{name}": current.code_of(pair)}
     warmup = str(project.recipe.get("warmup", Recipe().warmup))
     found |= {f"run-{entry}": code_of_entry(entry, warmup) for entry in project.methods}
     if project.tune.method is not None:
@@ -52,10 +55,22 @@ def digests(project: Params) -> dict[str, str]:
 
 
 def code_of_entry(entry: str, warmup: str) -> str:
-    """Digest of the code of an entry of ``methods``; a method of another package goes by its version."""
-    places = [registry.place_of(name.partition("+")[0].replace("_", "-")) for name in (entry, warmup)]
+    """Digest of the code of an entry of ``methods``; a method of another package goes by its version.
+
+    ``warmup`` is the recipe's; the entry may name its own.
+    """
+    method, *changes = entry.split("+")
+    own = [change.removeprefix("warmup=") for change in changes if change.startswith("warmup=")]
+    names = (method, own[-1] if own else warmup)
+    places = [registry.place_of(name.replace("_", "-")) for name in names]
     said = [place for place in places if isinstance(place, str)]
     return " ".join([code_of_a_cell(place for place in places if isinstance(place, Path)), *said])
+
+
+def is_in_pipeline(dataset: str) -> bool:
+    """Whether ``params.yaml`` names the dataset, to be encoded at least."""
+    project = params()
+    return dataset in project.encoders or dataset in project.datasets
 
 
 def stages_of(configs: Iterable[RunConfig]) -> dict[str, tuple[str, Path]]:

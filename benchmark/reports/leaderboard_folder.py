@@ -22,6 +22,7 @@ KIND = Kind(
         *(f"leaderboard.{end}" for end in ("md", "tex", "csv", "html")),
         "metrics.json",
         *(f"{name}-*.{end}" for name in plots.OF_THE_LEADERBOARD for end in ("png", "svg", "md")),
+        *("plots", "plots/*.png"),
     ),
 )
 FIGURES = (*RECALLS, "rsum", PICKED, PUSHED, "step_ratio")
@@ -45,7 +46,10 @@ def write(folder: Path, groups: list[Group], root: Path = RUNS) -> None:
             ("metrics.json", json_text(metrics(groups)) + "\n"),
         ):
             write_text(scratch / name, text)
-        plots.draw_board(root, tuple(dict.fromkeys(group.dataset for group in groups)), scratch)
+        pictures = scratch / "plots"  # of each one file, as DVC shows all that lies there
+        plots.draw_board(root, tuple(dict.fromkeys(group.dataset for group in groups)), pictures)
+        for other in [path for path in pictures.iterdir() if path.suffix != ".png"]:
+            other.rename(scratch / other.name)
 
 
 def metrics(groups: list[Group]) -> dict[str, Any]:

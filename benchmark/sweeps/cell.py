@@ -19,7 +19,7 @@ from negbench.benchmark.evaluation.protocols import protocols_for
 from negbench.benchmark.recipe import identity
 from negbench.benchmark.recipe.params import default_encoder
 from negbench.benchmark.recipe.schema import RunConfig
-from negbench.benchmark.recipe.stages import stages_of
+from negbench.benchmark.recipe.stages import OWN, is_in_pipeline, stages_of
 from negbench.benchmark.results import integrity, records
 from negbench.benchmark.results.records import RUNS, RunRecord
 from negbench.benchmark.sweeps.recording import add_audit, commit_record, peak, write_json
@@ -40,10 +40,11 @@ from negbench.pipelines.truth import Truth
 
 
 def folder_of(config: RunConfig) -> Path:
-    """Where a cell's record belongs: where the pipeline of the project would put it, if it is of that."""
+    """Where a cell's record belongs: where the pipeline of the project would put it, or apart from all that would."""
     if (stage := stages_of([config]).get(config.hash)) is not None:
         return stage[1]
-    return RUNS / config.dataset / config.label(default_encoder(config.dataset)) / f"seed-{config.seed}"
+    room = RUNS / config.dataset / OWN if is_in_pipeline(config.dataset) else RUNS / config.dataset
+    return room / config.label(default_encoder(config.dataset)) / f"seed-{config.seed}"
 
 
 def recorded(

@@ -1,22 +1,35 @@
-"""What ``bench`` made is what DVC would have made: its stages are committed, and records of no stage are added."""
+"""What ``bench`` made is what DVC would have made: its stages are committed, and records of no stage are added.
+
+Only what is what a stage would make now is committed to it, so that DVC runs whatever is stale.
+"""
 
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from negbench.benchmark.errors import BenchError
+from negbench.benchmark.recipe.flags import resolve
 from negbench.benchmark.recipe.params import params
 from negbench.benchmark.recipe.schema import RunConfig
-from negbench.benchmark.recipe.stages import mark_params, stages_of
+from negbench.benchmark.recipe.stages import is_in_pipeline, mark_params, stages_of
 from negbench.benchmark.results.records import RUNS
 from negbench.benchmark.sweeps.processes import UNTRACKED
 from negbench.pipelines import project
+from negbench.pipelines.current import made
+from negbench.pipelines.errors import DataError
 from negbench.pipelines.project import Say
+
+STUDY = "pipelines/dvc.yaml:tune"
 
 
 def is_tracked() -> bool:
     """Whether this is the place and the moment to tell DVC: not where DVC itself runs a stage."""
     return not {UNTRACKED, "DVC_STAGE"} & {*os.environ} and project.has_stages("params", "prepare", "features", "run")
+
+
+def is_added(folder: Path) -> bool:
+    """Whether DVC knows a record that belongs to no stage."""
+    return folder.with_name(f"{folder.name}.dvc").exists()
 
 
 def track(cells: Sequence[tuple[RunConfig, Path]], say: Say, features: Sequence[str] = ()) -> Iterator[str]:
@@ -25,18 +38,41 @@ def track(cells: Sequence[tuple[RunConfig, Path]], say: Say, features: Sequence[
     One process of DVC for all stages, and one for all records that belong to none.
     """
     try:
-        listed = params()
-        datasets = dict.fromkeys([*features, *(config.dataset for config, _ in cells)])
-        ours = [name for name in datasets if name in listed.encoders]
-        stages = [f"{stage}@{name}" for name in ours for stage in ("prepare", "features")]
         own = stages_of(config for config, _ in cells)
-        mark_params()
-    except BenchError as error:
+        stages = _of_data([*features, *(config.dataset for config, _ in cells)])
+    except (BenchError, DataError, OSError) as error:
         yield f"DVC tracks nothing of it: {error}"
         return
-    runs = [name for config, folder in cells for name, place in [own.get(config.hash, ("", None))] if place == folder]
-    others = [folder for config, folder in cells if own.get(config.hash, ("", None))[1] != folder]
-    inside = [folder for folder in others if not folder.is_absolute() and folder.is_relative_to(RUNS)]
-    for told in (project.commit(["params", *stages, *runs], say), project.add(inside, say)):
+    others = []
+    for config, folder in cells:
+        stage, place = own.get(config.hash, ("", None))
+        if folder == place:
+            stages.append(stage)
+        elif not folder.is_absolute() and folder.is_relative_to(RUNS) and is_in_pipeline(config.dataset):
+            others.append(folder)
+    yield from _told(stages, others, say)
+
+
+def track_study(config: RunConfig, trials: int, say: Say) -> Iterator[str]:
+    """Let DVC record a study, if it is the one that ``params.yaml`` asks for; a line where it did not."""
+    wanted = params().tune
+    if not Path(STUDY.partition(":")[0]).exists() or not wanted.method or trials < wanted.trials:
+        return
+    try:
+        if resolve({"method": wanted.method, "dataset": wanted.dataset}).hash == config.hash:
+            yield from _told([*_of_data([config.dataset]), STUDY], [], say)
+    except (BenchError, DataError, OSError) as error:
+        yield f"DVC tracks nothing of it: {error}"
+
+
+def _of_data(datasets: Sequence[str]) -> list[str]:
+    """The stages of datasets that are as DVC would leave them; ``params`` is, for it is done here."""
+    encoders = mark_params().encoders
+    listed = [name for name in dict.fromkeys(datasets) if name in encoders]
+    return ["params", *(f"{stage}@{name}" for name in listed for stage in made(name, encoders[name]))]
+
+
+def _told(stages: Sequence[str], folders: Sequence[Path], say: Say) -> Iterator[str]:
+    for told in (project.commit(stages, say), project.add(folders, say)):
         if told is not None and not told.done:
             yield told.line
