@@ -1,6 +1,7 @@
-"""A tiny project: 60 images in a folder of their own, made in milliseconds."""
+"""A tiny project: 60 images in a folder of their own, made in milliseconds; a small one that was run once."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,6 +87,24 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Manifest, Fea
     }
     (store / "features.json").write_text(json.dumps(info))
     return manifest, FeatureStore(store, manifest.hash)
+
+
+@pytest.fixture(scope="session")
+def small_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``small_scenes``, made once."""
+    from small_scenes import make_small
+
+    folder = tmp_path_factory.mktemp("made")
+    make_small(folder)
+    return folder
+
+
+@pytest.fixture
+def small_project(small_made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, to be damaged, as the current directory."""
+    shutil.copytree(small_made, tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
+    return tmp_path / "project"
 
 
 @pytest.fixture

@@ -1,117 +1,24 @@
-"""What is believed: every file that decides a number is checked, and a record says only what follows from it."""
+"""What is believed of a record: it says only what follows from the files beside it."""
 
 import hashlib
 import json
 import os
 import re
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from commands import BENCH, bench
+from commands import bench
 from negbench.benchmark.evaluation.metrics import COLLAPSED
 from negbench.benchmark.evaluation.protocols import PROTOCOLS, Measured, Protocol
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.results import integrity, plausibility, records
 from negbench.benchmark.results.records import Cost, RunRecord
-from negbench.pipelines import sources
-from negbench.pipelines.errors import DataError
-from negbench.pipelines.manifest import Manifest
-from negbench.pipelines.store import INDEXES, FeatureStore, digest_of
-from negbench.pipelines.truth import Truth
 from recorded import write_record
-
-SMALL = ["--epochs", "2", "--batch", "32", "--memory", "0", "--set", "hidden=8", "--set", "dim=8"]
-STORE = Path("features/small/hog+ngrams")
-
-
-def contents(folder: Path) -> dict[str, str]:
-    """Digest of every file below a folder."""
-    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with a small dataset of scenes, its features and a record."""
-    folder, before = tmp_path_factory.mktemp("made"), Path.cwd()
-    os.chdir(folder)
-    settings = {"seed": 0, "train": 60, "val": 20, "test": 20, "ambiguity": 0.5}
-    sources.write("small", sources.Source(format="scenes", encoder="hog+ngrams", settings=settings))
-    assert bench("run", "--method", "fne", "--dataset", "small", *SMALL, "--out", "runs/small/fne/seed-0")[0] == 0
-    os.chdir(before)
-    return folder
-
-
-@pytest.fixture
-def project(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it, to be damaged."""
-    shutil.copytree(made, tmp_path / "project")
-    monkeypatch.chdir(tmp_path / "project")
-    return tmp_path / "project"
-
-
-# --- Data -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name, column", [("images.parquet", "image_id"), ("captions.parquet", "image_id")])
-def test_ids_in_another_order_are_not_the_stores(project: Path, name: str, column: str) -> None:
-    """They moved rSum from 204 to 169 under equal hashes."""
-    frame = pd.read_parquet(STORE / name)
-    frame[column] = frame[column].to_numpy()[::-1]
-    frame.to_parquet(STORE / name, index=False)
-    manifest = Manifest.read(Path("data/small"))
-    with pytest.raises(DataError, match=rf"{name} changed after it was made; make it again with: bench features"):
-        FeatureStore(STORE, manifest.hash)
-    info = json.loads((STORE / "features.json").read_text())
-    info["files"][name] = "0" * 32  # whoever edits the digest, too, has another hash
-    (STORE / "features.json").write_text(json.dumps(info))
-    with pytest.raises(DataError, match="hash: not that of its files"):
-        FeatureStore(STORE, manifest.hash)
-    assert bench("features", "--dataset", "small")[0] == 0
-    FeatureStore(STORE, manifest.hash).split("test")
-
-
-def test_another_truth_is_another_dataset(project: Path) -> None:
-    """It moved the share of false negatives from 4.0 to 0.6 % under equal hashes."""
-    folder = Path("data/small")
-    manifest, truth = Manifest.read(folder), Truth.load(folder / "truth.npz")
-    shuffled = truth.reordered(np.random.default_rng(0).permutation(len(manifest.captions)))
-    digest = shuffled.write(folder)
-    with pytest.raises(DataError, match=r"truth\.npz is not the truth that dataset\.json tells of"):
-        Truth.read(folder)
-    info = json.loads((folder / "dataset.json").read_text())
-    (folder / "dataset.json").write_text(json.dumps(info | {"truth": digest}))
-    with pytest.raises(DataError, match="changed after it was written"):
-        Manifest.read(folder)
-    assert Manifest("small", manifest.images, manifest.captions, info={"truth": digest}).hash != manifest.hash
-
-
-def test_a_manifest_of_an_older_version_is_made_anew(project: Path) -> None:
-    path = Path("data/small/dataset.json")
-    before = json.loads(path.read_text())
-    path.write_text(json.dumps(before | {"truth": True}))
-    assert bench("run", "--method", "fne", "--dataset", "small", *SMALL, "--out", "runs/small/fne/seed-0")[0] == 0
-    assert json.loads(path.read_text()) == before
-
-
-def test_a_store_of_an_older_version_gets_its_digests_and_is_not_encoded_again(project: Path) -> None:
-    path = STORE / "features.json"
-    new = json.loads(path.read_text())
-    arrays = {name: digest for name, digest in new["files"].items() if name not in INDEXES}
-    path.write_text(json.dumps(new | {"files": arrays, "hash": digest_of(arrays)}))
-    times = {file.name: file.stat().st_mtime_ns for file in STORE.glob("*.npy")}
-    assert bench("features", "--dataset", "small")[0] == 0
-    assert json.loads(path.read_text()) == new
-    assert {file.name: file.stat().st_mtime_ns for file in STORE.glob("*.npy")} == times
-
-
-# --- Records ----------------------------------------------------------------------------------------------------
 
 
 def record(method: str = "fne", seed: int = 0, **changes: Any) -> RunRecord:
@@ -152,6 +59,8 @@ AUDIT = {
     }.items()
     for end, value in ends.items()
 }
+
+
 FOLDS = Protocol(name="coco-1k-5fold", images=1000, captions=5000, folds=5)
 
 
@@ -259,8 +168,8 @@ def test_others_are_of_the_known_protocols_and_sum_up(tmp_path: Path) -> None:
         assert not [fault for fault in plausibility.faults(known) if fault.startswith("protocol")]
 
 
-def test_a_collapse_is_what_the_history_says(project: Path) -> None:
-    path = project / "runs/small/fne/seed-0/run.json"
+def test_a_collapse_is_what_the_history_says(small_project: Path) -> None:
+    path = small_project / "runs/small/fne/seed-0/run.json"
     said = json.loads(path.read_text())
     other = "done" if said["status"] == "collapsed" else "collapsed"
     path.write_text(json.dumps(said | {"status": other}))
@@ -270,8 +179,8 @@ def test_a_collapse_is_what_the_history_says(project: Path) -> None:
     assert COLLAPSED == 0.02
 
 
-def test_a_history_that_is_no_csv_takes_no_board_down(project: Path) -> None:
-    folder = project / "runs/small/fne/seed-0"
+def test_a_history_that_is_no_csv_takes_no_board_down(small_project: Path) -> None:
+    folder = small_project / "runs/small/fne/seed-0"
     (folder / "history.csv").write_text("a" * 200_000)
     said = json.loads((folder / "run.json").read_text())
     said["files"]["history.csv"] = hashlib.sha256((folder / "history.csv").read_bytes()).hexdigest()
@@ -396,7 +305,7 @@ def test_a_record_of_the_first_version_stays_readable(tmp_path: Path, monkeypatc
         ("method.safetensors", ["inspect", "runs/small/fne/seed-0"]),
     ],
 )
-def test_an_edited_file_of_a_record_is_not_believed(project: Path, name: str, words: list[str]) -> None:
+def test_an_edited_file_of_a_record_is_not_believed(small_project: Path, name: str, words: list[str]) -> None:
     assert bench(*words)[0] == 0
     path = Path("runs/small/fne/seed-0") / name
     content = bytearray(path.read_bytes())
@@ -409,7 +318,7 @@ def test_an_edited_file_of_a_record_is_not_believed(project: Path, name: str, wo
 
 @pytest.mark.parametrize("name", ["history.csv", "similarities.npz", "model.safetensors"])
 @pytest.mark.parametrize("kind", ["pipe", "cut off"])
-def test_one_bad_file_leaves_its_record_out_of_the_pictures(project: Path, name: str, kind: str) -> None:
+def test_one_bad_file_leaves_its_record_out_of_the_pictures(small_project: Path, name: str, kind: str) -> None:
     path = Path("runs/small/fne/seed-1", name)
     shutil.copytree("runs/small/fne/seed-0", path.parent)
     found = records.read(path.parent)
@@ -430,88 +339,3 @@ def test_one_bad_file_leaves_its_record_out_of_the_pictures(project: Path, name:
         assert ".png" in out
     if name != "similarities.npz" or "seed-1" in err:  # it is not opened where another run is the first
         assert f"{path}: {'not a file' if kind == 'pipe' else 'cut off or edited'}" in " ".join(err.split())
-
-
-# --- Outputs ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["leaderboard", "--folder", "runs"],
-        ["leaderboard", "--folder", "."],
-        ["leaderboard", "--folder", "data"],
-        ["leaderboard", "--folder", "results"],
-        ["leaderboard", "--folder", "runs/small/fne/seed-0"],
-        ["leaderboard", "--folder", "results/thesis.tex"],
-        ["run", "--method", "fne", "--dataset", "small", *SMALL, "--out", "results"],
-        ["run", "--method", "fne", "--dataset", "small", *SMALL, "--out", "."],
-        ["run", "--method", "fne", "--dataset", "small", *SMALL, "--out", "runs", "--force"],
-        ["run", "--method", "fne", "--dataset", "small", *SMALL, "--out", "features/small/hog+ngrams", "--force"],
-    ],
-    ids=" ".join,
-)
-def test_no_output_takes_the_place_of_somebody_elses_folder(project: Path, words: list[str]) -> None:
-    Path("results").mkdir()
-    Path("results/thesis.tex").write_text("years of work")
-    before = contents(Path())
-    code, _, err = bench(*words)
-    assert code == 2
-    assert err.splitlines()[-1].startswith("error: ")
-    after = contents(Path())
-    assert {name: after[name] for name in before} == before
-    assert not [name for name in after if name not in before and not name.startswith(".bench/")]
-
-
-def test_a_leaderboard_is_written_through_links_and_devices(project: Path) -> None:
-    Path("board.md").write_text("old")
-    Path("link.md").symlink_to("board.md")
-    assert bench("leaderboard", "--format", "md", "--output", "link.md")[0] == 0
-    assert Path("link.md").is_symlink()
-    assert "fne" in Path("board.md").read_text()
-    assert bench("leaderboard", "--format", "md", "--output", "/dev/null")[0] == 0
-    assert Path("/dev/null").is_char_device()
-    assert bench("leaderboard", "--folder", "board")[0] == 0
-    assert bench("leaderboard", "--folder", "board")[0] == 0
-    Path("board/mine.txt").write_text("mine")
-    assert bench("leaderboard", "--folder", "board")[0] == 2
-    assert Path("board/mine.txt").read_text() == "mine"
-
-
-# --- A project that cannot be written ---------------------------------------------------------------------------
-
-
-@pytest.fixture
-def sealed(project: Path) -> Iterator[list[str]]:
-    """The project without permission to write, and the words before a command that must mind it."""
-    mind: list[str] = []
-    if os.geteuid() == 0:
-        if shutil.which("setpriv") is None:
-            pytest.skip("root minds no permissions, and there is no setpriv to take that right away")
-        mind = ["setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner", "--inh-caps=-all"]
-    folders = [project, *(path for path in project.rglob("*") if path.is_dir())]
-    for folder in folders:
-        folder.chmod(0o555)
-    yield mind
-    for folder in folders:
-        folder.chmod(0o755)
-
-
-def test_a_project_that_cannot_be_written_can_be_evaluated(project: Path, sealed: list[str], tmp_path: Path) -> None:
-    before = contents(project)
-    probe = subprocess.run([*sealed, "touch", "new"], check=False, capture_output=True)
-    assert probe.returncode != 0  # it really is sealed
-    for words in (
-        ["run", "--method", "hardest", "--dataset", "small", *SMALL, "--out", str(tmp_path / "out")],
-        ["leaderboard"],
-        ["leaderboard", "--folder", str(tmp_path / "board")],
-        ["inspect", "runs/small/fne/seed-0"],
-        ["plot", "curves", "--out", str(tmp_path / "plots")],
-        ["data", "check", "small"],
-        ["features", "--dataset", "small"],
-    ):
-        done = subprocess.run([*sealed, *BENCH, *words], check=False, capture_output=True, text=True)
-        assert done.returncode == 0, (words, done.stderr)
-    assert (tmp_path / "out/run.json").exists()
-    assert (tmp_path / "board/leaderboard.md").exists()
-    assert contents(project) == before

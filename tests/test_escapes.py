@@ -29,7 +29,7 @@ from negbench.benchmark.reports.plots import cost
 from negbench.benchmark.reports.plots.selection import Series, Table, Wanted, safe
 from negbench.benchmark.reports.plots.tuning import importance
 from negbench.benchmark.reports.screen import Screen
-from negbench.benchmark.reports.study import trials_csv
+from negbench.benchmark.reports.study_folder import trials_csv
 from negbench.benchmark.reports.tables.html import html
 from negbench.benchmark.reports.tables.latex import LATEX, latex
 from negbench.benchmark.reports.tables.markdown import markdown

@@ -22,7 +22,7 @@ from negbench.benchmark.errors import BenchError, NoDataError, RunFailedError
 from negbench.benchmark.recipe.flags import resolve
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.reports.plots.tuning import importance, tuning_history
-from negbench.benchmark.reports.study import write
+from negbench.benchmark.reports.study_folder import write
 from negbench.benchmark.sweeps import journal, tuning
 from negbench.benchmark.sweeps.search_space import space_of, suggest
 from negbench.benchmark.sweeps.studies import Fresh, Outcome, Trial, Tried, TuningWatcher, best_of

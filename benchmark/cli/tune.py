@@ -69,7 +69,7 @@ def tune(
 def _tuned(config: "RunConfig", held: set[str], trials: int, fresh_seeds: int) -> "Outcome":
     """Search what is not ``held``, with progress on stderr, and write what came out."""
     from negbench.benchmark.cli.features import ensure_with_progress
-    from negbench.benchmark.reports import study
+    from negbench.benchmark.reports import study_folder
     from negbench.benchmark.reports.progress import ShowTuning
     from negbench.benchmark.reports.terminal import configuration
     from negbench.benchmark.sweeps import tuning
@@ -89,7 +89,7 @@ def _tuned(config: "RunConfig", held: set[str], trials: int, fresh_seeds: int) -
     folder = tuning.folder_of(config)
     try:
         with ShowTuning(log(), trials, config.epochs, task.defaults) as watcher:
-            return tuning.tune(task, folder, trials, fresh_seeds, watcher, study.write)
+            return tuning.tune(task, folder, trials, fresh_seeds, watcher, study_folder.write)
     except KeyboardInterrupt:
         log().print(f"kept in {folder}; the same command goes on with it")
         raise

@@ -9,7 +9,17 @@ import torch
 from torch import Tensor
 
 from negbench.benchmark.evaluation.metrics import CUTOFFS, check_cutoffs
-from negbench.benchmark.evaluation.ranks import BLOCK, TILE, Grid, Ties, ahead, check, check_ties, position, whole_tiles
+from negbench.benchmark.evaluation.ranks import (
+    BLOCK,
+    TILE,
+    Grid,
+    Ties,
+    check,
+    check_ties,
+    counted_ahead,
+    position,
+    whole_tiles,
+)
 from negbench.pipelines.rows import Indices
 
 
@@ -211,7 +221,7 @@ def of_stripe(similarity: Tensor, count: Tensor, item: Tensor, ties: Ties) -> Te
     for pairs in torch.split(torch.arange(len(item), device=item.device), TILE):
         rows = similarity[query[pairs]]
         later = gallery > item[pairs, None] if ties == "reference" else None
-        out = ahead(rows, values[pairs, None], ties, later, torch.empty_like(rows))
+        out = counted_ahead(rows, values[pairs, None], ties, later, torch.empty_like(rows))
         negatives.append(out.sum(dim=1, dtype=torch.float64))
     found = places(count) - 1 + position(torch.cat(negatives), len(gallery), ties)
     return found.masked_fill(~there, torch.inf)

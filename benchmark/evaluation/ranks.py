@@ -147,13 +147,13 @@ def count(
                 block[positives(grid, owner, row, column)[1]] = -torch.inf
             out = counted[: block.shape[0], : block.shape[1]]
             later = grid.order[along] > last[down, None] if ties == "reference" else None
-            i2t[down] += ahead(block, best[down, None], ties, later, out).sum(dim=1)
+            i2t[down] += counted_ahead(block, best[down, None], ties, later, out).sum(dim=1)
             later = rows[down, None] > owner[along] if ties == "reference" else None
-            t2i[along] += ahead(block, own[along], ties, later, out).sum(dim=0)
+            t2i[along] += counted_ahead(block, own[along], ties, later, out).sum(dim=0)
     return position(i2t, grid.width, ties), position(t2i, grid.height, ties)
 
 
-def ahead(values: Tensor, bar: Tensor, ties: Ties, later: Tensor | None, out: Tensor) -> Tensor:
+def counted_ahead(values: Tensor, bar: Tensor, ties: Ties, later: Tensor | None, out: Tensor) -> Tensor:
     """What each candidate adds to the count of a query whose positive is ``bar``; ``position`` reads the sum.
 
     Mid-rank takes one cheap pass: with G greater, L less and T tied of N candidates, G - L is a sum of signs, and
@@ -170,7 +170,7 @@ def ahead(values: Tensor, bar: Tensor, ties: Ties, later: Tensor | None, out: Te
 
 
 def position(counted: Tensor, candidates: int, ties: Ties) -> Tensor:
-    """1-based position from the sum of :func:`ahead` over ``candidates``."""
+    """1-based position from the sum of :func:`counted_ahead` over ``candidates``."""
     return 1 + ((candidates + counted) / 2 if ties == "mid" else counted)
 
 
