@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
+from negbench.pipelines.files import read_yaml
+
 ROOT = Path(__file__).parents[1]
 COPIED = ("benchmark", "methods", "pipelines", "src", "dvc.yaml", "params.yaml", ".gitignore", ".dvcignore")
 RECIPE = {"epochs": 2, "batch": 16, "memory": 0, "dim": 8}
@@ -84,18 +86,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert running(run(folder, "dvc", "repro")) == {"leaderboard"}  # all else was made by the commands above
     assert running(run(folder, "dvc", "repro")) == set()
     commit(folder, "Run all")
-    run(folder, "dvc", "push", "--quiet", *targets(folder))
+    run(folder, "dvc", "push", "--quiet")
     return folder
 
 
 def running(said: str) -> set[str]:
     """Stages that DVC ran."""
     return set(re.findall(r"Running stage '([^']+)'", said))
-
-
-def targets(folder: Path) -> list[str]:
-    """What to pull: all but the study of pipelines/dvc.yaml, which was not made."""
-    return ["dvc.yaml", *run(folder, "git", "ls-files", "*.dvc").split()]
 
 
 def test_git_holds_no_data(project: Path) -> None:
@@ -108,27 +105,42 @@ def test_a_second_clone_pulls_the_same_numbers(project: Path) -> None:
     second = project.parent / "second"
     run(project.parent, "git", "clone", "--quiet", str(project), str(second))
     assert not list(second.glob("runs/**/run.json"))
-    run(second, "dvc", "pull", *targets(second))
+    run(second, "dvc", "pull", "--allow-missing")  # the study of pipelines/dvc.yaml, which was not made
     assert facts(second) == facts(project)
-    assert json.loads(run(second, "dvc", "status", "--json", *targets(second))) == {}
+    own = run(second, "git", "ls-files", "*.dvc").split()
+    assert [name for name in own if "/own/" in name]
+    assert json.loads(run(second, "dvc", "status", "--json", "dvc.yaml", *own)) == {}
     # nothing is encoded or trained again, and what was unpacked is there to encode in another way
     before = written(second, "runs/**/run.json") | written(second, "features/**/features.json")
-    run(
-        second,
-        "bench",
-        "run",
-        "--dataset",
-        "my",
-        "--method",
-        "hardest",
-        "--seed",
-        "0",
-        "--out",
-        "runs/my/hardest/seed-0",
-    )
+    run(second, "bench", "run", "--dataset", "my", "--method", "hardest")
     assert running(run(second, "dvc", "repro")) == set()
     assert written(second, "runs/**/run.json") | written(second, "features/**/features.json") == before
     assert json.loads(run(second, "bench", "data", "check", "my", "--json"))["errors"] == []
+
+
+def test_what_dvc_does_not_know_of_is_found_and_not_made_again(project: Path) -> None:
+    """As after a kill before a commit. And a record of one's own serves the stage that comes to list its cell."""
+    third = project.parent / "third"
+    shutil.copytree(project, third, symlinks=True)
+    (third / "dvc.lock").unlink()
+    params = third / "params.yaml"
+    params.write_text(params.read_text().replace("  - hardest\n", "  - hardest\n  - sum\n"))
+    before = written(third, "runs/**/run.json") | written(third, "features/my/**/*")
+    said = run(third, "dvc", "repro", "run@my-sum-0")
+    assert running(said) == {"params", "prepare@my", "features@my", "run@my-sum-0"}
+    (own,) = third.glob("runs/my/own/*/seed-0/run.json")
+    listed = third / "runs/my/sum/seed-0/run.json"
+    assert listed.read_bytes() == own.read_bytes()
+    after = written(third, "runs/**/run.json") | written(third, "features/my/**/*")
+    assert {name: after[name] for name in before} == before
+    assert after.keys() - before.keys() == {"runs/my/sum/seed-0/run.json"}
+
+
+def test_the_plots_are_those_of_every_dataset(project: Path) -> None:
+    assert read_yaml(project / "dvc.yaml")["plots"] == ["leaderboard/plots"]
+    drawn = {path.name for path in (project / "leaderboard" / "plots").iterdir()}
+    assert {f"curves-{name}.png" for name in ("my", "scenes")} <= drawn
+    assert {path.partition(".")[2] for path in drawn} == {"png"}
 
 
 def test_the_manifest_s_hash_travels_to_the_end(project: Path) -> None:
