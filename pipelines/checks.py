@@ -7,15 +7,12 @@ data unusable, warnings are worth knowing. It never ends at the first fault.
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 
 from negbench.pipelines import captions, noise, prepare, sources
-from negbench.pipelines.errors import DataError
 from negbench.pipelines.files import Progress, file_digest, leaves, silent
 from negbench.pipelines.judgements import verdicts
 from negbench.pipelines.manifest import SPLITS, Manifest
@@ -23,7 +20,7 @@ from negbench.pipelines.reading import pictures
 from negbench.pipelines.reading.pictures import Fault, PictureError
 from negbench.pipelines.sources import Source, manifest_folder
 from negbench.pipelines.sources.known import KNOWN
-from negbench.pipelines.truth import Truth
+from negbench.pipelines.truth import Truth, ambiguity_of
 
 EXAMPLES = 3
 
@@ -83,7 +80,7 @@ class Subject:
 
 
 Level = Literal["error", "warning"]
-Found = Iterator[tuple[Level, Finding]]
+Findings = Iterator[tuple[Level, Finding]]
 
 
 def check(name: str, progress: Progress = silent) -> Report:
@@ -148,32 +145,24 @@ def _facts(subject: Subject) -> dict[str, Any]:
         facts["judgements"] = judged(given, manifest.captions)
     truth = Truth.read(manifest_folder(subject.name))
     if truth is not None:
-        facts["truth"] = _calibration(source.format, manifest, truth)
+        facts["truth"] = ambiguity_of(manifest, truth, "test")
     return facts
 
 
-def _calibration(source_format: str, manifest: Manifest, truth: Truth) -> dict[str, Any]:
-    """How many pairs are true beyond the labelled ones, as the format's own module counts them."""
-    for module in ("negbench.pipelines.truth", f"negbench.pipelines.datasets.{source_format.replace('-', '_')}"):
-        if find_spec(module) and (calibration := getattr(import_module(module), "calibration", None)):
-            return dict(calibration(manifest, truth, "test"))
-    raise DataError(f"format '{source_format}' writes truth.npz but has no calibration(manifest, truth, split)")
-
-
-def _some(level: Level, check: str, what: str, examples: Iterable[str], todo: str) -> Found:
+def _some(level: Level, check: str, what: str, examples: Iterable[str], todo: str) -> Findings:
     """A finding, where there is any example."""
     listed = list(examples)
     if listed:
         yield level, Finding(check, what, len(listed), listed[:EXAMPLES], todo)
 
 
-def _registration(subject: Subject) -> Found:
+def _registration(subject: Subject) -> Findings:
     stale = [] if prepare.is_current(subject.name, subject.source) else [f"data/{subject.name}.yaml"]
     todo = f"build it again: bench data prepare {subject.name}"
     yield from _some("error", "stale-manifest", "registration changed after the manifest was built", stale, todo)
 
 
-def _counts(subject: Subject) -> Found:
+def _counts(subject: Subject) -> Findings:
     rows = subject.splits.items()
     wrong = [
         f"{split} has {row['images']:,} images, {row['expected']:,} are usual"
@@ -186,7 +175,7 @@ def _counts(subject: Subject) -> Found:
     yield from _some("warning", "empty-splits", "splits without images", empty, f"add images to them: {subject.again}")
 
 
-def _tables(subject: Subject) -> Found:
+def _tables(subject: Subject) -> Findings:
     """What contradicts itself; readers do not write it, other programs may."""
     manifest, again = subject.manifest, subject.again
     images, texts, judgements = manifest.images, manifest.captions, manifest.judgements
@@ -213,7 +202,7 @@ def _tables(subject: Subject) -> Found:
     yield from _some("warning", "images-without-captions", "images without captions", bare, todo)
 
 
-def _paths(subject: Subject) -> Found:
+def _paths(subject: Subject) -> Findings:
     images = subject.manifest.images
     leaving = images[images["image_id"].map(leaves) | images["file"].map(leaves)]
     examples = (leaving["image_id"] + ": " + leaving["file"]).tolist()
@@ -221,7 +210,7 @@ def _paths(subject: Subject) -> Found:
     yield from _some("error", "leaving-the-folder", "images whose id or path leaves the folder", examples, todo)
 
 
-def _source_files(subject: Subject) -> Found:
+def _source_files(subject: Subject) -> Findings:
     """The annotation and feature files, against what the manifest was made from."""
     missing, changed = [], []
     for file, content in subject.manifest.info.get("files", {}).items():
@@ -236,7 +225,7 @@ def _source_files(subject: Subject) -> Found:
     yield from _some("error", "changed-files", "files that changed since they were added", changed, todo)
 
 
-def _pictures(subject: Subject) -> Found:
+def _pictures(subject: Subject) -> Findings:
     """Read and decode every picture, in threads: Pillow decodes in parallel."""
     if subject.manifest.info.get("images_are") == "features":
         return
@@ -273,7 +262,7 @@ PICTURE_FAULTS: tuple[tuple[Fault, str, str], ...] = (
 )
 
 
-def _copies(subject: Subject) -> Found:
+def _copies(subject: Subject) -> Findings:
     images = subject.manifest.images[subject.manifest.images["content"] != ""]
     groups = images[images["content"].duplicated(keep=False)].groupby("content")
     inside: list[str] = []
@@ -289,7 +278,7 @@ def _copies(subject: Subject) -> Found:
     yield from _some("warning", "pictures-in-two-splits", "pictures that stand in more than one split", across, todo)
 
 
-def _equal_captions(subject: Subject) -> Found:
+def _equal_captions(subject: Subject) -> Findings:
     frame = subject.captions
     twice = frame[frame.duplicated(["image_id", "same"])]
     examples = _quoted(twice)
@@ -312,7 +301,7 @@ def _equal_captions(subject: Subject) -> Found:
         )
 
 
-def _captions(subject: Subject) -> Found:
+def _captions(subject: Subject) -> Findings:
     frame = subject.manifest.captions
     text = frame["text"]
     blank = text.str.strip() == ""
@@ -335,7 +324,7 @@ def _quoted(frame: pd.DataFrame) -> list[str]:
     return [f"{caption}: {text[:60]!r}" for caption, text in zip(frame["caption_id"], frame["text"], strict=True)]
 
 
-def _left_out(subject: Subject) -> Found:
+def _left_out(subject: Subject) -> Findings:
     skipped = subject.manifest.info.get("skipped", {})
     if skipped:
         yield (
@@ -350,7 +339,7 @@ def _left_out(subject: Subject) -> Found:
         )
 
 
-CHECKS: tuple[Callable[[Subject], Found], ...] = (
+CHECKS: tuple[Callable[[Subject], Findings], ...] = (
     _registration,
     _paths,
     _tables,

@@ -6,7 +6,7 @@ from typing import Any
 
 from negbench.pipelines import datasets, encoders, prepare, sources
 from negbench.pipelines.code import ROOT, code_digest, files_of
-from negbench.pipelines.encoders import Kind
+from negbench.pipelines.encoders import EncoderKind
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.files import read_json
 from negbench.pipelines.manifest import read_info as read_manifest_info
@@ -14,7 +14,7 @@ from negbench.pipelines.sources import FEATURES, manifest_folder, store_folder
 from negbench.pipelines.store import read_info
 
 PRECOMPUTED_REVISION = "1"
-SIDES: dict[str, Kind] = {"images": "image", "captions": "text"}
+SIDES: dict[str, EncoderKind] = {"images": "image", "captions": "text"}
 
 
 def code_of(names: Iterable[str]) -> str:

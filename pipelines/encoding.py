@@ -25,7 +25,7 @@ GPU_BATCH = 1024
 """What is tried first; halved until it fits."""
 MOST_WORKERS = 16
 
-Item = TypeVar("Item")
+Given = TypeVar("Given")
 Made = TypeVar("Made")
 
 
@@ -57,12 +57,13 @@ class Stage:
     def batches(self, rows: Iterable[Any], batch: int) -> Generator[NDArray[np.float32]]:
         """``[batch, dim]`` each, the last one as long as what is left; ``OutOfMemoryError`` where it does not fit."""
         encoder = self._encoder = self._encoder or self._load()
-        with closing(ahead(lambda row: encoder.prepare(self._item(row)), rows, self._workers, batch)) as prepared:
+        ahead = prepared_ahead(lambda row: encoder.prepare(self._item(row)), rows, self._workers, batch)
+        with closing(ahead) as prepared:
             while some := list(islice(prepared, batch)):
                 yield _forward(encoder, some)
 
 
-def ahead(work: Callable[[Item], Made], items: Iterable[Item], workers: int, most: int) -> Generator[Made]:
+def prepared_ahead(work: Callable[[Given], Made], items: Iterable[Given], workers: int, most: int) -> Generator[Made]:
     """``map``, in order, with ``workers`` threads that are at most ``most`` items ahead; none: without threads."""
     if not workers:
         yield from map(work, items)

@@ -131,7 +131,8 @@ class Maker:
         main: str | None = None,
     ) -> None:
         self.manifest, self.source, self.how, self.dtype = manifest, source, how, dtype
-        self.encoder, self.main = (canonical(source, name or source.encoder) for name in (encoder, main))
+        self.encoder = canonical(source, encoder or source.encoder)
+        self.main = canonical(source, main) if main else source.encoder
         self.target = store_folder(manifest.name, self.encoder)
         self.names = dict(zip(SIDES, encoders.pair(self.encoder, datasets.holds_features(source.format)), strict=True))
         self.work = Work(self.target)

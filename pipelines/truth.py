@@ -99,7 +99,7 @@ class Truth:
         return truth
 
 
-def calibration(manifest: Manifest, truth: Truth, split: str = "test") -> dict[str, float]:
+def ambiguity_of(manifest: Manifest, truth: Truth, split: str = "test") -> dict[str, float]:
     """How ambiguous the captions of a split are: counts over every pair of its images and captions.
 
     Gives the number of true pairs, their ratio to the labelled ones, the share of captions true of one image

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -304,6 +304,7 @@ def test_when_captions_are_equal(one: str, other: str, equal: bool) -> None:
     assert (captions.same(one) == captions.same(other)) is equal
 
 
+@settings(deadline=None)  # the first call loads pandas
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("xyz")), max_size=12))
 def test_pairs_made_true_by_equal_captions(rows: list[tuple[str, str]]) -> None:
     """Counted one by one: every caption with every other image that has its text."""
@@ -359,6 +360,7 @@ def test_text_that_was_read_wrongly(wrong: str, right: str) -> None:
     assert captions.repaired(wrong) == right
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(min_codepoint=0x80, exclude_categories=["Cs", "Cc"]), min_size=1))
 def test_utf8_read_as_latin1_is_repaired(text: str) -> None:
     assert captions.repaired(text.encode().decode("latin-1")) == text

@@ -26,7 +26,7 @@ from negbench.benchmark.results.compare import Comparison, compare
 from negbench.benchmark.results.marks import marks, pair
 from negbench.benchmark.results.ranks_file import write_ranks
 from negbench.benchmark.results.records import RunRecord
-from negbench.benchmark.results.rows import Choice, Key, rows_of
+from negbench.benchmark.results.rows import Key, RowChoice, rows_of
 from negbench.benchmark.results.significance import holm
 from negbench.pipelines import sources
 
@@ -85,7 +85,7 @@ def found(tmp_path: Path, save: Save) -> Comparison:
     for seed in range(3):
         save("fne", seed, skill=0.4)
         save("hardest", seed)
-    return compare(Choice("fne"), Choice("hardest"), root=tmp_path / "runs")
+    return compare(RowChoice("fne"), RowChoice("hardest"), root=tmp_path / "runs")
 
 
 # --- The numbers ------------------------------------------------------------------------------------------------
@@ -131,7 +131,7 @@ def test_the_values_are_those_of_the_records(tmp_path: Path, found: Comparison) 
 
 
 def test_the_other_way_round_is_the_same_with_other_signs(tmp_path: Path, found: Comparison) -> None:
-    back = compare(Choice("hardest"), Choice("fne"), root=tmp_path / "runs")
+    back = compare(RowChoice("hardest"), RowChoice("fne"), root=tmp_path / "runs")
     for one, other in zip(found.lines, back.lines, strict=True):
         assert (one.p, one.won, one.lost) == (other.p, other.lost, other.won)
         assert (one.difference, one.low, one.high) == pytest.approx((-other.difference, -other.high, -other.low))
@@ -247,7 +247,7 @@ def test_a_repeated_cell_counts_once_and_the_newer(tmp_path: Path, save: Save) -
     save("fne", 0, skill=5, place="old-", created="2025-01-01")
     save("fne", 0, skill=0, created="2025-01-02")
     save("hardest", 0)
-    (seed,) = compare(Choice("fne"), Choice("hardest"), root=tmp_path / "runs").over_seeds.differences.values()
+    (seed,) = compare(RowChoice("fne"), RowChoice("hardest"), root=tmp_path / "runs").over_seeds.differences.values()
     newer = metrics(ranks_of("fne", 0, 0))["rsum"] - metrics(ranks_of("hardest", 0, 0))["rsum"]
     assert seed == pytest.approx(newer)
 
@@ -389,7 +389,7 @@ def test_ranks_of_other_queries_are_refused(tmp_path: Path, save: Save) -> None:
 def test_a_choice_is_checked() -> None:
     for memory in ("", "-1", "2048@", "0@x", "0@1.2.3"):
         with pytest.raises(BenchError, match="write it as 0, 2048 or"):
-            Choice("fne", memory)
+            RowChoice("fne", memory)
 
 
 # --- The real thing ---------------------------------------------------------------------------------------------

@@ -23,8 +23,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerFast
 
 from negbench.pipelines import encoders, features, prepare, sources
-from negbench.pipelines.encoders import Device, Kind, Model
-from negbench.pipelines.encoders.hf import EXAMPLES, Pictures, Texts, _dim
+from negbench.pipelines.encoders import Device, EncoderKind, Model
+from negbench.pipelines.encoders.hf import EXAMPLES, PictureEncoder, TextEncoder, _dim
 from negbench.pipelines.errors import RequestError
 from negbench.pipelines.sources import store_folder
 
@@ -212,7 +212,7 @@ def test_order_and_company_do_not_matter(zoo: Path, name: str, kind: Any) -> Non
 
 
 def test_half_precision_is_near(zoo: Path) -> None:
-    cases: list[tuple[str, Kind, list[Any]]] = [("vit", "image", photos()), ("bert", "text", TEXTS)]
+    cases: list[tuple[str, EncoderKind, list[Any]]] = [("vit", "image", photos()), ("bert", "text", TEXTS)]
     for name, kind, items in cases:
         exact = encoders.make(f"hf:{zoo / name}", kind).encode(items)
         near = encoders.make(f"hf:{zoo / name}", kind, Device("cpu", "bfloat16")).encode(items)
@@ -228,7 +228,7 @@ def test_a_text_may_fill_all_places(zoo: Path, tmp_path: Path) -> None:
         folder = shutil.copytree(zoo / name, tmp_path / name)
         tokenizer(10**6).save_pretrained(folder)
         encoder = encoders.make(f"hf:{folder}", "text")
-        assert isinstance(encoder, Texts)
+        assert isinstance(encoder, TextEncoder)
         assert encoder._longest == longest
         assert np.isfinite(encoder.encode(["dog " * 100])).all()
 
@@ -395,8 +395,8 @@ def test_names_of_folders() -> None:
 def test_both_towers_of_a_folder_are_encoders(zoo: Path) -> None:
     for name in ("clip", "siglip"):
         image, words = (encoders.make(f"hf:{zoo / name}", kind) for kind in ("image", "text"))
-        assert isinstance(image, Pictures)
-        assert isinstance(words, Texts)
+        assert isinstance(image, PictureEncoder)
+        assert isinstance(words, TextEncoder)
         assert image.dim == words.dim
 
 

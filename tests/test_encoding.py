@@ -19,7 +19,7 @@ from PIL import Image
 from commands import bench
 from negbench.pipelines import encoders, features, prepare, work
 from negbench.pipelines.encoders.hog import Hog
-from negbench.pipelines.encoding import How, ahead, device_for, workers_for
+from negbench.pipelines.encoding import How, device_for, prepared_ahead, workers_for
 from negbench.pipelines.errors import DataError, RequestError
 from negbench.pipelines.manifest import Manifest
 
@@ -74,7 +74,7 @@ def test_ahead_is_map_in_order(items: list[int], workers: int, most: int) -> Non
         time.sleep((item % 3) / 5000)
         return item * 2
 
-    assert list(ahead(work, items, workers, most)) == [item * 2 for item in items]
+    assert list(prepared_ahead(work, items, workers, most)) == [item * 2 for item in items]
 
 
 def test_ahead_is_not_further_ahead_than_it_may() -> None:
@@ -85,7 +85,7 @@ def test_ahead_is_not_further_ahead_than_it_may() -> None:
             begun.append(item)
             yield item
 
-    found = ahead(lambda item: item, items(), 3, 8)
+    found = prepared_ahead(lambda item: item, items(), 3, 8)
     assert [next(found) for _ in range(5)] == list(range(5))
     assert len(begun) <= 5 + 8 + 1
     found.close()
@@ -98,7 +98,7 @@ def test_ahead_works_in_threads_and_ends_them() -> None:
         both.wait()
         return threading.current_thread().name
 
-    assert len(set(ahead(work, range(4), 2, 4))) == 2
+    assert len(set(prepared_ahead(work, range(4), 2, 4))) == 2
     assert not [one for one in threading.enumerate() if one.name.startswith("prepare")]
 
 
@@ -108,7 +108,7 @@ def test_an_error_comes_at_its_place() -> None:
             raise DataError("broken")
         return item
 
-    found = ahead(work, range(10), 3, 4)
+    found = prepared_ahead(work, range(10), 3, 4)
     assert [next(found) for _ in range(5)] == list(range(5))
     with pytest.raises(DataError, match="broken"):
         next(found)

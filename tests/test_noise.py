@@ -140,7 +140,7 @@ def test_no_noise_is_the_same_to_the_byte(project: Path) -> None:
         assert ("noise" in sources.read("my").model_dump_json()) == ("0.5" in words)
 
 
-class Small(scenes.Settings):
+class Small(scenes.SceneSettings):
     """Quick defaults."""
 
     train: int = 60
@@ -149,7 +149,7 @@ class Small(scenes.Settings):
 
 
 def test_the_knobs_are_written_down_and_shown(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scenes, "Settings", Small)
+    monkeypatch.setattr(scenes, "SceneSettings", Small)
     words = ["data", "add", "vague", "--format", "scenes", "--ambiguity", "0.75", "--noise-ratio", "0.2"]
     done = bench(*words, "--noise-seed", "7")
     assert done.exit_code == 0, done.output

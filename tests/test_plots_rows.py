@@ -18,7 +18,7 @@ from negbench.benchmark.evaluation.protocols import Protocol
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.reports.plots import ambiguity
 from negbench.benchmark.reports.plots.canvas import LOOKS, Drawn, form
-from negbench.benchmark.reports.plots.scatter import Place, cross, name_points, scatter
+from negbench.benchmark.reports.plots.scatter import Spot, cross, name_points, scatter
 from negbench.benchmark.reports.plots.selection import Wanted
 from negbench.benchmark.reports.table_names import table_names
 from negbench.benchmark.results.leaderboard import load
@@ -192,7 +192,7 @@ def test_where_every_row_has_a_failed_seed_nothing_is_drawn(name: str) -> None:
 
 @pytest.mark.parametrize("scale", ["linear", "log"])
 def test_names_are_clear_of_crosses_points_and_each_other(scale: str) -> None:
-    spots = [Place(Stat(x, 4.0 if x < 20 else None), Stat(y, 3.0)) for x, y in product((3.0, 15.0, 30.0), (10, 14, 30))]
+    spots = [Spot(Stat(x, 4.0 if x < 20 else None), Stat(y, 3.0)) for x, y in product((3.0, 15.0, 30.0), (10, 14, 30))]
     names = [f"method-{number} +2,048" for number in range(len(spots))]
     figure = Figure(figsize=(9, 6), layout="constrained")
     axes = figure.subplots()

@@ -15,7 +15,7 @@ from scipy.stats import norm
 from negbench.benchmark.evaluation.protocols import Protocol
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.reports.plots.selection import Wanted
-from negbench.benchmark.reports.plots.similarities import Subject, curves, density, draw, limits
+from negbench.benchmark.reports.plots.similarities import RunsToDraw, curves, density, draw, limits
 from negbench.benchmark.results.recorded import Recorded
 from negbench.benchmark.results.records import RunRecord
 
@@ -116,7 +116,7 @@ def drawn(folder: Path, epochs: tuple[int, ...] = (), of: int = 3) -> Figure:
         f"validation_{kind}": counts for kind in ("positive", "negative", "hardest", "false_negative")
     }
     np.savez(folder / "similarities.npz", edges=EDGES, fitted=np.zeros(0), **kinds)
-    return draw(Subject("easy", (cell(folder),)), Wanted(epochs=epochs)).figure
+    return draw(RunsToDraw("easy", (cell(folder),)), Wanted(epochs=epochs)).figure
 
 
 @pytest.fixture

@@ -151,6 +151,14 @@ def test_wrong_input_is_refused(images: Tensor, captions: Tensor, owner: Tensor,
         ranks(images, captions, owner)
 
 
+def test_arrays_are_told() -> None:
+    arrays = {"images": torch.ones(2, 3), "captions": torch.ones(2, 3), "caption_image": torch.tensor([0, 1])}
+    for name, value in arrays.items():
+        changed: dict[str, Any] = {**arrays, name: value.numpy()}
+        with pytest.raises(ValueError, match=rf"^{name}: expected a tensor, got ndarray; torch.as_tensor makes one$"):
+            ranks(**changed)
+
+
 def test_speed_reports_both_times_and_the_peak() -> None:
     found = measure(images=100, captions=500, dim=32, threads=1, repeats=1)
     assert found["ratio"] == pytest.approx(found["step_ms"] / found["product_ms"])

@@ -1,4 +1,4 @@
-"""The embedded dataset: what captions say against what pictures show, determinism, calibration, bad settings."""
+"""The embedded dataset: what captions say against what pictures show, determinism, ambiguity, bad settings."""
 
 import re
 import subprocess
@@ -19,7 +19,7 @@ from negbench.pipelines.manifest import KIND, Manifest
 from negbench.pipelines.scenes.grammar import MOST_FACTS, caption
 from negbench.pipelines.scenes.world import COLOURS, KINDS, Scene, Thing, scene
 from negbench.pipelines.sources import Source
-from negbench.pipelines.truth import Truth, calibration
+from negbench.pipelines.truth import Truth, ambiguity_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -220,11 +220,11 @@ def test_sizes_and_ambiguity_change_no_scene() -> None:
 @pytest.fixture(scope="module")
 def by_ambiguity() -> dict[float, dict[str, float]]:
     knob = (0.0, 0.25, 0.5, 0.75, 1.0)
-    return {value: calibration(*built(train=1, val=1, test=500, ambiguity=value)) for value in knob}
+    return {value: ambiguity_of(*built(train=1, val=1, test=500, ambiguity=value)) for value in knob}
 
 
 def test_the_default_has_about_five_true_pairs_per_labelled_pair(by_ambiguity: dict[float, dict[str, float]]) -> None:
-    assert scenes.Settings().ambiguity == 0.5
+    assert scenes.SceneSettings().ambiguity == 0.5
     counts = by_ambiguity[0.5]
     assert counts["labelled_pairs"] == 2500
     assert 4.0 <= counts["true_per_labelled"] <= 6.0
@@ -251,7 +251,7 @@ def test_calibration_counts_pairs() -> None:
     manifest, truth = built()
     images, captions = split_rows(manifest, "val")
     matrix = truth.matrix(images, captions)
-    counts = calibration(manifest, truth, "val")
+    counts = ambiguity_of(manifest, truth, "val")
     assert counts["true_pairs"] == matrix.sum()
     assert counts["captions_true_of_one_image"] == round(float((matrix.sum(axis=0) == 1).mean()), 3)
     assert counts["captions_per_image_max"] == matrix.sum(axis=1).max()
@@ -299,4 +299,4 @@ def test_the_committed_settings_are_the_defaults(monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(Path(__file__).parents[1])
     source = sources.read("scenes")
     assert source.encoder == "hog+ngrams"
-    assert scenes.settings("scenes", source.settings) == scenes.Settings()
+    assert scenes.settings("scenes", source.settings) == scenes.SceneSettings()

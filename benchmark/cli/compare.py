@@ -28,12 +28,12 @@ def compare(
     from negbench.benchmark.reports.terminal import comparison, left_out
     from negbench.benchmark.results import compare as comparing
     from negbench.benchmark.results.leaderboard import NothingLeftError
-    from negbench.benchmark.results.rows import Choice
+    from negbench.benchmark.results.rows import RowChoice
 
     sizes = memory.split(",") if memory is not None else [None]
     if len(sizes) > 2:
         raise BenchError(f"--memory {memory}: one size, or two as A,B")
-    choices = Choice(a, sizes[0]), Choice(b, sizes[-1])
+    choices = RowChoice(a, sizes[0]), RowChoice(b, sizes[-1])
     try:
         found = comparing.compare(*choices, dataset, digest, runs, queries)
     except NothingLeftError as error:

@@ -10,7 +10,7 @@ from negbench.benchmark.reports.screen import log, out, wide
 from negbench.pipelines.text import json_text
 
 
-class Side(StrEnum):
+class AskingSide(StrEnum):
     """Which side asks."""
 
     I2T = "i2t"
@@ -21,7 +21,7 @@ class Side(StrEnum):
 def inspect(
     run: Annotated[Path, typer.Argument(help="Folder of a run's record.", show_default=False)],
     anchor: Annotated[str, typer.Option(help="Id of a test image or caption; random; worst.")] = "worst",
-    direction: Annotated[Side, typer.Option(help="Which side of the pair asks.")] = Side.BOTH,
+    direction: Annotated[AskingSide, typer.Option(help="Which side of the pair asks.")] = AskingSide.BOTH,
     top: Annotated[int, typer.Option(min=1, help="Retrieved items to show.")] = 10,
     methods: Annotated[str, typer.Option(help="Beside the run's own, by commas; or all.")] = "hardest,semi-hard,fne",
     html: Annotated[Path | None, typer.Option(help="Write a page with the pictures, too.")] = None,
@@ -41,7 +41,7 @@ def inspect(
     if html is not None:
         destinations.check_file(f"--html {html}", html)
 
-    directions = tuple(way for way in looks.DIRECTIONS if direction in (way, Side.BOTH))
+    directions = tuple(way for way in looks.DIRECTIONS if direction in (way, AskingSide.BOTH))
     found = looks.inspect(run, anchor, directions, top, chosen, seed)
     if html is not None:
         from negbench.benchmark.reports.inspection_page import page, thumbnails

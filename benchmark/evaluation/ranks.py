@@ -6,6 +6,8 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
+from negbench.methods.interface.inputs import check_tensors
+
 BLOCK = 512
 TILE = 64
 """Blocks are multiples of this, so that no block has a ragged edge: see :func:`ranks`."""
@@ -53,7 +55,8 @@ def ranks(images: Tensor, captions: Tensor, caption_image: Tensor, block: int = 
         ties: what a tied candidate counts. Half is the suite's rule; the others are for comparison.
 
     Raises:
-        ValueError: shapes that do not fit, a row outside ``images``, values that are not finite, an unknown rule.
+        ValueError: arrays in place of tensors, shapes that do not fit, a row outside ``images``, values that are not
+            finite, an unknown rule.
     """
     check(images, captions, caption_image)
     check_ties(ties)
@@ -173,6 +176,7 @@ def position(counted: Tensor, candidates: int, ties: Ties) -> Tensor:
 
 def check(images: Tensor, captions: Tensor, caption_image: Tensor) -> None:
     """``ValueError`` where the arguments of :func:`ranks` do not fit."""
+    check_tensors({"images": images, "captions": captions, "caption_image": caption_image})
     if images.ndim != 2 or captions.ndim != 2 or images.shape[1] != captions.shape[1]:
         raise ValueError(f"images {list(images.shape)} and captions {list(captions.shape)} must be [I, D] and [C, D]")
     if caption_image.shape != captions.shape[:1]:

@@ -19,8 +19,8 @@ from negbench.benchmark.results.recorded import Recorded
 from negbench.benchmark.results.records import RUNS
 from negbench.benchmark.results.rows import (
     ALPHA,
-    Choice,
     Key,
+    RowChoice,
     Stat,
     by_table,
     differences,
@@ -41,7 +41,7 @@ from negbench.benchmark.results.significance import (
 
 
 @dataclass(frozen=True)
-class Line:
+class MetricLine:
     """One metric: A, B, and A - B."""
 
     metric: str
@@ -103,7 +103,7 @@ class Comparison:
     seeds: tuple[int, ...]
     """Those that both have."""
     images: int
-    lines: list[Line]
+    lines: list[MetricLine]
     over_seeds: OverSeeds
     won: list[Changed]
     """Queries that A ranks most above B."""
@@ -122,7 +122,7 @@ class Comparison:
 
 
 def compare(
-    a: Choice, b: Choice, dataset: str | None = None, digest: str = "", root: Path = RUNS, queries: int = 5
+    a: RowChoice, b: RowChoice, dataset: str | None = None, digest: str = "", root: Path = RUNS, queries: int = 5
 ) -> Comparison:
     """Find the two rows, see that they may be compared, and compare them.
 
@@ -188,7 +188,7 @@ def _of_dataset(cells: list[Recorded], dataset: str | None, root: Path, left_out
     return found
 
 
-def _row(choice: Choice, cells: list[Recorded]) -> Key:
+def _row(choice: RowChoice, cells: list[Recorded]) -> Key:
     """The one row that is meant."""
     found = {row_of(cell.record) for cell in cells if cell.record.method_id == choice.method}
     all_rows = sorted(found, key=lambda row: (row.memory, row.momentum or 0))
@@ -259,13 +259,13 @@ def _collapsed(row: Key, cells: Mapping[int, Recorded], seeds: Sequence[int]) ->
     return [f"{row}: seeds {_join(found)}"] if found else []
 
 
-def _lines(paired: Paired) -> list[Line]:
+def _lines(paired: Paired) -> list[MetricLine]:
     parts, (low, high) = paired.parts, interval(paired.samples)
     p, anew = sign_flip(parts), both(paired.parts_by_seed)
     over_both = [(None, None)] * len(METRICS) if anew is None else zip(anew.tolist(), holm(anew).tolist(), strict=True)
     columns = zip(METRICS, holm(p), over_both, strict=True)
     return [
-        Line(
+        MetricLine(
             metric,
             stat(paired.values[0][:, place].tolist()),
             stat(paired.values[1][:, place].tolist()),

@@ -17,10 +17,10 @@ from negbench.benchmark.results.recorded import Recorded
 from negbench.benchmark.results.records import RUNS, RunRecord
 from negbench.benchmark.results.rows import (
     SEEDS_TO_MARK,
-    Choice,
     Group,
     Key,
     Row,
+    RowChoice,
     by_table,
     group_of,
     rows_of,
@@ -79,7 +79,7 @@ def load(
         what = f" of '{dataset}'" if dataset else ""
         where = f"{root} (it has: {others})" if others else f"{root}"
         raise NothingLeftError(f"no records{what} in {where}; {how_to_record(dataset=dataset)}", left_out)
-    choice = Choice.parse(baseline) if baseline else None
+    choice = RowChoice.parse(baseline) if baseline else None
     if choice is not None:
         known(choice, [cell.record for cell in cells], "--baseline: ")
     groups = []
@@ -95,7 +95,7 @@ def load(
     return Board(groups, left_out)
 
 
-def known(choice: Choice, records: Sequence[RunRecord], where: str = "") -> None:
+def known(choice: RowChoice, records: Sequence[RunRecord], where: str = "") -> None:
     """``BenchError`` where no record has the method: there is no such method, or it was not run yet."""
     there = sorted({record.method_id for record in records})
     if choice.method in there:
@@ -132,7 +132,7 @@ def _under(protocol: Protocol, record: RunRecord) -> RunRecord:
     return record.model_copy(update=changes)
 
 
-def marked(group: Group, cells: Iterable[Recorded], choice: Choice | None, untested: dict[Key, str]) -> Group:
+def marked(group: Group, cells: Iterable[Recorded], choice: RowChoice | None, untested: dict[Key, str]) -> Group:
     """The table with its rows tested against the baseline, where there is one and enough seeds.
 
     Rows that cannot be tested go into ``untested``, with the reason.
@@ -160,9 +160,9 @@ def marked(group: Group, cells: Iterable[Recorded], choice: Choice | None, untes
     return replace(group, baseline=baseline.key, rows=rows)
 
 
-def _baseline(group: Group, choice: Choice | None) -> Row | None:
+def _baseline(group: Group, choice: RowChoice | None) -> Row | None:
     """The row that is meant; of several, the one in the batch."""
-    wanted = choice or Choice(BASELINE, "0")
+    wanted = choice or RowChoice(BASELINE, "0")
     fitting = [row for row in group.rows if wanted.fits(row.key)]
     in_batch = [row for row in fitting if not row.memory]
     if len(fitting) > 1 and not in_batch:

@@ -50,7 +50,7 @@ class Key(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Choice:
+class RowChoice:
     """Which rows a person means: a method id, and its memory where several rows have that method."""
 
     method: str
@@ -62,7 +62,7 @@ class Choice:
             raise BenchError(f"--memory {self.memory}: write it as 0, 2048 or 2048@0.95")
 
     @classmethod
-    def parse(cls, text: str) -> "Choice":
+    def parse(cls, text: str) -> "RowChoice":
         """``fne``, or ``fne,2048``, ``fne,2048@0.9``, ``fne,0``."""
         method, comma, memory = text.rpartition(",")
         return cls(method, memory) if comma and memory[:1].isdigit() and "]" not in memory else cls(text)

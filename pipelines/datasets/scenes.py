@@ -23,31 +23,31 @@ from negbench.pipelines.truth import Truth
 LEVELS = (0.1, 0.25, 0.5, 0.75, 1.1)
 """Vagueness of an image's five captions at ambiguity 1."""
 
-Count = Annotated[int, Field(ge=1, le=100_000)]
+ImageCount = Annotated[int, Field(ge=1, le=100_000)]
 
 
-class Settings(BaseModel):
+class SceneSettings(BaseModel):
     """What can be set in ``data/<name>.yaml``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     seed: int = Field(default=0, ge=0)
-    train: Count = 4000
-    val: Count = 500
-    test: Count = 500
+    train: ImageCount = 4000
+    val: ImageCount = 500
+    test: ImageCount = 500
     ambiguity: float = Field(default=0.5, ge=0, le=1)
     """How vague captions are: 0 nearly always describes one image only."""
 
 
-def settings(name: str, given: dict[str, Any]) -> Settings:
+def settings(name: str, given: dict[str, Any]) -> SceneSettings:
     """The checked settings of a source; ``DataError`` names the first wrong one."""
     try:
-        return Settings.model_validate(given)
+        return SceneSettings.model_validate(given)
     except ValidationError as error:
-        raise DataError(f"data/{name}.yaml: {invalid(error, Settings.model_fields)}") from None
+        raise DataError(f"data/{name}.yaml: {invalid(error, SceneSettings.model_fields)}") from None
 
 
-def scenes(chosen: Settings) -> dict[str, list[Scene]]:
+def scenes(chosen: SceneSettings) -> dict[str, list[Scene]]:
     """The scenes of every split."""
     return {
         split: [scene(chosen.seed, number, index) for index in range(getattr(chosen, split))]
@@ -55,7 +55,7 @@ def scenes(chosen: Settings) -> dict[str, list[Scene]]:
     }
 
 
-def captions(chosen: Settings, split: int, index: int, of: Scene) -> list[Caption]:
+def captions(chosen: SceneSettings, split: int, index: int, of: Scene) -> list[Caption]:
     """The five captions of one scene, from specific to vague."""
     lot = generator(chosen.seed, split, index, "captions")
     return [caption(of, lot, chosen.ambiguity * level) for level in LEVELS]

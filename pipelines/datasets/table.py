@@ -23,7 +23,7 @@ from negbench.pipelines.sources import Source
 EXPECTS = "*.csv, *.tsv, *.jsonl or *.parquet with columns image and caption"
 ENDS = ("*.csv", "*.tsv", "*.jsonl", "*.parquet")
 
-Row = tuple[str, dict[str, Any]]
+Fields = tuple[str, dict[str, Any]]
 """Where it stands, values by column."""
 
 
@@ -124,14 +124,14 @@ def _delimiter(path: Path) -> str:
     return "\t" if path.suffix == ".tsv" else ","
 
 
-def _rows(path: Path, faults: Faults) -> Iterator[Row]:
+def _rows(path: Path, faults: Faults) -> Iterator[Fields]:
     if path.suffix == ".parquet":
         names = _names(path)
         return ((f"{path}: [{number}]", row) for number, row in parquet.rows(path, names))
     return _objects(path, faults) if path.suffix == ".jsonl" else _records(path, faults)
 
 
-def _objects(path: Path, faults: Faults) -> Iterator[Row]:
+def _objects(path: Path, faults: Faults) -> Iterator[Fields]:
     for number, line in lines(path, faults):
         if not line.strip():
             continue
@@ -142,7 +142,7 @@ def _objects(path: Path, faults: Faults) -> Iterator[Row]:
             yield f"{path}:{number}", row
 
 
-def _records(path: Path, faults: Faults) -> Iterator[Row]:
+def _records(path: Path, faults: Faults) -> Iterator[Fields]:
     names: list[str] = []
     for number, fields in records(path, faults, _delimiter(path)):
         if not names:

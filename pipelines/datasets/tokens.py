@@ -29,7 +29,7 @@ from negbench.pipelines.sources import Source
 PATTERNS = ("Flickr8k.token.txt", "*.token", "captions.txt", "results.csv")
 """The first that is there is read."""
 
-Caption = tuple[str, str, str, str]
+CaptionFields = tuple[str, str, str, str]
 """Where it stands, image, caption id, text."""
 
 
@@ -101,7 +101,7 @@ def _with_suffix(listed: dict[str, tuple[str, str]], files: ImageFiles) -> dict[
     return found
 
 
-def _captions(path: Path, faults: Faults) -> Iterator[Caption]:
+def _captions(path: Path, faults: Faults) -> Iterator[CaptionFields]:
     if path.suffix == ".csv":
         return _rows(path, ((number, _bars(line)) for number, line in lines(path, faults)), faults)
     if path.name == "captions.txt":
@@ -109,7 +109,7 @@ def _captions(path: Path, faults: Faults) -> Iterator[Caption]:
     return _tokens(path, faults)
 
 
-def _tokens(path: Path, faults: Faults) -> Iterator[Caption]:
+def _tokens(path: Path, faults: Faults) -> Iterator[CaptionFields]:
     for number, line in lines(path, faults):
         caption_id, tab, text = line.partition("\t")
         image, mark, index = caption_id.rpartition("#")
@@ -124,7 +124,7 @@ def _bars(line: str) -> list[str]:
     return [field.strip() for field in line.split("|", 2)]
 
 
-def _rows(path: Path, found: Iterator[tuple[int, list[str]]], faults: Faults) -> Iterator[Caption]:
+def _rows(path: Path, found: Iterator[tuple[int, list[str]]], faults: Faults) -> Iterator[CaptionFields]:
     """Rows ``image, caption`` or ``image, number, caption``, as many fields as the first row has."""
     seen: Counter[str] = Counter()
     width = 0

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 PRECOMPUTED = "precomputed"
 ALIASES = {"builtin": "hog+ngrams", "offline": "efficientnet-lite0+minilm"}
 POOLINGS = ("cls", "mean", "pooler", "projected")
-Kind = Literal["image", "text"]
+EncoderKind = Literal["image", "text"]
 
 
 class Encoder(ABC):
@@ -42,7 +42,7 @@ class Encoder(ABC):
     dim: int
     length: int = 0
     """Steps of a sequence, padded with zeros; 0 where an item is one vector."""
-    kind: Kind
+    kind: EncoderKind
     licence: str = ""
     """Of the weights, where there are any."""
     extra: str | None = None
@@ -195,7 +195,7 @@ def get(name: str) -> type[Encoder]:
     return found
 
 
-def card(name: str, kind: Kind) -> Card:
+def card(name: str, kind: EncoderKind) -> Card:
     """Revision and size of an encoder; reads a family's model as far as needed, from the network if it must."""
     family, colon, model = name.partition(":")
     if not colon:
@@ -205,7 +205,7 @@ def card(name: str, kind: Kind) -> Card:
         return cast("Card", module(family).describe(Model.parse(model), kind))
 
 
-def revision(name: str, kind: Kind) -> str | None:
+def revision(name: str, kind: EncoderKind) -> str | None:
     """What can be told of an encoder's revision here and now: None where its model is not on this machine."""
     family, colon, model = name.partition(":")
     if not colon:
@@ -213,7 +213,7 @@ def revision(name: str, kind: Kind) -> str | None:
     return cast("str | None", module(family).revision(Model.parse(model), kind))
 
 
-def make(name: str, kind: Kind, device: Device = CPU) -> Encoder:
+def make(name: str, kind: EncoderKind, device: Device = CPU) -> Encoder:
     """An encoder, ready to use; one line where its packages are missing."""
     extra = module(name.partition(":")[0]).EXTRA if ":" in name else get(name).extra
     described = card(name, kind)
@@ -270,7 +270,7 @@ def pair(encoder: str, precomputed: bool) -> tuple[str, str]:
     if precomputed != (image == PRECOMPUTED):
         what = f"has features, no pictures: use {PRECOMPUTED}+{text}" if precomputed else "has no precomputed features"
         raise RequestError(f"encoder '{encoder}' does not fit: the dataset {what}")
-    sides: list[tuple[str, Kind]] = [(text, "text")]
+    sides: list[tuple[str, EncoderKind]] = [(text, "text")]
     if not precomputed:
         sides.append((image, "image"))
     for side, kind in sides:

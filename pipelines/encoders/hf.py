@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from negbench.pipelines import hub
-from negbench.pipelines.encoders import Card, Device, Encoder, Example, Kind, Model, in_chunks
+from negbench.pipelines.encoders import Card, Device, Encoder, EncoderKind, Example, Model, in_chunks
 from negbench.pipelines.errors import RequestError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ PAD_FIRST = ("roberta", "xlm-roberta", "camembert", "mpnet")
 """Types of models whose positions are counted from the one after the padding token's number."""
 
 
-def describe(model: Model, kind: Kind) -> Card:
+def describe(model: Model, kind: EncoderKind) -> Card:
     """Reads the model's configuration, from the hub where it is not on this machine yet."""
     folder = hub.fetch("hf", model)
     config = _config(folder, model)
@@ -50,12 +50,12 @@ def describe(model: Model, kind: Kind) -> Card:
     return Card(
         revision=_revision(model, folder, pooling),
         dim=_dim(config, kind, pooling),
-        load=lambda device: (Pictures if kind == "image" else Texts)(model, folder, pooling, device),
+        load=lambda device: (PictureEncoder if kind == "image" else TextEncoder)(model, folder, pooling, device),
         devices=True,
     )
 
 
-def revision(model: Model, kind: Kind) -> str | None:
+def revision(model: Model, kind: EncoderKind) -> str | None:
     """Without the network: None where the model is not here."""
     folder = hub.here(model)
     if folder is None:
@@ -110,10 +110,10 @@ class _Net(Encoder):
         return found.flatten(1)
 
 
-class Pictures(_Net):
+class PictureEncoder(_Net):
     """Pictures to ``[n, dim]``."""
 
-    kind: Kind = "image"
+    kind: EncoderKind = "image"
 
     def __init__(self, model: Model, folder: Path, pooling: str, device: Device) -> None:
         from transformers import AutoImageProcessor
@@ -163,10 +163,10 @@ class Pictures(_Net):
         return (pixels.shape[2] // height) * (pixels.shape[3] // width)
 
 
-class Texts(_Net):
+class TextEncoder(_Net):
     """Texts to ``[n, dim]``; longer ones are cut at what the model was made for."""
 
-    kind: Kind = "text"
+    kind: EncoderKind = "text"
 
     def __init__(self, model: Model, folder: Path, pooling: str, device: Device) -> None:
         from transformers import AutoTokenizer
@@ -237,18 +237,18 @@ def _is_two(config: Any) -> bool:
     return hasattr(config, "text_config") and hasattr(config, "vision_config")
 
 
-def _default(kind: Kind, two: bool) -> str:
+def _default(kind: EncoderKind, two: bool) -> str:
     return "projected" if two else "cls" if kind == "image" else "mean"
 
 
-def _pooling(model: Model, kind: Kind, config: Any) -> str:
+def _pooling(model: Model, kind: EncoderKind, config: Any) -> str:
     pooling = model.pooling or _default(kind, _is_two(config))
     if pooling == "projected" and not _is_two(config):
         raise RequestError(f"encoder 'hf:{model.name}' has no joint space to project to; use :cls, :mean or :pooler")
     return pooling
 
 
-def _check_kind(folder: Path, model: Model, kind: Kind, config: Any) -> None:
+def _check_kind(folder: Path, model: Model, kind: EncoderKind, config: Any) -> None:
     processors = ("preprocessor_config.json", "processor_config.json")
     if kind == "image" and not any((folder / name).exists() for name in processors):
         raise RequestError(f"encoder 'hf:{model.name}' encodes no images: it has no {processors[0]}")
@@ -256,7 +256,7 @@ def _check_kind(folder: Path, model: Model, kind: Kind, config: Any) -> None:
         raise RequestError(f"encoder 'hf:{model.name}' encodes no texts: its config.json has no vocab_size")
 
 
-def _dim(config: Any, kind: Kind, pooling: str) -> int:
+def _dim(config: Any, kind: EncoderKind, pooling: str) -> int:
     tower = getattr(config, {"image": "vision_config", "text": "text_config"}[kind], config)
     if pooling == "projected":
         own = getattr(config, "projection_dim", None) or (kind == "text" and getattr(tower, "projection_size", None))

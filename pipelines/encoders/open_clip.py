@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from negbench.pipelines import hub
-from negbench.pipelines.encoders import Card, Device, Encoder, Example, Kind, Model, in_chunks
+from negbench.pipelines.encoders import Card, Device, Encoder, EncoderKind, Example, Model, in_chunks
 from negbench.pipelines.errors import RequestError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
 CHUNK = 16
 
 
-def describe(model: Model, kind: Kind) -> Card:
+def describe(model: Model, kind: EncoderKind) -> Card:
     if model.pooling not in (None, "projected"):
         raise RequestError(f"encoder 'open-clip:{model.name}' has no pooling '{model.pooling}', only 'projected'")
     folder = hub.fetch("open-clip", model, CONFIG, WEIGHTS)
@@ -40,7 +40,7 @@ def describe(model: Model, kind: Kind) -> Card:
     )
 
 
-def revision(model: Model, kind: Kind) -> str | None:
+def revision(model: Model, kind: EncoderKind) -> str | None:
     folder = hub.here(model, CONFIG, WEIGHTS)
     return None if folder is None else _revision(model, folder)
 
@@ -50,7 +50,7 @@ class Tower(Encoder):
 
     extra = EXTRA
 
-    def __init__(self, model: Model, folder: Path, kind: Kind, device: Device) -> None:
+    def __init__(self, model: Model, folder: Path, kind: EncoderKind, device: Device) -> None:
         import open_clip
         import torch
 

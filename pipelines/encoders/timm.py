@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from negbench.pipelines import hub
-from negbench.pipelines.encoders import Card, Device, Encoder, Example, Kind, Model, in_chunks
+from negbench.pipelines.encoders import Card, Device, Encoder, EncoderKind, Example, Model, in_chunks
 from negbench.pipelines.errors import RequestError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ VERSION = "1"  # of this file
 CHUNK = 16
 
 
-def describe(model: Model, kind: Kind) -> Card:
+def describe(model: Model, kind: EncoderKind) -> Card:
     if kind == "text":
         raise RequestError(f"encoder 'timm:{model.name}' encodes images, not texts")
     if model.pooling not in (None, "pooler"):
@@ -38,7 +38,7 @@ def describe(model: Model, kind: Kind) -> Card:
     return Card(_revision(model, folder), _dim(model, folder), lambda device: Timm(model, folder, device), devices=True)
 
 
-def revision(model: Model, kind: Kind) -> str | None:
+def revision(model: Model, kind: EncoderKind) -> str | None:
     folder = hub.here(model)
     return None if folder is None else _revision(model, folder)
 
@@ -46,7 +46,7 @@ def revision(model: Model, kind: Kind) -> str | None:
 class Timm(Encoder):
     """Pictures to ``[n, dim]``."""
 
-    kind: Kind = "image"
+    kind: EncoderKind = "image"
     extra = EXTRA
 
     def __init__(self, model: Model, folder: Path, device: Device) -> None:

@@ -51,7 +51,7 @@ PACKED: tuple[tuple[bytes, Callable[[Any], Any]], ...] = (
 )
 """How a packed tar begins, and what unpacks it."""
 
-Count = Callable[[int], None]
+CountBytes = Callable[[int], None]
 
 
 def is_archive(path: Path) -> bool:
@@ -126,7 +126,7 @@ def unpack(path: Path, folder: Path, most: int | None = None, progress: Progress
         raise
 
 
-def _zip(path: Path, folder: Path, count: Count, progress: Progress) -> None:
+def _zip(path: Path, folder: Path, count: CountBytes, progress: Progress) -> None:
     with zipfile.ZipFile(path) as archive:
         members = [member for member in archive.infolist() if not is_litter(member.filename)]
         members = [member for member in members if not member.filename.endswith("/")]
@@ -162,7 +162,7 @@ def _check_members(path: Path, members: list[zipfile.ZipInfo], targets: list[Pur
         end = member.header_offset + ZIP_HEADER + member.compress_size
 
 
-def _tar(path: Path, folder: Path, count: Count, progress: Progress) -> None:
+def _tar(path: Path, folder: Path, count: CountBytes, progress: Progress) -> None:
     total = path.stat().st_size
     with path.open("rb") as raw, _unpacked(raw) as stream, open_tar(path, stream, count) as archive:
         for number, member in enumerate(archive, start=1):
@@ -186,7 +186,7 @@ def _tar(path: Path, folder: Path, count: Count, progress: Progress) -> None:
             )
 
 
-def open_tar(path: Path, stream: Any, count: Count) -> tarfile.TarFile:
+def open_tar(path: Path, stream: Any, count: CountBytes) -> tarfile.TarFile:
     """The tar archive whose unpacked bytes are ``stream``, read as ``_Bounded`` allows."""
     bounded = cast("IO[bytes]", _Bounded(path, stream, count))
     return tarfile.TarFile(fileobj=bounded, copybufsize=LARGEST_READ)
@@ -205,7 +205,7 @@ class _Bounded:
     Here no read is larger than ``LARGEST_READ``, and every byte that is read or skipped is counted, once.
     """
 
-    def __init__(self, path: Path, stream: Any, count: Count) -> None:
+    def __init__(self, path: Path, stream: Any, count: CountBytes) -> None:
         self._path, self._stream, self._count, self._end = path, stream, count, 0
 
     def read(self, size: int) -> bytes:

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from negbench.benchmark.errors import NoDataError
 from negbench.benchmark.reports.numbers import MISSING
 from negbench.benchmark.reports.plots.canvas import Drawn, form, grid, heading
-from negbench.benchmark.reports.plots.scatter import SHARE, Place, mark, place
+from negbench.benchmark.reports.plots.scatter import SHARE, Spot, mark, place
 from negbench.benchmark.reports.plots.selection import Table, Wanted, most, shown, tables
 from negbench.benchmark.reports.tables.markdown import code, escape, in_cell, paragraph
 from negbench.benchmark.reports.tables.sheet import memory, setting, title
@@ -83,11 +83,11 @@ def recall_from_behind(rows: Sequence[Row | None]) -> list[float]:
     return [-row.stats[TRUE].mean if row and TRUE in row.stats else math.inf for row in reversed(rows)]
 
 
-Line = list[Place | None]
+Trail = list[Spot | None]
 """A place per dataset; None where the row has none."""
 
 
-def line(rows: Sequence[Row | None]) -> Line:
+def line(rows: Sequence[Row | None]) -> Trail:
     return [place(row, PUSHED, TRUE) if row else None for row in rows]
 
 
@@ -156,7 +156,7 @@ def draw(family: Family, question: Wanted) -> Drawn:
     return Drawn(figure, missing(family), markdown(family))
 
 
-def own(axes: Axes, places: Line, key: Key) -> None:
+def own(axes: Axes, places: Trail, key: Key) -> None:
     look = form(key.method, key.memory)
     spots = [spot for spot in places if spot]
     axes.plot([s.x.mean for s in spots], [s.y.mean for s in spots], c=look.colour, ls=look.line, lw=1.3)
@@ -165,7 +165,7 @@ def own(axes: Axes, places: Line, key: Key) -> None:
             mark(axes, spot, look, SMALLEST + LARGER * number)
 
 
-def behind(axes: Axes, places: Line) -> None:
+def behind(axes: Axes, places: Trail) -> None:
     spots = [spot for spot in places if spot]
     axes.plot([s.x.mean for s in spots], [s.y.mean for s in spots], c="#D4D4D4", lw=0.6, zorder=1)
 

@@ -17,24 +17,24 @@ MANY = 16
 
 
 @dataclass(frozen=True)
-class Place:
+class Spot:
     """Means over seeds and their sample deviations, as the leaderboard has them."""
 
     x: Stat
     y: Stat
 
 
-def place(row: Row, x: str, y: str) -> Place | None:
+def place(row: Row, x: str, y: str) -> Spot | None:
     """Where a row stands; None where a seed lacks a figure or failed, as a mean of the others would mislead."""
-    return Place(row.stats[x], row.stats[y]) if x in row.stats and y in row.stats else None
+    return Spot(row.stats[x], row.stats[y]) if x in row.stats and y in row.stats else None
 
 
-def places(series: Sequence[Series], x: str, y: str) -> dict[Series, Place]:
+def places(series: Sequence[Series], x: str, y: str) -> dict[Series, Spot]:
     """Those that stand somewhere."""
     return {one: spot for one in series if (spot := place(one.row, x, y))}
 
 
-def mark(axes: Axes, spot: Place, form: Form, size: float = 6.5) -> None:
+def mark(axes: Axes, spot: Spot, form: Form, size: float = 6.5) -> None:
     """A point and its cross."""
     axes.errorbar(
         spot.x.mean, spot.y.mean, spot.y.std, spot.x.std, fmt="none", ecolor=form.colour, elinewidth=0.8, alpha=0.5
@@ -44,7 +44,7 @@ def mark(axes: Axes, spot: Place, form: Form, size: float = 6.5) -> None:
     )
 
 
-def scatter(axes: Axes, spots: Sequence[Place], looks: Sequence[Form]) -> None:
+def scatter(axes: Axes, spots: Sequence[Spot], looks: Sequence[Form]) -> None:
     """Points and crosses; the names come last, once the axes are set."""
     for spot, form in zip(spots, looks, strict=True):
         mark(axes, spot, form)
@@ -52,13 +52,13 @@ def scatter(axes: Axes, spots: Sequence[Place], looks: Sequence[Form]) -> None:
     grid(axes)
 
 
-def name_points(axes: Axes, spots: Sequence[Place], names: Sequence[str], looks: Sequence[Form]) -> None:
+def name_points(axes: Axes, spots: Sequence[Spot], names: Sequence[str], looks: Sequence[Form]) -> None:
     """Names beside their points, clear of all crosses."""
     points = [(spot.x.mean, spot.y.mean) for spot in spots]
     beside(axes, points, names, [form.colour for form in looks], [bar for spot in spots for bar in cross(axes, spot)])
 
 
-def cross(axes: Axes, spot: Place) -> list[Bar]:
+def cross(axes: Axes, spot: Spot) -> list[Bar]:
     """The ends of a place's cross, as far as the axes show it: on logarithmic ones nothing lies below zero."""
     left, right = axes.get_xlim()
     x, y, x_std, y_std = spot.x.mean, spot.y.mean, spot.x.std or 0, spot.y.std or 0

@@ -47,7 +47,7 @@ LAYERS = (
 
 
 @dataclass(frozen=True)
-class Subject:
+class RunsToDraw:
     """The runs of which one is drawn."""
 
     name: str
@@ -55,17 +55,17 @@ class Subject:
     """The first whose files can be read is."""
 
 
-def subjects(question: Wanted) -> list[Subject]:
+def subjects(question: Wanted) -> list[RunsToDraw]:
     """The run asked for; else of each table the best run whose method fits distributions, else the best one."""
     if question.run:
         cell = believed(question.run)
         config = cell.record.config
-        return [Subject(f"{config.dataset}-{cell.record.method_id}-seed-{config.seed}", (cell,))]
+        return [RunsToDraw(f"{config.dataset}-{cell.record.method_id}-seed-{config.seed}", (cell,))]
     found = []
     for table in tables(question):
         cells = [cell for series in table.whole for cell in series.cells]
         if cells:
-            found.append(Subject(table.name, tuple(sorted(cells, key=lambda cell: not fits(cell)))))
+            found.append(RunsToDraw(table.name, tuple(sorted(cells, key=lambda cell: not fits(cell)))))
     if not found:
         raise NoDataError("every run asked for failed; there is nothing to draw")
     return found
@@ -120,7 +120,7 @@ def limits(histograms: dict[str, Any], epochs: list[int]) -> tuple[float, float]
     return max(min(ends) - 0.03, -1), min(max(ends) + 0.03, 1)
 
 
-def draw(subject: Subject, question: Wanted) -> Drawn:
+def draw(subject: RunsToDraw, question: Wanted) -> Drawn:
     """A column per epoch: densities above, with what was fitted; below them weight and posterior, where known."""
     cell, histograms, history, broken = first_readable(subject)
     epochs = chosen(question, len(history))
@@ -168,7 +168,7 @@ def assumed(made: Curves) -> str:
     )
 
 
-def first_readable(subject: Subject) -> tuple[Recorded, dict[str, Any], list[dict[str, float]], list[str]]:
+def first_readable(subject: RunsToDraw) -> tuple[Recorded, dict[str, Any], list[dict[str, float]], list[str]]:
     """The first run that can be read, what ``opened`` gives of it, and why those before are not drawn."""
     broken: list[str] = []
     for cell in subject.cells:
