@@ -189,8 +189,9 @@ class Elements(HTMLParser):
         self.text += data
 
 
-def test_features_alone_have_no_pictures(ran: Path) -> None:
-    sources.write("tiny", sources.Source(format="precomp", path="x", encoder="made+up"))
+@pytest.mark.parametrize("file_format", ["precomp", "arrays"])
+def test_features_alone_have_no_pictures(ran: Path, file_format: str) -> None:
+    sources.write("tiny", sources.Source(format=file_format, path="x", encoder="made+up"))
     assert bench("inspect", str(ran), "--html", "p.html")[0] == 0
     html = Path("p.html").read_text()
     assert "features only" in html

@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 from negbench.benchmark.inspection.looks import Inspection, probability
 from negbench.benchmark.reports.pages import render
-from negbench.pipelines import sources
+from negbench.pipelines import datasets, sources
 from negbench.pipelines.manifest import Manifest
-from negbench.pipelines.prepare import PRECOMP
 from negbench.pipelines.reading import pictures
 
 SIDE = 160
@@ -35,11 +34,12 @@ def thumbnails(manifest: Manifest) -> Thumbnail:
     """Small JPEGs of a dataset's pictures, each made once; ``DataError`` where a file is missing or changed."""
     source = sources.read(manifest.name)
     root, made = source.root(manifest.name), dict[str, str]()
+    features_only = datasets.holds_features(source.format)
     columns = (manifest.images[name].tolist() for name in ("file", "row", "content"))
     rows = dict(zip(manifest.images["image_id"], zip(*columns, strict=True), strict=True))
 
     def thumbnail(image_id: str) -> str:
-        if source.format == PRECOMP:
+        if features_only:
             return ""
         if image_id not in made:
             small = pictures.load(root, *rows[image_id])
