@@ -1,16 +1,20 @@
-"""What a training reads: a split on its device, batch by batch."""
+"""What a training reads: a split on its device, batch by batch, as the towers of a cell read it."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from negbench.benchmark.errors import BenchError
 from negbench.benchmark.evaluation.gallery import Gallery
-from negbench.benchmark.models.heads import TwoHeads
+from negbench.benchmark.models import registry
+from negbench.benchmark.models.base import Modality, Reads, Source, Tower
+from negbench.benchmark.models.two_towers import TwoTowers, make
 from negbench.pipelines.rows import Rows, ahead
 
 if TYPE_CHECKING:
@@ -18,9 +22,20 @@ if TYPE_CHECKING:
     from negbench.pipelines.store import FeatureStore, Split
 
 ENCODE_ROWS = 8192
-"""Vectors or steps encoded at once."""
+"""Vectors, steps or tokens encoded at once."""
+ENCODE_PICTURES = 64
+"""Pictures encoded at once."""
 HELD = 2**30
-"""Bytes of a split's features, as float32, up to which they are held in memory."""
+"""Bytes of a split's features, as they are read, up to which they are held in memory."""
+FILES: dict[Modality, str] = {"image": "images", "text": "captions"}
+"""Which files of a store are of which side."""
+HOW: dict[tuple[Modality, Reads], str] = {
+    ("image", "vectors"): "vectors of pictures; use an encoder such as hog+ngrams",
+    ("text", "vectors"): "vectors of captions; use an encoder such as hog+ngrams",
+    ("image", "sequences"): "regions; use features such as [n, 36, 2048] files",
+    ("text", "sequences"): "tokens; use the encoder minilm-tokens, or features such as [n, 20, 300] files",
+    ("image", "pixels"): "pixels; use an encoder such as pixels:160+texts",
+}
 
 
 class FromFile:
@@ -38,6 +53,26 @@ class FromFile:
         return torch.from_numpy(found).to(self.device)
 
 
+class Tokens:
+    """Numbers of tokens of a split, in memory: like a tensor when indexed, but without the padding that all rows share."""
+
+    def __init__(self, numbers: Tensor, device: str) -> None:
+        self.numbers, self.device = numbers, device
+        self.lengths = (numbers >= 0).sum(dim=1)
+        self.shape = tuple(numbers.shape)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, rows: Tensor | slice) -> Tensor:
+        here = rows if isinstance(rows, slice) else rows.cpu()
+        return self.numbers[here, : int(self.lengths[here].max())].to(self.device)
+
+
+Items = Tensor | FromFile | Tokens
+"""What of a split one tower reads."""
+
+
 @dataclass(frozen=True)
 class Batch:
     """What a step trains on."""
@@ -47,53 +82,54 @@ class Batch:
     images: Tensor
     """``[B]``: rows of the split."""
     image: Tensor
-    """``[B, D_image]`` or ``[B, L, D_image]``: features."""
+    """``[B, ...]``: what the image tower reads."""
     text: Tensor
-    """``[B, D_text]`` or ``[B, L, D_text]``"""
+    """``[B, ...]``: what the text tower reads."""
 
 
 class SplitTensors:
-    """A split on the training's device: its numbers, and its features where they are small enough to be held.
+    """A split on the training's device: its numbers, and what the towers read.
 
-    ``images`` and ``captions`` are what the model looks at, the ``sequences`` where there are some. Features of more
-    than ``HELD`` bytes stay in their files and are read batch by batch. The numbers are the same either way.
+    Features of more than ``HELD`` bytes stay in their files and are read batch by batch. The numbers are the same either
+    way.
     """
 
-    def __init__(self, split: "Split", device: str, sequences: dict[str, Rows] | None = None) -> None:
-        files = {"images": split.images, "captions": split.captions} | (sequences or {})
-        held = sum(rows.nbytes for rows in files.values()) <= HELD
-        tensors = {name: tensor(rows, device) if held else FromFile(rows, device) for name, rows in files.items()}
-        self.images, self.captions = tensors["images"], tensors["captions"]
+    def __init__(self, split: "Split", device: str, image: Items, text: Items) -> None:
+        self.images, self.captions = image, text
         self.caption_image = torch.tensor(split.caption_image, device=device)
         self.image_rows = torch.tensor(split.image_rows, device=device)
         self.caption_rows = torch.tensor(split.caption_rows, device=device)
         self.split, self.device = split, device
 
     def frozen(self) -> tuple[Tensor, Tensor]:
-        """Features of all images and captions as vectors, held in memory whatever their size."""
-        return tensor(self.split.images, self.device), tensor(self.split.captions, self.device)
+        """Features of all images and captions as vectors, held in memory whatever their size.
+
+        ``BenchError`` where the encoder left pixels or texts as they are.
+        """
+        sides = self.split.images, self.split.captions
+        if sides[0].ndim > 2 or sides[1] is None:
+            raise BenchError("this method's guide needs vectors of both sides; use an encoder such as hog+ngrams")
+        return tensor(sides[0], self.device), tensor(sides[1], self.device)
 
     def batches(self, captions: Iterable[Tensor]) -> Iterator[Batch]:
         """The batches of these caption rows, in their order; features in files are read ahead."""
-        if isinstance(self.images, FromFile) and isinstance(self.captions, FromFile):
-            yield from self.read(self.images.rows, self.captions.rows, list(captions))
-            return
-        for rows in captions:
-            here = rows.to(self.device)
-            images = self.caption_image[here]
-            yield Batch(here, images, self.images[images], self.captions[here])
+        order = list(captions)
+        images = [torch.from_numpy(self.split.caption_image)[rows] for rows in order]
+        sides = (self.images, images), (self.captions, order)
+        files = [(items.rows, wanted) for items, wanted in sides if isinstance(items, FromFile)]
+        read = ahead([rows for rows, _ in files], list(zip(*([r.numpy() for r in w] for _, w in files), strict=True)))
+        for text_rows, image_rows in zip(order, images, strict=True):
+            found = iter(next(read) if files else ())
+            of_file = partial(self._of_file, found)
+            image = of_file() if isinstance(self.images, FromFile) else self.images[image_rows.to(self.device)]
+            text = of_file() if isinstance(self.captions, FromFile) else self.captions[text_rows.to(self.device)]
+            yield Batch(text_rows.to(self.device), image_rows.to(self.device), image, text)
 
-    def read(self, image_file: Rows, caption_file: Rows, captions: list[Tensor]) -> Iterator[Batch]:
-        """``batches`` of features in files."""
-        images = [torch.from_numpy(self.split.caption_image[rows.numpy()]) for rows in captions]
-        wanted = [(image.numpy(), caption.numpy()) for image, caption in zip(images, captions, strict=True)]
-        found = ahead([image_file, caption_file], wanted)
-        for rows, image_rows, features in zip(captions, images, found, strict=True):
-            each = (rows, image_rows, *map(torch.from_numpy, features))
-            yield Batch(*(part.to(self.device) for part in each))
+    def _of_file(self, found: Iterator[NDArray[np.generic]]) -> Tensor:
+        return torch.from_numpy(next(found)).to(self.device)
 
     @torch.no_grad()
-    def gallery(self, model: TwoHeads) -> Gallery:
+    def gallery(self, model: TwoTowers) -> Gallery:
         """All images and captions as a model sees them, without dropout."""
         model.eval()
         images = torch.cat([model.image(rows) for rows in parts(self.images)])
@@ -103,17 +139,56 @@ class SplitTensors:
         return Gallery(images, captions, *rows, self.split.image_ids, self.split.caption_ids)
 
 
-def opened(store: "FeatureStore", split: str, config: "RunConfig") -> SplitTensors:
-    """A split as the model of a cell reads it; ``BenchError`` where its head needs sequences in vain."""
-    if config.head != "attention":
-        return SplitTensors(store.split(split), config.device)
-    sequences = store.sequences(split)
-    if not sequences:
-        raise BenchError(
-            f"head: attention needs regions or tokens, and {store.folder} has none; use linear, or features such as"
-            " [n, 36, 2048] files or the encoder minilm-tokens"
-        )
-    return SplitTensors(store.split(split), config.device, sequences)
+def towers_for(store: "FeatureStore", config: "RunConfig") -> TwoTowers:
+    """The towers of a cell before their training; ``BenchError`` where the store has not what they read."""
+    return make(source(store, config, "image"), source(store, config, "text"), config, config.seed)
+
+
+def source(store: "FeatureStore", config: "RunConfig", modality: Modality) -> Source:
+    """What a tower of a cell is made for."""
+    reads = registry.for_side(named(config, modality), modality).reads[modality]
+    text = reads == "text"
+    return Source(
+        modality=modality,
+        shape=() if text else rows_for(store, "train", modality, reads).shape[1:],
+        dim=config.dim,
+        hidden=config.hidden,
+        dropout=config.dropout,
+        captions=store.texts("train") if text else (),
+    )
+
+
+def named(config: "RunConfig", modality: Modality) -> str:
+    """The tower of a side."""
+    return config.image_tower if modality == "image" else config.text_tower
+
+
+def rows_for(store: "FeatureStore", split: str, modality: Modality, reads: Reads) -> Rows:
+    """The file of a split that a tower reads; ``BenchError`` where the store has none such, with what to do."""
+    name = FILES[modality]
+    found = store.sequences(split).get(name) if reads == "sequences" else getattr(store.split(split), name)
+    if found is None or (reads == "vectors") != (len(found.shape) == 2) or (reads == "pixels") != (len(found.shape) == 4):
+        raise BenchError(f"{modality}_tower reads {reads}; {store.folder} has no {HOW[modality, reads]}")
+    return found
+
+
+def opened(store: "FeatureStore", split: str, config: "RunConfig", towers: TwoTowers) -> SplitTensors:
+    """A split as the towers of a cell read it."""
+    sides = [_read(store, split, config, towers.image, "image"), _read(store, split, config, towers.text, "text")]
+    held = sum(rows.nbytes for rows in sides if isinstance(rows, Rows)) <= HELD
+    items = [_items(rows, config.device, held) for rows in sides]
+    return SplitTensors(store.split(split), config.device, *items)
+
+
+def _read(store: "FeatureStore", split: str, config: "RunConfig", tower: Tower, modality: Modality) -> Rows | Tensor:
+    reads = tower.reads[modality]
+    return tower.tokens(store.texts(split)) if reads == "text" else rows_for(store, split, modality, reads)
+
+
+def _items(found: Rows | Tensor, device: str, held: bool) -> Items:
+    if isinstance(found, Tensor):
+        return Tokens(found, device)
+    return tensor(found, device) if held else FromFile(found, device)
 
 
 def tensor(rows: Rows, device: str) -> Tensor:
@@ -121,9 +196,13 @@ def tensor(rows: Rows, device: str) -> Tensor:
     return torch.from_numpy(np.asarray(rows)).to(device)
 
 
-def parts(features: Tensor | FromFile) -> Iterator[Tensor]:
+def parts(items: Items) -> Iterator[Tensor]:
     """All rows in order, some at a time."""
-    steps = features.shape[1] if len(features.shape) == 3 else 1
-    rows = max(1, ENCODE_ROWS // steps)
-    for start in range(0, len(features), rows):
-        yield features[start : start + rows]
+    if len(items.shape) == 4:
+        rows = ENCODE_PICTURES
+    elif len(items.shape) == 3 or isinstance(items, Tokens):
+        rows = max(1, ENCODE_ROWS // items.shape[1])
+    else:
+        rows = ENCODE_ROWS
+    for start in range(0, len(items), rows):
+        yield items[start : start + rows]
