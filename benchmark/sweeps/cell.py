@@ -28,6 +28,7 @@ from negbench.benchmark.training.checkpoint import Kept
 from negbench.benchmark.training.extras import Texts
 from negbench.benchmark.training.inputs import opened
 from negbench.benchmark.training.loop import train
+from negbench.benchmark.training.vectors import check_vectors
 from negbench.benchmark.training.watcher import Watcher
 from negbench.methods.base import Method
 from negbench.pipelines import encoders
@@ -92,6 +93,7 @@ def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore
     it fails the record says so, and stands without it.
     """
     devices.check_cell(config)
+    check_vectors(store)
     truth = Truth.read(manifest_folder(config.dataset))
     check_galleries(manifest)
     check_outcome(folder, store)

@@ -11,6 +11,7 @@ from torch import Tensor
 from negbench.benchmark.errors import BenchError
 from negbench.benchmark.evaluation.gallery import Gallery
 from negbench.benchmark.models.heads import TwoHeads
+from negbench.benchmark.training.vectors import vectors_of
 from negbench.pipelines.rows import Rows, ahead
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class SplitTensors:
     """
 
     def __init__(self, split: "Split", device: str, sequences: dict[str, Rows] | None = None) -> None:
-        files = {"images": split.images, "captions": split.captions} | (sequences or {})
+        files = vectors_of(split) | (sequences or {})
         held = sum(rows.nbytes for rows in files.values()) <= HELD
         tensors = {name: tensor(rows, device) if held else FromFile(rows, device) for name, rows in files.items()}
         self.images, self.captions = tensors["images"], tensors["captions"]
@@ -71,7 +72,8 @@ class SplitTensors:
 
     def frozen(self) -> tuple[Tensor, Tensor]:
         """Features of all images and captions as vectors, held in memory whatever their size."""
-        return tensor(self.split.images, self.device), tensor(self.split.captions, self.device)
+        images, captions = vectors_of(self.split).values()
+        return tensor(images, self.device), tensor(captions, self.device)
 
     def batches(self, captions: Iterable[Tensor]) -> Iterator[Batch]:
         """The batches of these caption rows, in their order; features in files are read ahead."""
