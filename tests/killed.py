@@ -86,7 +86,7 @@ def state() -> dict[str, object]:
             good[str(path)] = Manifest.read(path.parent).hash
         for path in Path("features").glob("*/[!.]*/features.json"):
             store = FeatureStore(path.parent, read_info(path.parent)["manifest"])
-            good[str(path)] = [store.hash, *(len(store.split(split).captions) for split in ("train", "val", "test"))]
+            good[str(path)] = [store.hash, *(len(store.split(split).caption_ids) for split in ("train", "val", "test"))]
         for cell in integrity.survey()[0]:
             good[str(cell.folder)] = cell.record.metrics | {
                 name: hashlib.sha256((cell.folder / name).read_bytes()).hexdigest()

@@ -78,7 +78,7 @@ def good(folder: Path) -> str:
     """The hash of a store, all of which could be read."""
     store = FeatureStore(folder, Manifest.read(Path("data/my")).hash)
     for split in ("train", "val", "test"):
-        assert len(store.split(split).captions) == 24
+        assert len(store.split(split).caption_ids) == 24
     return store.hash
 
 

@@ -22,7 +22,7 @@ def features(
     ] = None,
     dtype: Annotated[
         Literal["float32", "float16"] | None,
-        typer.Option(help="Numbers of the store: float16 halves it. That of the store before if not given."),
+        typer.Option(help="Numbers of vectors: float16 halves them, pixels stay uint8. As before if not given."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Encode again, even if nothing changed.")] = False,
     batch: Annotated[

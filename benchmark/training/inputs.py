@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +15,7 @@ from negbench.benchmark.models import registry
 from negbench.benchmark.models.base import Modality, Reads, Source, Tower
 from negbench.benchmark.models.two_towers import TwoTowers, make
 from negbench.pipelines.rows import Rows, ahead
+from negbench.pipelines.store import load_array
 
 if TYPE_CHECKING:
     from negbench.benchmark.recipe.schema import RunConfig
@@ -107,7 +107,7 @@ class SplitTensors:
         ``BenchError`` where the encoder left pixels or texts as they are.
         """
         sides = self.split.images, self.split.captions
-        if sides[0].ndim > 2 or sides[1] is None:
+        if len(sides[0].shape) > 2 or sides[1] is None:
             raise BenchError("this method's guide needs vectors of both sides; use an encoder such as hog+ngrams")
         return tensor(sides[0], self.device), tensor(sides[1], self.device)
 
@@ -116,17 +116,19 @@ class SplitTensors:
         order = list(captions)
         images = [torch.from_numpy(self.split.caption_image)[rows] for rows in order]
         sides = (self.images, images), (self.captions, order)
-        files = [(items.rows, wanted) for items, wanted in sides if isinstance(items, FromFile)]
-        read = ahead([rows for rows, _ in files], list(zip(*([r.numpy() for r in w] for _, w in files), strict=True)))
+        files = [items.rows for items, _ in sides if isinstance(items, FromFile)]
+        wanted = zip(*([rows.numpy() for rows in each] for items, each in sides if isinstance(items, FromFile)), strict=True)
+        read = ahead(files, list(wanted))
         for text_rows, image_rows in zip(order, images, strict=True):
             found = iter(next(read) if files else ())
-            of_file = partial(self._of_file, found)
-            image = of_file() if isinstance(self.images, FromFile) else self.images[image_rows.to(self.device)]
-            text = of_file() if isinstance(self.captions, FromFile) else self.captions[text_rows.to(self.device)]
+            image, text = self._taken(self.images, image_rows, found), self._taken(self.captions, text_rows, found)
             yield Batch(text_rows.to(self.device), image_rows.to(self.device), image, text)
 
-    def _of_file(self, found: Iterator[NDArray[np.generic]]) -> Tensor:
-        return torch.from_numpy(next(found)).to(self.device)
+    def _taken(self, items: Items, rows: Tensor, found: Iterator[NDArray[np.generic]]) -> Tensor:
+        """Rows of a side, or what was ``found`` of them in its file."""
+        if isinstance(items, FromFile):
+            return torch.from_numpy(next(found)).to(self.device)
+        return items[rows.to(self.device) if isinstance(items, Tensor) else rows]
 
     @torch.no_grad()
     def gallery(self, model: TwoTowers) -> Gallery:
@@ -150,7 +152,7 @@ def source(store: "FeatureStore", config: "RunConfig", modality: Modality) -> So
     text = reads == "text"
     return Source(
         modality=modality,
-        shape=() if text else rows_for(store, "train", modality, reads).shape[1:],
+        shape=() if text else shape_of(store, modality, reads),
         dim=config.dim,
         hidden=config.hidden,
         dropout=config.dropout,
@@ -163,26 +165,29 @@ def named(config: "RunConfig", modality: Modality) -> str:
     return config.image_tower if modality == "image" else config.text_tower
 
 
-def rows_for(store: "FeatureStore", split: str, modality: Modality, reads: Reads) -> Rows:
-    """The file of a split that a tower reads; ``BenchError`` where the store has none such, with what to do."""
-    name = FILES[modality]
-    found = store.sequences(split).get(name) if reads == "sequences" else getattr(store.split(split), name)
-    if found is None or (reads == "vectors") != (len(found.shape) == 2) or (reads == "pixels") != (len(found.shape) == 4):
-        raise BenchError(f"{modality}_tower reads {reads}; {store.folder} has no {HOW[modality, reads]}")
-    return found
+def shape_of(store: "FeatureStore", modality: Modality, reads: Reads) -> tuple[int, ...]:
+    """Of an item as a tower reads it; ``BenchError`` where the store has none such, with what to do."""
+    path = store.folder / f"train_{FILES[modality]}{'_sequences' if reads == 'sequences' else ''}.npy"
+    shape = load_array(path).shape[1:] if path.name in store.info["files"] else ()
+    if len(shape) != {"vectors": 1, "sequences": 2, "pixels": 3}.get(reads):
+        raise BenchError(f"{modality}_tower reads {reads}, and {store.folder} has no {HOW[modality, reads]}")
+    return shape
 
 
 def opened(store: "FeatureStore", split: str, config: "RunConfig", towers: TwoTowers) -> SplitTensors:
     """A split as the towers of a cell read it."""
-    sides = [_read(store, split, config, towers.image, "image"), _read(store, split, config, towers.text, "text")]
+    found = store.split(split)
+    sides = [_read(store, split, found, towers.image, "image"), _read(store, split, found, towers.text, "text")]
     held = sum(rows.nbytes for rows in sides if isinstance(rows, Rows)) <= HELD
-    items = [_items(rows, config.device, held) for rows in sides]
-    return SplitTensors(store.split(split), config.device, *items)
+    return SplitTensors(found, config.device, *(_items(rows, config.device, held) for rows in sides))
 
 
-def _read(store: "FeatureStore", split: str, config: "RunConfig", tower: Tower, modality: Modality) -> Rows | Tensor:
-    reads = tower.reads[modality]
-    return tower.tokens(store.texts(split)) if reads == "text" else rows_for(store, split, modality, reads)
+def _read(store: "FeatureStore", split: str, found: "Split", tower: Tower, modality: Modality) -> Rows | Tensor:
+    reads, name = tower.reads[modality], FILES[modality]
+    if reads == "text":
+        return tower.tokens(store.texts(split))
+    rows: Rows = store.sequences(split)[name] if reads == "sequences" else getattr(found, name)
+    return rows
 
 
 def _items(found: Rows | Tensor, device: str, held: bool) -> Items:
