@@ -18,12 +18,18 @@ def run(
     method: Annotated[str | None, typer.Option(help="Method; bench methods lists them.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Dataset; bench data list shows them.")] = None,
     seed: Annotated[int | None, typer.Option(help="Root seed.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="Named recipe; bench recipes lists them.")] = None,
     encoder: Annotated[str | None, typer.Option(help="Encoder; the dataset's own if not given.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training captions.")] = None,
     batch: Annotated[int | None, typer.Option(help="Anchors per step.")] = None,
     memory: Annotated[int | None, typer.Option(help="Pairs in the momentum memory; 0: none.")] = None,
     device: Annotated[str | None, typer.Option(help="Device, as torch names it.")] = None,
-    changes: Annotated[list[str] | None, typer.Option("--set", help="key=value of the recipe or method.")] = None,
+    image_tower: Annotated[str | None, typer.Option(help="Image tower; bench models lists them.")] = None,
+    text_tower: Annotated[str | None, typer.Option(help="Text tower.")] = None,
+    micro_batch: Annotated[int | None, typer.Option(help="Pairs in a tower at once; 0: the whole batch.")] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value of recipe or method; image.KEY, text.KEY of a tower.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML or JSON file with the same keys.")] = None,
     to: Annotated[
         Path | None,
@@ -40,11 +46,15 @@ def run(
         "method": method,
         "dataset": dataset,
         "seed": seed,
+        "preset": recipe,
         "encoder": encoder,
         "epochs": epochs,
         "batch": batch,
         "memory": memory,
         "device": device,
+        "image_tower": image_tower,
+        "text_tower": text_tower,
+        "micro_batch": micro_batch,
     }
     resolved = resolve(flags, parse_changes(changes or []), config)
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from negbench.benchmark.errors import BenchError
+from negbench.benchmark.recipe import presets
 from negbench.benchmark.recipe.params import PARAMS, check_known, check_name, default_encoder, load_yaml, params
-from negbench.benchmark.recipe.schema import COMMON, RunConfig
+from negbench.benchmark.recipe.schema import COMMON, PLAIN, RunConfig
 from negbench.methods.registry import UnknownMethodError, get
 from negbench.pipelines.encoders import spelled
 from negbench.pipelines.errors import DataError, invalid
@@ -20,7 +21,10 @@ from negbench.pipelines.files import parse_yaml
 from negbench.pipelines.text import short
 
 if TYPE_CHECKING:
+    from negbench.benchmark.models.base import Modality
     from negbench.methods.base import Method
+
+SIDES: "tuple[Modality, Modality]" = ("image", "text")
 
 
 def parse_changes(pairs: Iterable[str]) -> dict[str, Any]:
@@ -42,7 +46,7 @@ def resolve(flags: Mapping[str, Any], changes: Mapping[str, Any] | None = None, 
 
     Args:
         flags: keys of ``RunConfig``; None is as if not given. A method may have changes behind it: ``fne+memory=0``.
-        changes: ``--set``: keys of the recipe or settings of the method.
+        changes: ``--set``: keys of the recipe, settings of the method, or of a tower: ``image.KEY``, ``text.KEY``.
         file: ``--config``: keys of ``RunConfig``; ``settings`` is a mapping.
 
     Raises:
@@ -54,7 +58,7 @@ def resolve(flags: Mapping[str, Any], changes: Mapping[str, Any] | None = None, 
         if key in content:
             raise BenchError(f"{file}: {key}: stands in {PARAMS} alone; here write its keys at the top, as epochs: 5")
     check_known(content, RunConfig.model_fields, str(file))
-    cell: dict[str, Any] = {**project.recipe, **content, **named}
+    cell: dict[str, Any] = {**begun_with(project.recipe, content, named), **content, **named}
     for key, needed in (("method", "bench methods"), ("dataset", "bench data list")):
         if not cell.get(key):
             raise BenchError(f"no {key}; name one with --{key} ({needed} lists them)")
@@ -67,6 +71,7 @@ def resolve(flags: Mapping[str, Any], changes: Mapping[str, Any] | None = None, 
         raise BenchError(f"{file}: settings: expected keys and values")
     cell["method"], *words = cell["method"].split("+")
     changes = parse_changes(words) | dict(changes or {})
+    changes = of_towers(cell, changes)
     method = _method(cell["method"])
     valid = [*COMMON, *(entry.name for entry in fields(method.Settings))]
     check_known(changes, valid, "--set")
@@ -75,6 +80,50 @@ def resolve(flags: Mapping[str, Any], changes: Mapping[str, Any] | None = None, 
     for key, value in changes.items():
         (cell if key in COMMON else settings)[key] = value
     return _validated({**cell, "method": cell["method"].replace("_", "-"), "settings": _changed(method, settings)})
+
+
+def begun_with(project: dict[str, Any], content: dict[str, Any], named: dict[str, Any]) -> dict[str, Any]:
+    """The keys that a cell begins with: of its preset and of ``params.yaml``.
+
+    A preset that ``params.yaml`` names is changed by what stands beside it there; one that is asked for elsewhere
+    changes what stands there.
+    """
+    asked = named.get("preset") or content.get("preset")
+    preset = asked or project.get("preset") or PLAIN
+    if not isinstance(preset, str):
+        raise BenchError(f"preset: {short(repr(preset))} is no name")
+    begun = presets.load(preset)
+    return {**project, **begun, "preset": preset} if asked else {**begun, **project, "preset": preset}
+
+
+def of_towers(cell: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Put settings of towers, ``image.KEY``, where they belong in ``cell``; the changes that are none."""
+    others = {}
+    for side in SIDES:
+        own = cell.get(f"{side}_settings") or {}
+        if changes.get(f"{side}_tower", cell.get(f"{side}_tower")) != cell.get(f"{side}_tower"):
+            own = {}  # those of the tower that is replaced
+        cell[f"{side}_settings"] = dict(own)
+    for key, value in changes.items():
+        where, dot, name = key.partition(".")
+        if dot and where in SIDES:
+            cell[f"{where}_settings"][name] = value
+        else:
+            others[key] = value
+    return others
+
+
+def _tower(cell: dict[str, Any], side: "Modality") -> None:
+    """Spell a tower as it is kept, with the settings that differ from its defaults."""
+    from negbench.benchmark.models import registry
+    from negbench.benchmark.models.two_towers import checked
+
+    name = cell.get(f"{side}_tower", "linear")
+    if not isinstance(name, str):
+        raise BenchError(f"{side}_tower: {short(repr(name))} is no name")
+    settings = checked(registry.for_side(name, side), side, cell[f"{side}_settings"])
+    tower, model = registry.split(name)
+    cell[f"{side}_tower"], cell[f"{side}_settings"] = f"{tower}:{model}" if model else tower, settings.changed()
 
 
 def _method(name: str) -> "type[Method]":
@@ -93,6 +142,8 @@ def _changed(method: "type[Method]", settings: Mapping[str, Any]) -> dict[str, A
 
 
 def _validated(cell: dict[str, Any]) -> RunConfig:
+    for side in SIDES:
+        _tower(cell, side)
     cell["encoder"] = spelled(cell.get("encoder") or default_encoder(cell["dataset"]))
     try:
         config = RunConfig.model_validate(cell)

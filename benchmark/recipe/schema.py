@@ -178,7 +178,10 @@ class RunConfig(Judging, Execution, Recipe, Naming):
     def label(self, encoder: str) -> str:
         """Name of the cell's folder: the method and all that differs from the default recipe and ``encoder``."""
         begun = presets.load(self.preset)
-        default, encoder = Recipe(**{key: begun[key] for key in begun if key != "encoder"}), begun.get("encoder", encoder)
+        default, encoder = (
+            Recipe(**{key: begun[key] for key in begun if key != "encoder"}),
+            begun.get("encoder", encoder),
+        )
         parts = [] if self.preset == PLAIN else [f"recipe={self.preset}"]
         parts += [
             f"{name}={value}"

@@ -23,8 +23,7 @@ import pandas as pd
 
 from negbench.benchmark.errors import BenchError
 from negbench.benchmark.speed.environment import environment
-from negbench.benchmark.speed.peak_memory import peak_mb
-from negbench.benchmark.training.vectors import vectors_of
+from negbench.benchmark.training.peak_memory import peak_mb
 from negbench.pipelines.rows import BLOCK, Indices, Rows, ahead, read_through
 from negbench.pipelines.store import SCHEMA_VERSION, FeatureStore, digest_of, digests, load_array
 
@@ -127,7 +126,9 @@ def read(folder: Path, repeats: int) -> dict[str, Any]:
     split, sequences = store.split("train"), store.sequences("train")
     open_s = time.perf_counter() - start
     random = np.random.default_rng(0)
-    images, texts = sequences.get("images", split.images), vectors_of(split)["captions"]
+    images, texts = sequences.get("images", split.images), split.captions
+    if texts is None:
+        raise BenchError(f"{folder} has captions as text alone: there is no file of them to read")
     paths = [images.path, texts.path]
     captions = random.permutation(len(texts))[: STEPS * BATCH]
     wanted = [(split.caption_image[rows], rows) for rows in batches(captions)]

@@ -3,7 +3,6 @@
 import errno
 import os
 import time
-from contextlib import suppress
 from datetime import UTC, datetime
 from inspect import getfile
 from pathlib import Path
@@ -22,9 +21,9 @@ from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.recipe.stages import OWN, is_in_pipeline, stages_of
 from negbench.benchmark.results import integrity, records
 from negbench.benchmark.results.records import RUNS, RunRecord
-from negbench.benchmark.sweeps.recording import add_audit, commit_record, peak, write_json
+from negbench.benchmark.sweeps.recording import Finished, add_audit, commit_record, write_json
 from negbench.benchmark.training import checkpoint, devices, disk_space
-from negbench.benchmark.training.checkpoint import Kept
+from negbench.benchmark.training.checkpoint import Checkpoint
 from negbench.benchmark.training.extras import Texts
 from negbench.benchmark.training.inputs import opened
 from negbench.benchmark.training.loop import train
@@ -32,7 +31,6 @@ from negbench.benchmark.training.watcher import Watcher
 from negbench.methods.base import Method
 from negbench.pipelines import encoders
 from negbench.pipelines.atomic import new_folder, real, whole
-from negbench.pipelines.errors import DataError
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.sources import manifest_folder
 from negbench.pipelines.store import FeatureStore
@@ -98,12 +96,8 @@ def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore
     texts = texts_for(config.method, manifest, store)
     facts = facts_for(config, manifest, store)
     where = checkpoint.place(folder)
-    done = checkpoint.restore(where, facts, config, store, truth, texts)
-    if done is None:
-        disk_space.check(config, manifest, store, folder, where)
-        done = trained(config, folder, store, truth, texts, facts, watcher)
-        with suppress(OSError, DataError):  # no room: the record itself may find some
-            checkpoint.keep(where, done)
+    disk_space.check(config, manifest, store, folder, where)
+    done = trained(config, folder, store, truth, texts, Checkpoint(where, facts, watcher.said), facts, watcher)
     with checkpoint.named(where):
         record = evaluated(config, done, folder, store, manifest, truth, {**facts, **done.facts})
     checkpoint.forget(where)
@@ -112,7 +106,7 @@ def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore
 
 def evaluated(
     config: RunConfig,
-    done: Kept,
+    done: Finished,
     folder: Path,
     store: FeatureStore,
     manifest: Manifest,
@@ -120,8 +114,8 @@ def evaluated(
     facts: dict[str, Any],
 ) -> RunRecord:
     """Open the test split, this once, and write the record: first without its audit, then with it."""
-    data = opened(store, "test", config)
     task, start = done.trained.task, done.trained.start
+    data = opened(store, "test", config, task.towers)
     tested = data.gallery(task.towers)
     beyond = beyond_labels(tested, data.split, manifest, truth, config.matches)
     record = commit_record(folder, done, tested, beyond, facts)
@@ -160,18 +154,20 @@ def trained(
     store: FeatureStore,
     truth: Truth | None,
     texts: Texts | None,
+    saved: Checkpoint,
     facts: dict[str, Any],
     watcher: Watcher,
-) -> Kept:
+) -> Finished:
     """A training; a failed one is recorded, and raised."""
     start = time.perf_counter()
     try:
-        found = train(config, store, truth, watcher, texts)
+        found = train(config, store, truth, watcher, texts, saved)
     except RunFailedError as error:
         with new_folder(folder, records.KIND) as scratch:
             write_json(scratch, RunRecord(status="failed", error=str(error), **facts))
         raise
-    return Kept(found, facts, time.perf_counter() - start, peak(config))
+    seconds = saved.seconds + time.perf_counter() - start
+    return Finished(found, saved.facts, seconds, max(saved.peak_mb, devices.peak(config.device)))
 
 
 def check_galleries(manifest: Manifest) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 from negbench import methods
 from negbench.benchmark.errors import RunFailedError
 from negbench.benchmark.evaluation.similarities import BINS
-from negbench.benchmark.models.heads import make
 from negbench.benchmark.recipe.schema import RunConfig
+from negbench.benchmark.training.inputs import towers_for
 from negbench.pipelines.manifest import Manifest
-from negbench.pipelines.store import FeatureStore, load_array
+from negbench.pipelines.store import FeatureStore
 
 KINDS = 10
 """More kinds of pairs than there are histograms of."""
@@ -38,8 +38,7 @@ def check(config: RunConfig, manifest: Manifest, store: FeatureStore, folder: Pa
 
 def weights_size(config: RunConfig, store: FeatureStore) -> int:
     """Bytes of a cell's model and method."""
-    image, text = (load_array(store.folder / f"train_{side}.npy").shape[-1] for side in ("images", "captions"))
-    modules = (make(image, text, config, config.seed), methods.get(config.method)(**config.settings))
+    modules = (towers_for(store, config), methods.get(config.method)(**config.settings))
     return sum(value.nbytes for module in modules for value in module.state_dict().values())
 
 

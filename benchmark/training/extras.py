@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from negbench.benchmark.errors import BenchError
-from negbench.benchmark.models.heads import TwoHeads
+from negbench.benchmark.models.two_towers import TwoTowers
 from negbench.benchmark.training.inputs import SplitTensors
 from negbench.methods.base import Direction, Extras, Guide, Method, Words
 
@@ -40,7 +40,7 @@ class ExtrasOf:
         self,
         losses: Sequence[Method],
         data: SplitTensors,
-        model: TwoHeads,
+        model: TwoTowers,
         texts: Texts | None = None,
         truth: "Truth | None" = None,
         captions_known: str = "image",

@@ -54,7 +54,7 @@ class FromFile:
 
 
 class Tokens:
-    """Numbers of tokens of a split, in memory: like a tensor when indexed, but without the padding that all rows share."""
+    """Numbers of tokens of a split, in memory: like a tensor when indexed, less the padding that all rows share."""
 
     def __init__(self, numbers: Tensor, device: str) -> None:
         self.numbers, self.device = numbers, device
@@ -90,8 +90,8 @@ class Batch:
 class SplitTensors:
     """A split on the training's device: its numbers, and what the towers read.
 
-    Features of more than ``HELD`` bytes stay in their files and are read batch by batch. The numbers are the same either
-    way.
+    Features of more than ``HELD`` bytes stay in their files and are read batch by batch. The numbers are the same
+    either way.
     """
 
     def __init__(self, split: "Split", device: str, image: Items, text: Items) -> None:
@@ -117,7 +117,9 @@ class SplitTensors:
         images = [torch.from_numpy(self.split.caption_image)[rows] for rows in order]
         sides = (self.images, images), (self.captions, order)
         files = [items.rows for items, _ in sides if isinstance(items, FromFile)]
-        wanted = zip(*([rows.numpy() for rows in each] for items, each in sides if isinstance(items, FromFile)), strict=True)
+        wanted = zip(
+            *([rows.numpy() for rows in each] for items, each in sides if isinstance(items, FromFile)), strict=True
+        )
         read = ahead(files, list(wanted))
         for text_rows, image_rows in zip(order, images, strict=True):
             found = iter(next(read) if files else ())
