@@ -1,4 +1,4 @@
-"""A small convolutional network from pixels, trained from nothing: for pictures as simple as those of ``scenes``.
+"""A small convolutional network from pixels, trained from nothing: for pictures as simple as those of scenes.
 
 Layers of 3 x 3 with group normalisation (Y. Wu, K. He (2018), ECCV), halved by strides; the mean and the largest of the
 last map.

@@ -1,4 +1,4 @@
-"""Any vision or text model of ``transformers``, by hub name or local folder: ViT, DINOv2, CLIP, SigLIP; BERT, MPNet.
+"""Any vision or text model of transformers, by hub name or local folder: ViT, DINOv2, CLIP, SigLIP; BERT, MPNet.
 
 T. Wolf et al. (2020), Transformers: State-of-the-Art Natural Language Processing, EMNLP (demonstrations).
 """

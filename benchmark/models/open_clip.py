@@ -1,4 +1,4 @@
-"""Both towers of the models of ``open_clip``, by hub name or local folder.
+"""Both towers of the models of open_clip, by hub name or local folder.
 
 M. Cherti et al. (2023), Reproducible Scaling Laws for Contrastive Language-Image Learning, CVPR.
 """

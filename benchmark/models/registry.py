@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 GROUP = "negbench.towers"
 FOLDER = Path(__file__).parent
-NOT_TOWERS = {"__init__", "base", "registry", "two_towers"}
+NOT_TOWERS = {"__init__", "base", "listing", "registry", "two_towers"}
 
 
 def files() -> dict[str, Path]:
@@ -52,20 +52,25 @@ def split(name: str) -> tuple[str, str]:
 
 
 def get(name: str) -> "type[Tower]":
-    """The tower's class; ``BenchError`` for an unknown one, or one that cannot be imported, in one line."""
+    """The tower's class; ``BenchError`` where a family's model is missing, or ``class_of`` finds none."""
     tower, model = split(name)
-    if tower not in names():
-        raise BenchError(unknown("tower", short(tower), names()))
-    try:
-        found = _of_file(files()[tower]) if tower in files() else _of_plugin(tower)
-    except BenchError:
-        raise
-    except Exception as error:
-        raise BenchError(f"tower '{tower}' cannot be imported: {type(error).__name__}: {short(str(error))}") from error
+    found = class_of(tower)
     if bool(model) != bool(found.family):
         right = f"name a model, as in {tower}:{found.family}" if found.family else f"it takes no model; write {tower}"
         raise BenchError(f"tower '{short(name)}': {right}")
     return found
+
+
+def class_of(tower: str) -> "type[Tower]":
+    """The class of a tower or family; ``BenchError`` for an unknown one, or one that cannot be imported."""
+    if tower not in names():
+        raise BenchError(unknown("tower", short(tower), names()))
+    try:
+        return _of_file(files()[tower]) if tower in files() else _of_plugin(tower)
+    except BenchError:
+        raise
+    except Exception as error:
+        raise BenchError(f"tower '{tower}' cannot be imported: {type(error).__name__}: {short(str(error))}") from error
 
 
 def for_side(name: str, modality: "Modality") -> "type[Tower]":

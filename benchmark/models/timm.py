@@ -1,4 +1,4 @@
-"""Any vision model of ``timm``, by hub name or local folder.
+"""Any vision model of timm, by hub name or local folder.
 
 R. Wightman (2019), PyTorch Image Models.
 """

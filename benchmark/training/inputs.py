@@ -96,7 +96,8 @@ class SplitTensors:
 
     def __init__(self, split: "Split", device: str, image: Items, text: Items) -> None:
         self.images, self.captions = image, text
-        self.caption_image = torch.tensor(split.caption_image, device=device)
+        self._owners = torch.tensor(split.caption_image)
+        self.caption_image = self._owners.to(device)
         self.image_rows = torch.tensor(split.image_rows, device=device)
         self.caption_rows = torch.tensor(split.caption_rows, device=device)
         self.split, self.device = split, device
@@ -114,7 +115,7 @@ class SplitTensors:
     def batches(self, captions: Iterable[Tensor]) -> Iterator[Batch]:
         """The batches of these caption rows, in their order; features in files are read ahead."""
         order = list(captions)
-        images = [torch.from_numpy(self.split.caption_image)[rows] for rows in order]
+        images = [self._owners[rows] for rows in order]
         sides = (self.images, images), (self.captions, order)
         files = [items.rows for items, _ in sides if isinstance(items, FromFile)]
         wanted = zip(
