@@ -13,6 +13,7 @@ import scipy.stats
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from negbench.benchmark.models.heads import make
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -28,7 +29,6 @@ from negbench.benchmark.evaluation.known_pairs import MATCH, NO_MATCH, UNKNOWN, 
 from negbench.benchmark.evaluation.order import order_accuracy
 from negbench.benchmark.evaluation.shares import share, wilson
 from negbench.benchmark.evaluation.similarities import BINS, histograms, read_similarities
-from negbench.benchmark.models.heads import make
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.results import integrity, records
 from negbench.benchmark.sweeps import cell

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 import torch
+from negbench.benchmark.models.heads import make
 from torch import Tensor
 
 from negbench import methods
-from negbench.benchmark.models.heads import make
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.training.extras import ExtrasOf, of_another, other_captions
 from negbench.benchmark.training.inputs import SplitTensors

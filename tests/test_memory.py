@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from negbench.benchmark.models.heads import TwoHeads, make
 from torch import Tensor
 
 from negbench import methods
 from negbench.benchmark.audit.picks import PickCount
-from negbench.benchmark.models.heads import TwoHeads, make
 from negbench.benchmark.recipe.schema import Recipe, RunConfig
 from negbench.benchmark.training.inputs import SplitTensors
 from negbench.benchmark.training.loop import Trainer, train

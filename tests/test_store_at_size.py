@@ -16,11 +16,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from negbench.benchmark.models.heads import Head, make
 from numpy.typing import NDArray
 
 from commands import bench
 from negbench.benchmark.errors import BenchError
-from negbench.benchmark.models.heads import Head, make
 from negbench.benchmark.recipe.schema import Recipe, RunConfig
 from negbench.benchmark.speed import data_cost
 from negbench.benchmark.speed.data_cost import SCALES, Scale, measure, write

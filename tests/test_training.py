@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from negbench.benchmark.models.heads import make
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -13,7 +14,6 @@ from negbench import methods
 from negbench.benchmark.audit.picks import PickCount
 from negbench.benchmark.errors import BenchError, RunFailedError
 from negbench.benchmark.evaluation.measures import measured
-from negbench.benchmark.models.heads import make
 from negbench.benchmark.recipe.schema import Recipe, RunConfig
 from negbench.benchmark.recipe.seeds import seed_for
 from negbench.benchmark.training import loop
