@@ -155,6 +155,12 @@ def towers_for(store: "FeatureStore", config: "RunConfig") -> TwoTowers:
     return make(source(store, config, "image"), source(store, config, "text"), config, config.seed)
 
 
+def check_towers(store: "FeatureStore", config: "RunConfig") -> None:
+    """``BenchError`` where the store has not what the towers of a cell read; reads no features."""
+    for modality in FILES:
+        source(store, config, modality)
+
+
 def source(store: "FeatureStore", config: "RunConfig", modality: Modality) -> Source:
     """What a tower of a cell is made for."""
     reads = registry.for_side(named(config, modality), modality).reads[modality]
