@@ -37,6 +37,7 @@ from negbench.pipelines.manifest import SPLITS, Manifest
 from negbench.pipelines.manifest import read_info as read_manifest_info
 from negbench.pipelines.rows import BLOCK, Rows, release
 from negbench.pipelines.sources import manifest_folder
+from negbench.pipelines.splits import SplitIndex, index_of
 
 SCHEMA_VERSION = 1
 MODALITIES = ("images", "captions")
@@ -53,22 +54,14 @@ KIND = Kind(
 )
 
 
-@dataclass(frozen=True)
-class Split:
+@dataclass(frozen=True, kw_only=True)
+class Split(SplitIndex):
     """One split of a store. Features stay in their files until they are asked for."""
 
     images: Rows
     """``[I, D_image]``, or pixels ``[I, 3, H, W]``"""
     captions: Rows | None
     """``[C, D_text]``; None where captions are text alone"""
-    caption_image: NDArray[np.int64]
-    """``[C]``: the row in ``images`` of each caption's image."""
-    image_rows: NDArray[np.int64]
-    """``[I]``: row of each image in the manifest's ``images`` table, an id over all splits."""
-    caption_rows: NDArray[np.int64]
-    """``[C]``: row of each caption in the manifest's ``captions`` table."""
-    image_ids: list[str]
-    caption_ids: list[str]
 
 
 class FeatureStore:
@@ -124,15 +117,10 @@ class FeatureStore:
         """Open one split; ``DataError`` on changed files, a wrong number of rows or values that are not finite."""
         images = self._image_index[self._image_index["split"] == split]
         captions = self._caption_index[self._caption_index["split"] == split]
-        row_of = pd.Series(np.arange(len(images)), index=images["image_id"])
         return Split(
             images=self._rows(f"{split}_images.npy", len(images)),
             captions=None if self.forms["captions"] == "texts" else self._rows(f"{split}_captions.npy", len(captions)),
-            caption_image=row_of.loc[captions["image_id"]].to_numpy(dtype=np.int64),
-            image_rows=images.index.to_numpy(dtype=np.int64),
-            caption_rows=captions.index.to_numpy(dtype=np.int64),
-            image_ids=images["image_id"].tolist(),
-            caption_ids=captions["caption_id"].tolist(),
+            **vars(index_of(images, captions)),
         )
 
     def _index(self, name: str) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from negbench.benchmark.evaluation.extended import Positives, Relation
 
 if TYPE_CHECKING:
-    from negbench.pipelines.store import Split
+    from negbench.pipelines.splits import SplitIndex
 
 NAMES = ("eccv", "cxc")
 
@@ -23,7 +23,7 @@ def folder() -> Path | None:
     return Path(spec.submodule_search_locations[0]) / "data" if spec and spec.submodule_search_locations else None
 
 
-def positives(split: "Split") -> dict[str, Positives]:
+def positives(split: "SplitIndex") -> dict[str, Positives]:
     """``eccv`` and ``cxc``; nothing where the package is missing or the captions are not the 25,000 of COCO's test."""
     data = folder()
     if data is None or not all(caption_id.isdecimal() for caption_id in split.caption_ids):

@@ -12,9 +12,10 @@ from negbench.benchmark.evaluation.metrics import CUTOFFS, check_cutoffs
 from negbench.benchmark.evaluation.ranks import (
     BLOCK,
     TILE,
-    Grid,
+    Blocks,
+    Products,
+    Scores,
     Ties,
-    check,
     check_ties,
     counted_ahead,
     position,
@@ -132,7 +133,6 @@ def places(count: Tensor) -> Tensor:
     return torch.arange(int(count.sum()), device=count.device) - start.repeat_interleave(count) + 1
 
 
-@torch.no_grad()
 def positions(
     images: Tensor, captions: Tensor, positives: Positives, block: int = BLOCK, ties: Ties = "mid"
 ) -> tuple[Positions, Positions]:
@@ -156,17 +156,23 @@ def positions(
     Raises:
         ValueError: shapes that do not fit, values that are not finite, rows outside the galleries, no query.
     """
-    check(images, captions, torch.zeros(len(captions), dtype=torch.long))
+    return placed(Products(images, captions), positives, block, ties)
+
+
+@torch.no_grad()
+def placed(scores: Scores, positives: Positives, block: int = BLOCK, ties: Ties = "mid") -> tuple[Positions, Positions]:
+    """``positions`` by any similarities, of products or not."""
+    sizes = scores.shape
+    scores.check(torch.zeros(sizes[1], dtype=torch.long))
     check_ties(ties)
-    sizes = len(images), len(captions)
     for relation, (queries, items) in zip(positives, (sizes, sizes[::-1]), strict=True):
         check_relation(relation, queries, items)
-    side, device = whole_tiles(block), images.device
-    every = torch.arange(len(captions), device=device)
+    side, device = whole_tiles(block), scores.device
+    every = torch.arange(sizes[1], device=device)
     by_image, by_caption = (torch.from_numpy(relation.queries).to(device) for relation in positives)
     return (
-        direction(stripes(Grid(images[by_image], captions, every, side)), positives.i2t, side, ties, device),
-        direction(stripes(Grid(images, captions, by_caption, side), True), positives.t2i, side, ties, device),
+        direction(stripes(scores.blocks(by_image, every, side)), positives.i2t, side, ties, device),
+        direction(stripes(scores.blocks(None, by_caption, side), True), positives.t2i, side, ties, device),
     )
 
 
@@ -181,7 +187,7 @@ def check_relation(relation: Relation, queries: int, items: int) -> None:
             raise ValueError(f"positives name row {rows.max()} of {size} {what}")
 
 
-def stripes(grid: Grid, of_captions: bool = False) -> Iterator[Tensor]:
+def stripes(grid: Blocks, of_captions: bool = False) -> Iterator[Tensor]:
     """Queries, images or captions, a block at a time: their ``[Q, N]`` similarities to all candidates."""
     for query in range(grid.columns if of_captions else grid.rows):
         parts = []

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from negbench.benchmark.evaluation.ranks import Products, Scores
+
 
 @dataclass(frozen=True)
 class Gallery:
@@ -22,3 +24,23 @@ class Gallery:
     """``[C]``: likewise."""
     image_ids: Sequence[str]
     caption_ids: Sequence[str]
+
+    @property
+    def scores(self) -> Scores:
+        """Similarities of all pairs."""
+        return Products(self.images, self.captions)
+
+
+@dataclass(frozen=True)
+class ScoredSplit:
+    """A split of which the similarities are all that is known."""
+
+    scores: Scores
+    caption_image: Tensor
+    """``[C]``: the row of each caption's image."""
+    image_ids: Sequence[str]
+    caption_ids: Sequence[str]
+
+
+Tested = Gallery | ScoredSplit
+"""What can be measured."""

@@ -13,7 +13,7 @@ from negbench.pipelines.judgements import POSITIVE, verdicts
 
 if TYPE_CHECKING:
     from negbench.pipelines.manifest import Manifest
-    from negbench.pipelines.store import Split
+    from negbench.pipelines.splits import SplitIndex
     from negbench.pipelines.truth import Truth
 
 IMAGES = 512
@@ -21,7 +21,7 @@ IMAGES = 512
 
 
 def positives_of(
-    manifest: "Manifest", split: "Split", truth: "Truth | None", matches: Mapping[str, float] = POSITIVE
+    manifest: "Manifest", split: "SplitIndex", truth: "Truth | None", matches: Mapping[str, float] = POSITIVE
 ) -> dict[str, Positives]:
     """All that is known of a split, by the name its metrics begin with.
 
@@ -34,7 +34,7 @@ def positives_of(
     return {"extended": of_texts(manifest, split, matches)} | eccv.positives(split)
 
 
-def of_truth(split: "Split", truth: "Truth") -> Positives:
+def of_truth(split: "SplitIndex", truth: "Truth") -> Positives:
     """Every true pair, and every labelled one. An image without a caption of its own is no query."""
     labelled = np.zeros(len(split.image_ids), dtype=bool)
     labelled[split.caption_image] = True
@@ -48,7 +48,7 @@ def of_truth(split: "Split", truth: "Truth") -> Positives:
     return Positives(i2t=Relation.of(image[queries], caption[queries]), t2i=Relation.of(caption, image))
 
 
-def of_texts(manifest: "Manifest", split: "Split", matches: Mapping[str, float] = POSITIVE) -> Positives:
+def of_texts(manifest: "Manifest", split: "SplitIndex", matches: Mapping[str, float] = POSITIVE) -> Positives:
     """Labelled pairs, pairs judged to match, and all captions with the same text as such a pair's caption.
 
     A judgement is about a text, so it holds for every caption that reads the same. A labelled pair is positive

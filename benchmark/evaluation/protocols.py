@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from negbench.benchmark.evaluation.ranks import Scores
+
 
 class Protocol(BaseModel):
     """What the test numbers were measured on. Numbers of two protocols never share a column."""
@@ -72,21 +74,28 @@ def measure(protocol: Protocol, images: "Tensor", captions: "Tensor", caption_im
     Raises:
         ValueError: a fold that is not of the protocol's size.
     """
+    from negbench.benchmark.evaluation.ranks import Products
+
+    return measure_scores(protocol, Products(images, captions), caption_image)
+
+
+def measure_scores(protocol: Protocol, scores: "Scores", caption_image: "Tensor") -> Measured:
+    """``measure`` of any similarities, of products or not."""
     from negbench.benchmark.evaluation.metrics import (
         metrics,  # here: who only asks for protocols loads no numpy and no torch
     )
-    from negbench.benchmark.evaluation.ranks import ranks
+    from negbench.benchmark.evaluation.ranks import ranked
 
     folds = []
     for number in range(protocol.folds):
         first = number * protocol.images
         own = ((caption_image >= first) & (caption_image < first + protocol.images)).nonzero().squeeze(1)
-        gallery = images[first : first + protocol.images]
-        if (len(gallery), len(own)) != (protocol.images, protocol.captions):
+        fold = scores.part(slice(first, first + protocol.images), own)
+        if fold.shape != (protocol.images, protocol.captions):
             raise ValueError(
-                f"{protocol.name}: fold {number + 1} has {len(gallery):,} images and {len(own):,} captions,"
+                f"{protocol.name}: fold {number + 1} has {fold.shape[0]:,} images and {fold.shape[1]:,} captions,"
                 f" not {protocol.images:,} and {protocol.captions:,}"
             )
-        folds.append(metrics(ranks(gallery, captions[own], caption_image[own] - first)))
+        folds.append(metrics(ranked(fold, caption_image[own] - first)))
     mean = {name: statistics.fmean(fold[name] for fold in folds) for name in folds[0]}
     return Measured(protocol=protocol, metrics=mean)

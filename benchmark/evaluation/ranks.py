@@ -1,5 +1,6 @@
 """Ranks of all queries of a gallery, in both directions, by counting over blocks of one product."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Literal, NamedTuple, get_args
 
@@ -28,7 +29,6 @@ class Ranks(NamedTuple):
     """``[C]``: of each caption's image, in the order of the captions."""
 
 
-@torch.no_grad()
 def ranks(images: Tensor, captions: Tensor, caption_image: Tensor, block: int = BLOCK, ties: Ties = "mid") -> Ranks:
     """Position of the positive among all candidates, for every image and for every caption.
 
@@ -58,16 +58,22 @@ def ranks(images: Tensor, captions: Tensor, caption_image: Tensor, block: int = 
         ValueError: arrays in place of tensors, shapes that do not fit, a row outside ``images``, values that are not
             finite, an unknown rule.
     """
-    check(images, captions, caption_image)
+    return ranked(Products(images, captions), caption_image, block, ties)
+
+
+@torch.no_grad()
+def ranked(scores: "Scores", caption_image: Tensor, block: int = BLOCK, ties: Ties = "mid") -> Ranks:
+    """``ranks`` of any similarities, of products or not."""
+    scores.check(caption_image)
     check_ties(ties)
     owner, order = caption_image.long().sort(stable=True)
-    grid = Grid(images, captions, order, whole_tiles(block))
-    own = torch.empty(len(captions), device=images.device)
+    grid = scores.blocks(None, order, whole_tiles(block))
+    own = torch.empty(len(order), dtype=grid.dtype, device=grid.device)
     stairs = set(staircase(owner, grid.side))
     for row, column in sorted(stairs):
         columns, inside = positives(grid, owner, row, column)
         own[columns] = grid.product(row, column)[inside]
-    best = torch.full((len(images),), -torch.inf, device=images.device).scatter_reduce(0, owner, own, "amax")
+    best = own.new_full((grid.height,), -torch.inf).scatter_reduce(0, owner, own, "amax")
 
     i2t, t2i = count(grid, owner, stairs, best, own, ties)
     return Ranks(i2t[best > -torch.inf].float(), torch.empty_like(t2i).index_copy_(0, order, t2i).float())
@@ -84,20 +90,82 @@ def whole_tiles(block: int) -> int:
     return -(-block // TILE) * TILE
 
 
-class Grid:
-    """The similarity matrix of images and captions (in ``order``), never whole: blocks of one shape."""
+class Blocks(ABC):
+    """The similarity matrix of some images and of the captions in ``order``, never whole: blocks of one shape."""
+
+    dtype = torch.float32
+
+    def __init__(self, height: int, order: Tensor, side: int, device: torch.device) -> None:
+        self.height, self.width, self.order, self.side, self.device = height, len(order), order, side, device
+        self.rows, self.columns = -(-self.height // side), -(-self.width // side)
+
+    @abstractmethod
+    def product(self, row: int, column: int) -> Tensor:
+        """A block without its padding, at most ``[side, side]``, in a buffer that the next call overwrites."""
+
+
+class Scores(ABC):
+    """The similarities of all images and captions of a test, however they come about; read in blocks."""
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, int]:
+        """Images and captions."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where blocks are computed."""
+        return torch.device("cpu")
+
+    @abstractmethod
+    def blocks(self, images: Tensor | None, captions: Tensor, side: int) -> Blocks:
+        """Of some images (rows in order; None: all) and some captions (rows in any order)."""
+
+    @abstractmethod
+    def part(self, images: slice, captions: Tensor) -> "Scores":
+        """Those of a smaller test."""
+
+    def check(self, caption_image: Tensor) -> None:
+        """``ValueError`` where ``caption_image [C]`` does not name an image for each caption."""
+        check_owners(caption_image, *self.shape)
+
+
+class Products(Scores):
+    """Products of images ``[I, D]`` and captions ``[C, D]``."""
+
+    def __init__(self, images: Tensor, captions: Tensor) -> None:
+        self.images, self.captions = images, captions
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.images), len(self.captions)
+
+    @property
+    def device(self) -> torch.device:
+        return self.images.device
+
+    def blocks(self, images: Tensor | None, captions: Tensor, side: int) -> Blocks:
+        return Grid(self.images if images is None else self.images[images], self.captions, captions, side)
+
+    def part(self, images: slice, captions: Tensor) -> Scores:
+        return Products(self.images[images], self.captions[captions])
+
+    def check(self, caption_image: Tensor) -> None:
+        check(self.images, self.captions, caption_image)
+
+
+class Grid(Blocks):
+    """Of products: all of one shape, so that a pair has the same similarity wherever it stands."""
 
     def __init__(self, images: Tensor, captions: Tensor, order: Tensor, side: int) -> None:
-        self.images, self.captions, self.order, self.side = images, captions, order, side
-        self.height, self.width = len(images), len(order)
-        self.rows, self.columns = -(-self.height // side), -(-self.width // side)
+        super().__init__(len(images), order, side, images.device)
+        self.images, self.captions = images, captions
         dim = images.shape[1]
         self._top, self._left = torch.zeros(2, side, dim, device=images.device)
         self._whole = torch.empty(side, side, device=images.device)
         self._row = -1
 
     def product(self, row: int, column: int) -> Tensor:
-        """A block without its padding, at most ``[side, side]``, in a buffer that the next call overwrites."""
         top, left = row * self.side, column * self.side
         if row != self._row:
             filled(self._top, self.images[top : top + self.side])
@@ -121,7 +189,7 @@ def staircase(owner: Tensor, side: int) -> Iterator[tuple[int, int]]:
             yield row, column
 
 
-def positives(grid: Grid, owner: Tensor, row: int, column: int) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+def positives(grid: Blocks, owner: Tensor, row: int, column: int) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """Captions (sorted) whose positive lies in a block, and where it lies there."""
     top, left = row * grid.side, column * grid.side
     rows = owner[left : left + grid.side] - top
@@ -130,14 +198,14 @@ def positives(grid: Grid, owner: Tensor, row: int, column: int) -> tuple[Tensor,
 
 
 def count(
-    grid: Grid, owner: Tensor, stairs: set[tuple[int, int]], best: Tensor, own: Tensor, ties: Ties
+    grid: Blocks, owner: Tensor, stairs: set[tuple[int, int]], best: Tensor, own: Tensor, ties: Ties
 ) -> tuple[Tensor, Tensor]:
     """Positions ``[I]`` and ``[C]`` (sorted captions), float64. Positives are -inf here, so they outrank nobody."""
     device = best.device
     rows = torch.arange(grid.height, device=device)
     last = torch.full_like(rows, -1).scatter_reduce(0, owner, torch.where(own == best[owner], grid.order, -1), "amax")
     i2t, t2i = (torch.zeros(size, dtype=torch.float64, device=device) for size in (grid.height, grid.width))
-    counted = torch.empty(grid.side, grid.side, device=device)
+    counted = torch.empty(grid.side, grid.side, dtype=grid.dtype, device=device)
     for row in range(grid.rows):
         down = slice(row * grid.side, (row + 1) * grid.side)
         for column in range(grid.columns):
@@ -179,13 +247,7 @@ def check(images: Tensor, captions: Tensor, caption_image: Tensor) -> None:
     check_tensors({"images": images, "captions": captions, "caption_image": caption_image})
     if images.ndim != 2 or captions.ndim != 2 or images.shape[1] != captions.shape[1]:
         raise ValueError(f"images {list(images.shape)} and captions {list(captions.shape)} must be [I, D] and [C, D]")
-    if caption_image.shape != captions.shape[:1]:
-        raise ValueError(f"caption_image {list(caption_image.shape)} must name an image for {len(captions)} captions")
-    if len(captions) == 0:
-        raise ValueError("there are no captions to rank")
-    low, high = int(caption_image.min()), int(caption_image.max())
-    if low < 0 or high >= len(images):
-        raise ValueError(f"caption_image holds rows {low} to {high}, but there are {len(images)} images")
+    check_owners(caption_image, len(images), len(captions))
     largest = float(images.shape[1])
     for name, features in (("images", images), ("captions", captions)):
         extremes = torch.stack(features.aminmax())  # NaN if there is any
@@ -194,3 +256,14 @@ def check(images: Tensor, captions: Tensor, caption_image: Tensor) -> None:
         largest *= float(extremes.abs().max())
     if largest > torch.finfo(torch.float32).max:
         raise ValueError("the features are so large that their similarities may overflow; normalise them")
+
+
+def check_owners(caption_image: Tensor, images: int, captions: int) -> None:
+    """``ValueError`` where it does not name an image for each caption."""
+    if caption_image.shape != (captions,):
+        raise ValueError(f"caption_image {list(caption_image.shape)} must name an image for {captions} captions")
+    if captions == 0:
+        raise ValueError("there are no captions to rank")
+    low, high = int(caption_image.min()), int(caption_image.max())
+    if low < 0 or high >= images:
+        raise ValueError(f"caption_image holds rows {low} to {high}, but there are {images} images")
