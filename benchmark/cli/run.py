@@ -1,5 +1,7 @@
 """``bench run``: one cell."""
 
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,6 +28,7 @@ def run(
     device: Annotated[str | None, typer.Option(help="Device, as torch names it.")] = None,
     image_tower: Annotated[str | None, typer.Option(help="Image tower; bench models lists them.")] = None,
     text_tower: Annotated[str | None, typer.Option(help="Text tower.")] = None,
+    processes: Annotated[int, typer.Option(min=1, help="Processes that share each batch, on this machine.")] = 1,
     micro_batch: Annotated[int | None, typer.Option(help="Pairs in a tower at once; 0: the whole batch.")] = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", help="key=value of recipe or method; image.KEY, text.KEY of a tower.")
@@ -40,6 +43,10 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
 ) -> None:
     """Train and evaluate one cell, and record it."""
+    if processes > 1 and "WORLD_SIZE" not in os.environ:
+        from negbench.benchmark.training.launch import launch
+
+        raise typer.Exit(launch(processes, without_processes(sys.argv[1:])))
     from negbench.benchmark.recipe.flags import parse_changes, resolve
 
     flags = {
@@ -65,11 +72,16 @@ def run(
     from negbench.benchmark.sweeps import cell, places
     from negbench.benchmark.sweeps.tracking import is_added
     from negbench.benchmark.training import devices
+    from negbench.benchmark.training import processes as group
 
+    resolved = resolved.model_copy(update={"device": group.join(resolved.device, resolved.batch)})
     folder = cell.folder_of(resolved) if to is None else filled(to, resolved, method)
     destinations.check_folder(f"--out {folder}" if to else str(folder), folder, records.KIND, records.RUNS)
-    configuration.show(resolved, log())
     devices.check_cell(resolved)  # before features are made
+    if group.rank():
+        _assist(resolved, folder)
+        return
+    configuration.show(resolved, log())
     record, said = _made(resolved, folder, force, replace)
     if as_json:
         typer.echo(json_text(record.model_dump(mode="json")))
@@ -86,16 +98,45 @@ def _made(config: "RunConfig", folder: Path, force: bool, replace: bool) -> "tup
     from negbench.benchmark.cli.features import ensure_with_progress
     from negbench.benchmark.reports.progress import ShowTraining
     from negbench.benchmark.sweeps import cell, places
+    from negbench.benchmark.training import processes
     from negbench.benchmark.training.checkpoint import alone
 
     manifest, store = ensure_with_progress(config.dataset, config.encoder)
-    if not force and (found := places.found(folder, config, manifest, store, replace)):
-        return found
-    with alone(folder, log().print):
-        if not force and (found := places.found(folder, config, manifest, store, replace)):
-            return found  # somebody else made it meanwhile
-        with ShowTraining(log(), config) as watcher:
-            return cell.run(config, folder, manifest, store, watcher), "recorded"
+    found = None if force else places.found(folder, config, manifest, store, replace)
+    if found is None:
+        with alone(folder, log().print):
+            found = None if force else places.found(folder, config, manifest, store, replace)  # made meanwhile
+            if processes.told(found is None):
+                with ShowTraining(log(), config) as watcher:
+                    return cell.run(config, folder, manifest, store, watcher), "recorded"
+    else:
+        processes.told(False)
+    assert found is not None
+    return found
+
+
+def _assist(config: "RunConfig", folder: Path) -> None:
+    """A process that is not the first trains along, and leaves the record to it."""
+    from negbench.benchmark.sweeps import cell
+    from negbench.benchmark.training import processes
+    from negbench.pipelines import features
+
+    if processes.told(None):
+        cell.assist(config, folder, *features.ensure(config.dataset, config.encoder))
+
+
+def without_processes(words: list[str]) -> list[str]:
+    """A command line without ``--processes``."""
+    kept: list[str] = []
+    skip = False
+    for word in words:
+        if skip or word.startswith("--processes="):
+            skip = False
+        elif word == "--processes":
+            skip = True
+        else:
+            kept.append(word)
+    return kept
 
 
 def filled(place: Path, config: "RunConfig", method: str | None) -> Path:

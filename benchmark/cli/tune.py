@@ -76,6 +76,7 @@ def _tuned(config: "RunConfig", held: set[str], trials: int, fresh_seeds: int) -
     from negbench.benchmark.sweeps.cell import texts_for
     from negbench.benchmark.sweeps.search_space import space_of
     from negbench.benchmark.training import devices
+    from negbench.benchmark.training.vectors import check_vectors
     from negbench.pipelines.sources import manifest_folder
     from negbench.pipelines.truth import Truth
 
@@ -83,6 +84,7 @@ def _tuned(config: "RunConfig", held: set[str], trials: int, fresh_seeds: int) -
     space = space_of(config, held)
     configuration.show(config, log())
     manifest, store = ensure_with_progress(config.dataset, config.encoder)
+    check_vectors(store)
     truth = Truth.read(manifest_folder(config.dataset))
     texts = texts_for(config.method, manifest, store)
     task = tuning.TuningTask(config, space, manifest.hash, store, truth, texts)

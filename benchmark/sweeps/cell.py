@@ -104,6 +104,13 @@ def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore
     return record
 
 
+def assist(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore) -> None:
+    """Train a cell along with the process that runs and records it."""
+    facts = facts_for(config, manifest, store)
+    truth, texts = Truth.read(manifest_folder(config.dataset)), texts_for(config.method, manifest, store)
+    train(config, store, truth, texts=texts, checkpoint=Checkpoint(checkpoint.place(folder), facts))
+
+
 def evaluated(
     config: RunConfig,
     done: Finished,

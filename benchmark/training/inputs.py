@@ -14,6 +14,7 @@ from negbench.benchmark.evaluation.gallery import Gallery
 from negbench.benchmark.models import registry
 from negbench.benchmark.models.base import Modality, Reads, Source, Tower
 from negbench.benchmark.models.two_towers import TwoTowers, make
+from negbench.benchmark.training import processes
 from negbench.pipelines.rows import Rows, ahead
 from negbench.pipelines.store import load_array
 
@@ -82,9 +83,9 @@ class Batch:
     images: Tensor
     """``[B]``: rows of the split."""
     image: Tensor
-    """``[B, ...]``: what the image tower reads."""
+    """``[B, ...]``: what the image tower reads; this process's part of it."""
     text: Tensor
-    """``[B, ...]``: what the text tower reads."""
+    """``[B, ...]``: likewise of the text tower."""
 
 
 class SplitTensors:
@@ -113,19 +114,24 @@ class SplitTensors:
         return tensor(sides[0], self.device), tensor(sides[1], self.device)
 
     def batches(self, captions: Iterable[Tensor]) -> Iterator[Batch]:
-        """The batches of these caption rows, in their order; features in files are read ahead."""
+        """The batches of these caption rows, in their order; features in files are read ahead.
+
+        Of several processes, each has its own part of the items.
+        """
         order = list(captions)
-        images = [self._owners[rows] for rows in order]
-        sides = (self.images, images), (self.captions, order)
+        texts = [processes.own(rows) for rows in order]
+        images = [self._owners[rows] for rows in texts]
+        sides = (self.images, images), (self.captions, texts)
         files = [items.rows for items, _ in sides if isinstance(items, FromFile)]
         wanted = zip(
             *([rows.numpy() for rows in each] for items, each in sides if isinstance(items, FromFile)), strict=True
         )
         read = ahead(files, list(wanted))
-        for text_rows, image_rows in zip(order, images, strict=True):
+        for rows, text_rows, image_rows in zip(order, texts, images, strict=True):
             found = iter(next(read) if files else ())
             image, text = self._taken(self.images, image_rows, found), self._taken(self.captions, text_rows, found)
-            yield Batch(text_rows.to(self.device), image_rows.to(self.device), image, text)
+            here = rows.to(self.device)
+            yield Batch(here, self.caption_image[here], image, text)
 
     def _taken(self, items: Items, rows: Tensor, found: Iterator[NDArray[np.generic]]) -> Tensor:
         """Rows of a side, or what was ``found`` of them in its file."""

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from negbench.benchmark.audit.asking import Examination
 from negbench.benchmark.audit.pushes import audit
-from negbench.benchmark.errors import BenchError, RunFailedError, first_line, out_of_memory
+from negbench.benchmark.errors import BenchError, LostError, RunFailedError, first_line, out_of_memory
 from negbench.benchmark.evaluation.known_pairs import KnownPairs, exact
 from negbench.benchmark.evaluation.measures import measured
 from negbench.benchmark.evaluation.metrics import COLLAPSED
@@ -68,7 +68,7 @@ def prepare(config: "RunConfig") -> None:
     torch.set_num_threads(config.threads)
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # saves a pass over each new tensor
-    torch.manual_seed(seed_for(config.seed, "dropout"))
+    torch.manual_seed(seed_for(config.seed, "dropout", *([processes.rank()] if processes.rank() else [])))
 
 
 def train(
@@ -267,5 +267,10 @@ def failing(what: str) -> Iterator[None]:
     except (RunFailedError, BenchError):
         raise
     except Exception as error:
+        if processes.count() > 1 and isinstance(error, RuntimeError):
+            reason = f"{type(error).__name__}: {first_line(error)}"
+            raise LostError(
+                f"{what}: another process was lost ({reason}); the same command goes on from there"
+            ) from error
         reason = out_of_memory(error) or f"{type(error).__name__}: {first_line(error)} (BENCH_DEBUG=1 shows where)"
         raise RunFailedError(f"{what} failed: {reason}") from error

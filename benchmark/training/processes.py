@@ -73,12 +73,11 @@ def add_gradients(weights: Iterable[nn.Parameter]) -> None:
     """Sum each weight's gradient over all processes."""
     if count() == 1:
         return
-    gradients = [weight.grad if weight.grad is not None else torch.zeros_like(weight) for weight in weights]
+    gradients = [weight.grad for weight in weights if weight.grad is not None]
     flat = torch.cat([gradient.flatten() for gradient in gradients])
     distributed.all_reduce(flat)
-    parts = torch.split(flat, [gradient.numel() for gradient in gradients])
-    for weight, gradient, part in zip(weights, gradients, parts, strict=True):
-        weight.grad = part.view_as(gradient).clone()
+    for gradient, part in zip(gradients, torch.split(flat, [each.numel() for each in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))
 
 
 def agreed(number: int) -> int:

@@ -12,6 +12,7 @@ from negbench.benchmark.errors import BenchError
 from negbench.benchmark.models.base import Group, Tower
 from negbench.benchmark.models.two_towers import TwoTowers
 from negbench.benchmark.recipe.seeds import seed_for
+from negbench.benchmark.training import processes
 from negbench.benchmark.training.extras import ExtrasOf, Texts
 from negbench.benchmark.training.inputs import Batch, SplitTensors
 from negbench.benchmark.training.memory import MomentumMemory
@@ -91,7 +92,7 @@ class Task(nn.Module):
         """Both sides of a batch in the joint space, ``[B, dim]`` float32, as the execution says."""
         with torch.autocast(image.device.type, self.autocast, enabled=self.autocast is not None):
             found = in_parts(towers.image, image, self.micro_batch), in_parts(towers.text, text, self.micro_batch)
-        return found[0].float(), found[1].float()
+        return processes.whole(found[0].float()), processes.whole(found[1].float())
 
     def after(self) -> None:
         """The end of a step: the batch's pairs join the memory."""

@@ -50,6 +50,8 @@ class ClipText(Tower):
         self.net, where = read(model, "text_tower")
         width = int(self.net.visual.output_dim)
         del self.net.visual
+        for temperature in ("logit_scale", "logit_bias"):  # a method has its own
+            setattr(self.net, temperature, None)
         self.tokenizer = tokenizer_of(where)
         self.rate = settings.rate
         stop(self.net, settings.frozen, "text")
