@@ -13,7 +13,6 @@ import scipy.stats
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from negbench.benchmark.models.heads import make
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -34,7 +33,7 @@ from negbench.benchmark.results import integrity, records
 from negbench.benchmark.sweeps import cell
 from negbench.benchmark.training import loop
 from negbench.benchmark.training.extras import ExtrasOf, Texts, centred
-from negbench.benchmark.training.inputs import SplitTensors
+from negbench.benchmark.training.inputs import opened, towers_for
 from negbench.benchmark.training.loop import train
 from negbench.benchmark.training.watcher import Watcher
 from negbench.methods.base import Method, Sampler, View, views
@@ -84,9 +83,9 @@ class All(KnownPairs):
 
 
 def examined(tiny: Tiny, name: str, memory: int = 8, split: str = "test") -> tuple[Method, Examination, KnownPairs]:
-    data = SplitTensors(tiny[1].split(split), "cpu")
-    method, model = methods.get(name)(), make(DIM, DIM, config(), 0)
-    extras_of = ExtrasOf([method], SplitTensors(tiny[1].split("train"), "cpu"), model, TEXTS).of(data)
+    method, model = methods.get(name)(), towers_for(tiny[1], config())
+    data, trained = (opened(tiny[1], which, config(), model) for which in (split, "train"))
+    extras_of = ExtrasOf([method], trained, model, TEXTS).of(data)
     known_pairs = exact(Truth.read(manifest_folder("tiny")), data.split.image_rows, data.split.caption_rows)
     assert known_pairs is not None
     return method, Examination.of(config(memory=memory), data.gallery(model), extras_of, "test"), known_pairs
@@ -547,7 +546,8 @@ def test_a_record_holds_the_audit(tiny: Tiny, tmp_path: Path) -> None:
 
 def test_without_judgements_there_are_histograms_only(tiny: Tiny) -> None:
     trained = train(config(), tiny[1], None)
-    data, task = SplitTensors(tiny[1].split("test"), "cpu"), trained.task
+    task = trained.task
+    data = opened(tiny[1], "test", config(), task.towers)
     examination = Examination.of(config(), data.gallery(task.towers), task.extras_of.of(data), "test")
     found = audit_test(task.method, examination, None, None)
     assert found.figures == {}
@@ -588,8 +588,9 @@ def test_a_broken_file_of_similarities_is_told_in_one_line(content: bytes | str 
 
 
 def test_the_guide_of_another_split_is_that_of_the_training(tiny: Tiny) -> None:
-    data, other = (SplitTensors(tiny[1].split(split), "cpu") for split in ("train", "test"))
-    extras_of = ExtrasOf([methods.get("gist")()], data, make(DIM, DIM, config(), 0)).of(other)
+    model = towers_for(tiny[1], config())
+    data, other = (opened(tiny[1], split, config(), model) for split in ("train", "test"))
+    extras_of = ExtrasOf([methods.get("gist")()], data, model).of(other)
     captions = torch.arange(4)
     guide = extras_of(methods.get("gist")(), captions, other.caption_rows[captions], captions).guide
     assert guide is not None

@@ -14,7 +14,7 @@ import pytest
 
 from commands import BENCH, bench, bench_process
 from negbench.benchmark.results import records
-from negbench.benchmark.training import loop
+from negbench.benchmark.training.trainer import Trainer
 from negbench.pipelines import sources
 from negbench.pipelines.manifest import Manifest
 
@@ -385,7 +385,7 @@ def test_the_test_split_is_opened_once_after_training(small: Path, monkeypatch: 
     from negbench.pipelines.store import FeatureStore
 
     order: list[str] = []
-    plain_split, plain_epoch = FeatureStore.split, loop.Trainer.epoch
+    plain_split, plain_epoch = FeatureStore.split, Trainer.epoch
 
     def split(store: FeatureStore, name: str) -> object:
         order.append(name)
@@ -396,7 +396,7 @@ def test_the_test_split_is_opened_once_after_training(small: Path, monkeypatch: 
         return plain_epoch(*words, **named)
 
     monkeypatch.setattr(FeatureStore, "split", split)
-    monkeypatch.setattr(loop.Trainer, "epoch", epoch)
+    monkeypatch.setattr(Trainer, "epoch", epoch)
     assert bench("run", "--method", "random", "--dataset", "small", *SMALL)[0] == 0
     assert order == ["train", "val", "epoch", "epoch", "test"]
 

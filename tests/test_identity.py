@@ -10,14 +10,17 @@ from pydantic import Field
 
 from negbench import methods
 from negbench.benchmark.errors import BenchError
-from negbench.benchmark.recipe import identity, stages
+from negbench.benchmark.evaluation.measures import measured
+from negbench.benchmark.recipe import identity, presets, stages
 from negbench.benchmark.recipe.flags import resolve
 from negbench.benchmark.recipe.params import Params, StudyKeys
-from negbench.benchmark.recipe.schema import Execution, Judging, Recipe, RunConfig, hashes_of_schema_1
+from negbench.benchmark.recipe.schema import Execution, Judging, Naming, Recipe, RunConfig, hashes_of_schema_1
 from negbench.benchmark.results import integrity, leaderboard, records
 from negbench.benchmark.sweeps import cell
+from negbench.benchmark.sweeps.recorded_cell import load_state
 from negbench.benchmark.sweeps.search_space import space_of
 from negbench.benchmark.sweeps.tuning import TuningTask
+from negbench.benchmark.training.inputs import opened, towers_for
 from negbench.benchmark.training.watcher import Watcher
 from negbench.pipelines import code, current, datasets, features, sources
 from negbench.pipelines.files import read_yaml
@@ -27,6 +30,8 @@ from negbench.pipelines.store import FeatureStore
 Tiny = tuple[Manifest, FeatureStore]
 ROOT = Path(__file__).parents[1]
 OLD = Path(__file__).parent / "records_of_schema_1"
+OF_A_HEAD = Path(__file__).parent / "records_of_schema_2" / "hardest"
+"""A record from before there were towers: ``head: mlp``."""
 ROOMS = ("benchmark", "methods")
 RECIPE = {"epochs": 2, "batch": 16, "memory": 0, "dim": 8}
 
@@ -54,9 +59,27 @@ def test_digests_are_what_they_were() -> None:
     assert (default.hash, default.recipe_hash) == ("e062e9b9", "34909cb7")
 
 
+@pytest.mark.parametrize(
+    ("head", "digests"),
+    [
+        ("linear", ("1db92117", "b598d8e3")),
+        ("mlp", ("963ecddb", "03e90fa1")),
+        ("attention", ("6535f7b5", "f40e84d6")),
+    ],
+)
+def test_digests_of_towers_that_one_key_named_are_what_they_were(head: str, digests: tuple[str, str]) -> None:
+    old, new = config(head=head), config(image_tower=head, text_tower=head)
+    assert old == new
+    assert (new.hash, new.recipe_hash) == digests
+    others = [config(image_tower=head, text_tower="gpo"), config(image_tower="gpo", text_tower=head)]
+    assert len({digests[0], *(other.hash for other in others)}) == 3
+
+
 def test_where_a_cell_runs_and_how_it_is_judged_is_no_part_of_it() -> None:
-    elsewhere = config(threads=8, device="cuda:3", expert_match=0.9, crowd_match=0.1)
-    assert {*Execution.model_fields, *Judging.model_fields} == {"threads", "device", "expert_match", "crowd_match"}
+    changes: dict[str, Any] = {"threads": 8, "device": "cuda:3", "micro_batch": 4, "checkpoint_minutes": 1}
+    changes |= {"expert_match": 0.9, "crowd_match": 0.1}
+    elsewhere = config(**changes)
+    assert {*Execution.model_fields, *Judging.model_fields} == {*changes}
     assert elsewhere.hash == config().hash
     assert elsewhere.recipe_hash == config().recipe_hash
     assert elsewhere.label("made+up") == config().label("made+up")
@@ -64,14 +87,31 @@ def test_where_a_cell_runs_and_how_it_is_judged_is_no_part_of_it() -> None:
 
 @pytest.mark.parametrize("name", Recipe.model_fields)
 def test_every_key_of_the_recipe_is_part_of_it(name: str) -> None:
-    words = {"memory_start": "random", "memory_precision": "float16", "positives": "oracle", "guide": "own"}
-    words |= {"warmup": "sum", "head": "mlp"}
+    words: dict[str, Any] = {
+        "memory_start": "random",
+        "memory_precision": "float16",
+        "positives": "oracle",
+        "guide": "own",
+    }
+    words |= {"warmup": "sum", "image_tower": "mlp", "text_tower": "mlp", "schedule": "cosine", "precision": "bfloat16"}
+    words |= {"image_settings": {"drop": 0.1}, "text_settings": {"drop": 0.1}, "decays": (1,), "rise": 0.1}
     value = getattr(config(), name)
     changed = config(**{name: words.get(name) or (value / 2 if isinstance(value, float) else value + 1)})
     assert changed.hash != config().hash
 
 
-# --- Records of schema 1 ----------------------------------------------------------------------------------------
+def test_a_preset_is_no_part_of_a_cell_but_what_it_says_is(small_scenes: None) -> None:
+    assert [*Naming.model_fields] == ["preset"]
+    assert config(preset="pixels").hash == config().hash
+    assert config(preset="pixels").recipe_hash == config().recipe_hash
+    cell = {"method": "fne", "dataset": "small"}
+    named, spelt = resolve({**cell, "preset": "pixels"}), resolve({**cell, **presets.load("pixels")})
+    assert (named.preset, spelt.preset) == ("pixels", "heads")
+    assert (named.hash, named.recipe_hash) == (spelt.hash, spelt.recipe_hash)
+    assert named.hash != resolve(cell).hash
+
+
+# --- Records of earlier schemas ---------------------------------------------------------------------------------------
 
 
 def test_a_record_of_schema_1_stands_in_one_table_with_new_ones(tiny: Tiny) -> None:
@@ -95,9 +135,9 @@ def test_an_edited_record_of_schema_1_is_found_out(tmp_path: Path) -> None:
     content["config"]["learning_rate"] = 0.1
     path.write_text(json.dumps(content))
     assert any(fault.startswith("config_hash: ") for fault in integrity.faults(path.parent, records.read(path.parent)))
-    content["schema_version"] = 3
+    content["schema_version"] = 4
     path.write_text(json.dumps(content))
-    with pytest.raises(records.RecordError, match="schema version 3, not 1 to 2"):
+    with pytest.raises(records.RecordError, match="schema version 4, not 1 to 3"):
         records.read(path.parent)
 
 
@@ -106,6 +146,24 @@ def test_the_digests_of_schema_1_are_those_of_its_records() -> None:
         content = json.loads((OLD / name / "run.json").read_text())
         told = hashes_of_schema_1(RunConfig(**content["config"]))
         assert told == {key: content[key] for key in ("config_hash", "recipe_hash")}
+
+
+def test_the_towers_of_a_record_of_schema_2_live_and_rank_as_they_did(tiny: Tiny) -> None:
+    folder = Path("runs/tiny/old/seed-0")
+    shutil.copytree(OF_A_HEAD, folder)
+    old = integrity.read(folder)
+    assert old.schema_version == 2
+    assert (old.config.image_tower, old.config.text_tower) == ("mlp", "mlp")
+    assert (old.config_hash, old.recipe_hash) == (old.config.hash, old.config.recipe_hash)
+    towers = towers_for(tiny[1], old.config)
+    load_state(towers, folder, old, "model.safetensors")
+    found, _ = measured(opened(tiny[1], "test", old.config, towers).gallery(towers))
+    assert found == pytest.approx({name: old.metrics[name] for name in found}, abs=1e-5)
+    new = old.config.model_copy(update={"method": "random"})
+    cell.run(new, Path("runs/tiny/new/seed-0"), *tiny, Watcher())
+    board = leaderboard.load(Path("runs"))
+    assert not board.left_out
+    assert [{row.method for row in table.rows} for table in board.groups] == [{"hardest", "random"}]
 
 
 def test_a_recorded_cell_is_not_run_again_elsewhere(tiny: Tiny) -> None:
