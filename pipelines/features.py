@@ -35,7 +35,7 @@ from negbench.pipelines.manifest import SPLITS, Manifest
 from negbench.pipelines.reading import pictures
 from negbench.pipelines.rows import Features, Rows
 from negbench.pipelines.sides import PixelsCard, Side, pair
-from negbench.pipelines.sources import FEATURES, Source, manifest_folder, store_folder
+from negbench.pipelines.sources import FEATURES, Source, store_folder
 from negbench.pipelines.store import KIND, FeatureStore, add_digests, complete, intact, load_array, read_info
 from negbench.pipelines.work import Work
 
@@ -68,7 +68,7 @@ def make(
     the dataset is not there or broken.
     """
     source = sources.read(name)
-    maker = Maker(_manifest(name, source), source, encoder, How(batch, workers, device, precision), dtype, main)
+    maker = Maker(prepare.ensure(name, source), source, encoder, How(batch, workers, device, precision), dtype, main)
     return maker.make(progress, waiting, force=force, verify=True)
 
 
@@ -81,7 +81,7 @@ def ensure(
 ) -> tuple[Manifest, FeatureStore]:
     """Manifest and store of a dataset, built where missing or stale; its own encoder where none is named."""
     source = sources.read(name)
-    manifest = _manifest(name, source)
+    manifest = prepare.ensure(name, source)
     folder = Maker(manifest, source, encoder, How(), main=main).make(progress, waiting)
     return manifest, FeatureStore(folder, manifest.hash)
 
@@ -89,12 +89,6 @@ def ensure(
 def canonical(source: Source, encoder: str) -> str:
     """The one name of an encoder for a dataset, aliases resolved."""
     return "+".join(pair(encoder, datasets.holds_features(source.format)))
-
-
-def _manifest(name: str, source: Source) -> Manifest:
-    if not prepare.is_current(name, source):
-        return prepare.prepare(name)
-    return Manifest.read(manifest_folder(name))
 
 
 class Maker:

@@ -126,6 +126,11 @@ def prepare(name: str) -> Manifest:
     return manifest
 
 
+def ensure(name: str, source: Source) -> Manifest:
+    """The manifest of a dataset, built where it is missing or stale."""
+    return Manifest.read(sources.manifest_folder(name)) if is_current(name, source) else prepare(name)
+
+
 def check_apart(name: str, source: Source, *more: Path) -> None:
     """``RequestError`` where the files that a registration names overlap with what is written, ``more`` besides."""
     path = None if source.path is None else Path(source.path)

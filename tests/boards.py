@@ -38,7 +38,7 @@ def record(method: str, seed: int, recall: float, dataset: str = "f8k", **change
 
 def save(root: Path, *records: RunRecord) -> Path:
     for number, each in enumerate(records):
-        write_record(root / each.config.dataset / each.method_id / f"{number}", each)
+        write_record(root / each.dataset / each.method_id / f"{number}", each)
     return root
 
 

@@ -632,7 +632,7 @@ def test_other_thresholds_change_the_audit_and_nothing_else(tiny: Tiny) -> None:
     before = records.read(Path("run"))
     assert bench("audit", "run", "--crowd-match", "0.9").exit_code == 0
     after = records.read(Path("run"))
-    assert after.config.crowd_match == 0.9
+    assert after.about.crowd_match == 0.9
     assert (after.config_hash, after.recipe_hash) == (before.config_hash, before.recipe_hash)
     assert after.audit["pushed_i2t_base"] < before.audit["pushed_i2t_base"]
     labelled = [name for name in before.metrics if not name.startswith("extended_")]

@@ -156,7 +156,7 @@ def test_a_record_that_cannot_be_so_is_left_out_with_its_reason(
 
 def test_others_are_of_the_known_protocols_and_sum_up(tmp_path: Path) -> None:
     recalls = {f"{way}_r{k}": 60.0 for way in ("i2t", "t2i") for k in (1, 5, 10)}
-    config = record().config.model_copy(update={"dataset": "coco"})
+    config = record().about.model_copy(update={"dataset": "coco"})
     coco = record(config=config, config_hash=config.hash, recipe_hash=config.recipe_hash, protocol=PROTOCOLS["coco"][0])
     for rsum, fault in ((360.0, ""), (599.0, "others.coco-1k-5fold.rsum: 599.0, but its recalls give 360.0")):
         other = Measured(protocol=FOLDS, metrics=recalls | {"rsum": rsum, "mr": 60.0})
@@ -322,7 +322,7 @@ def test_one_bad_file_leaves_its_record_out_of_the_pictures(small_project: Path,
     path = Path("runs/small/fne/seed-1", name)
     shutil.copytree("runs/small/fne/seed-0", path.parent)
     found = records.read(path.parent)
-    config = found.config.model_copy(update={"seed": 1})
+    config = found.about.model_copy(update={"seed": 1})
     found = found.model_copy(update={"config": config, "config_hash": config.hash})
     (path.parent / "run.json").write_text(found.model_dump_json())
     path.unlink()

@@ -421,6 +421,7 @@ def test_run_record_is_tied_to_the_code(small: Path) -> None:
     assert record.commit == (head.stdout.strip() or None)
     assert record.versions["torch"]
     assert time.strptime(record.created[:19], "%Y-%m-%dT%H:%M:%S")
+    assert record.config is not None
     assert os.sep not in record.config.label("hog+ngrams")
 
 

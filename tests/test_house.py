@@ -17,6 +17,7 @@ ROOMS = (
     "cli",
     "reports",
     "inspection",
+    "exchange",
     "sweeps",
     "speed",
     "training",

@@ -120,7 +120,7 @@ def test_a_record_of_schema_1_stands_in_one_table_with_new_ones(tiny: Tiny) -> N
         shutil.copytree(OLD / name, f"runs/tiny/{name}/seed-0")
         old = integrity.read(Path(f"runs/tiny/{name}/seed-0"))
         assert old.schema_version == 1
-        assert (old.config_hash, old.recipe_hash) == (old.config.hash, old.config.recipe_hash)
+        assert (old.config_hash, old.recipe_hash) == (old.about.hash, old.about.recipe_hash)
     board = leaderboard.load(Path("runs"))
     assert not board.left_out
     assert len({table.recipe_hash for table in board.groups}) == 1
@@ -153,6 +153,7 @@ def test_the_towers_of_a_record_of_schema_2_live_and_rank_as_they_did(tiny: Tiny
     shutil.copytree(OF_A_HEAD, folder)
     old = integrity.read(folder)
     assert old.schema_version == 2
+    assert old.config is not None
     assert (old.config.image_tower, old.config.text_tower) == ("mlp", "mlp")
     assert (old.config_hash, old.recipe_hash) == (old.config.hash, old.config.recipe_hash)
     towers = towers_for(tiny[1], old.config)

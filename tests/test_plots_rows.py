@@ -54,7 +54,8 @@ def record(method: str, dataset: str, seed: int = 0, **changes: Any) -> RunRecor
 
 def save(*records: RunRecord) -> Path:
     for each in records:
-        folder = Path("runs", each.config.dataset, f"{each.method_id}+{each.config.memory}", f"seed-{each.config.seed}")
+        assert each.config is not None
+        folder = Path("runs", each.dataset, f"{each.method_id}+{each.config.memory}", f"seed-{each.seed}")
         write_record(folder, each)
         (folder / "history.csv").write_text("epoch,val_rsum\n1,100.0\n2,200.0\n")
     return Path("runs")
@@ -249,7 +250,7 @@ def test_a_record_without_a_history_is_left_out_of_the_curves(kind: str) -> None
 def test_tables_that_differ_in_anything_have_names_of_their_own() -> None:
     """The same recipe on other features, and held against another threshold: a picture and a key for each."""
     first = record("hardest", "easy")
-    harder = first.config.model_copy(update={"seed": 1, "crowd_match": 0.9})
+    harder = first.about.model_copy(update={"seed": 1, "crowd_match": 0.9})
     changed = {"config": harder, "config_hash": harder.hash, "recipe_hash": harder.recipe_hash}
     save(first, first.model_copy(update=changed))
     write_record(Path("runs/other/seed-0"), record("hardest", "easy", features_hash="f2"))

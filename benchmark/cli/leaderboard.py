@@ -17,6 +17,9 @@ def leaderboard(
         str | None, typer.Option(help="Row to test against: METHOD or METHOD,MEMORY; else hardest in the batch.")
     ] = None,
     with_published: Annotated[bool, typer.Option("--with-published", help="Add what papers report.")] = False,
+    with_external: Annotated[
+        bool, typer.Option("--with-external", help="What was trained elsewhere stands beside what was trained here.")
+    ] = False,
     runs: Annotated[Path, typer.Option(help="Folder of the run records.")] = RUNS,
     layout: Annotated[Format, typer.Option("--format", help="How it is written.")] = Format.rich,
     output: Annotated[Path | None, typer.Option(help="Write to this file instead of the screen.")] = None,
@@ -37,7 +40,7 @@ def leaderboard(
 
         destinations.check_file(f"--output {output}", output)
     try:
-        found = load(runs, dataset, baseline, with_published)
+        found = load(runs, dataset, baseline, with_published, with_external)
     except NothingLeftError as error:
         left_out.show(error.left_out, wide(log()))
         raise

@@ -29,7 +29,9 @@ from negbench.benchmark.cli import (
     params,
     plot,
     recipes,
+    record,
     run,
+    search,
     speed,
     sweep,
     tune,
@@ -156,7 +158,9 @@ app.command("models")(models.models)
 app.command("params")(params.params)
 app.command("plot")(plot.plot)
 app.command("recipes")(recipes.recipes)
+app.command("record")(record.record)
 app.command("run")(run.run)
+app.command("search")(search.search)
 app.command("sweep")(sweep.sweep)
 app.command("tune")(tune.tune)
 app.command("speed")(speed.speed)

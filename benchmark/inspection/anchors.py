@@ -6,7 +6,7 @@ import torch
 
 from negbench.benchmark.errors import BenchError
 from negbench.benchmark.recipe.seeds import seed_for
-from negbench.benchmark.sweeps.recorded_cell import RecordedCell
+from negbench.benchmark.sweeps.live_cell import LiveCell
 from negbench.pipelines.errors import unknown
 
 
@@ -15,7 +15,7 @@ def lowest(ranks: Mapping[int, float], ids: Sequence[str]) -> int:
     return min(ranks, key=lambda row: (-ranks[row], ids[row]))
 
 
-def find(run: RecordedCell, anchor: str, seed: int) -> int:
+def find(run: LiveCell, anchor: str, seed: int) -> int:
     """The caption of the pair that an id names; an image stands for its first caption. ``BenchError`` if unknown."""
     if anchor == "random":
         stream = torch.Generator().manual_seed(seed_for(seed, "inspect", "anchor"))
@@ -35,4 +35,4 @@ def find(run: RecordedCell, anchor: str, seed: int) -> int:
         raise BenchError(f"'{anchor}' is of the {images[image_id]} split; only test items are inspected")
     nearest = unknown("anchor", anchor, [*run.split.image_ids, *run.split.caption_ids])
     hint = nearest.partition("; ")[2] if "did you mean" in nearest else "random and worst are anchors too"
-    raise BenchError(f"unknown anchor '{anchor}', no test image or caption of '{run.config.dataset}'; {hint}")
+    raise BenchError(f"unknown anchor '{anchor}', no test image or caption of '{run.record.dataset}'; {hint}")

@@ -6,17 +6,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from negbench.benchmark.audit.asking import Question, questions, shown
+from negbench.benchmark.audit.asking import ExtrasMaker, Question, questions, shown
 from negbench.benchmark.audit.pushes import push
 from negbench.benchmark.evaluation.known_pairs import MATCH, UNKNOWN, Codes
 from negbench.benchmark.inspection.items import Item, Look, Picks, Ready
 from negbench.benchmark.recipe.seeds import seed_for
-from negbench.benchmark.sweeps.recorded_cell import RecordedCell
-from negbench.benchmark.training.extras import ExtrasOf
+from negbench.benchmark.sweeps.live_cell import LiveCell
 from negbench.methods.base import Direction, Method
 
 DRAWS = 100
 """Times a method that chooses is asked; many draw their choice."""
+NO_FEATURES = "it needs frozen features, which a model that was trained elsewhere has not"
 PICKS = 3
 """Negatives shown of each method."""
 
@@ -25,7 +25,7 @@ class Looker:
     """One anchor, with the whole test gallery as its candidates."""
 
     def __init__(
-        self, run: RecordedCell, extras_of: ExtrasOf, direction: Direction, image: int, caption: int, seed: int
+        self, run: LiveCell, extras_of: ExtrasMaker, direction: Direction, image: int, caption: int, seed: int
     ) -> None:
         self.run, self.extras_of, self.direction, self.seed = run, extras_of, direction, seed
         self.image, self.caption = image, caption
@@ -56,9 +56,9 @@ class Looker:
         block = self.run.known_pairs.block(image, every) if i2t else self.run.known_pairs.block(every, caption)
         return block.reshape(-1)
 
-    def look(self, chosen: Sequence[Ready], rank: float, top: int) -> Look:
+    def look(self, chosen: Sequence[Ready], unable: Sequence[str], rank: float, top: int) -> Look:
         split = self.run.split
-        own = self.suspicion(chosen[0].method)
+        own = self.suspicion(chosen[0].method) if chosen else {}
         return Look(
             direction=self.direction,
             anchor=split.image_ids[self.image] if self.direction == "i2t" else split.caption_ids[self.caption],
@@ -67,7 +67,7 @@ class Looker:
             rank=rank,
             candidates=len(self.similarity),
             top=[self.item(row, own) for row in self.order[:top].tolist()],
-            picks=[self.picks(ready) for ready in chosen],
+            picks=[self.picks(ready) for ready in chosen] + [Picks(name, "", [], NO_FEATURES) for name in unable],
         )
 
     def item(self, row: int, suspicion: dict[int, float], share: float | None = None) -> Item:

@@ -11,11 +11,13 @@ import torch
 from negbench import methods
 from negbench.benchmark.audit.asking import shown
 from negbench.benchmark.evaluation.ranks import ranks
+from negbench.benchmark.exchange.cells import live_cell
 from negbench.benchmark.inspection.anchors import find, lowest
 from negbench.benchmark.inspection.items import Inspection, Item, Look, Picks, Ready
 from negbench.benchmark.inspection.looker import Looker
+from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.recipe.seeds import seed_for
-from negbench.benchmark.sweeps.recorded_cell import RecordedCell
+from negbench.benchmark.sweeps.live_cell import LiveCell
 from negbench.methods.base import Direction, Method
 
 __all__ = ["Inspection", "Item", "Look", "Picks", "inspect", "probability"]
@@ -54,14 +56,13 @@ def inspect(
     """
     for name in names:
         methods.get(name)  # an unknown one ends it before anything is loaded
-    run = RecordedCell(folder)
-    others = [name for name in dict.fromkeys(name.replace("_", "-") for name in names) if name != run.config.method]
+    run = live_cell(folder)
     positions = ranks(run.gallery.images, run.gallery.captions, run.gallery.caption_image)
     queries = sorted(run.first)
     of_images = dict(zip(queries, positions.i2t.tolist(), strict=True))
     of_captions = dict(enumerate(positions.t2i.tolist()))
     fixed = None if anchor == "worst" else find(run, anchor, seed)
-    chosen = [own_method(run, seed), *(new_method(run, name, seed) for name in others)]
+    chosen, unable = asked(run, [*dict.fromkeys(name.replace("_", "-") for name in names)], seed)
     extras_of = run.extras_of([ready.method for ready in chosen])
     looks = []
     for direction in directions:
@@ -73,34 +74,45 @@ def inspect(
             caption = lowest(of_captions, run.split.caption_ids)
         image = int(run.split.caption_image[caption])
         rank = of_images[image] if direction == "i2t" else of_captions[caption]
-        looks.append(Looker(run, extras_of, direction, image, caption, seed).look(chosen, rank, top))
+        looks.append(Looker(run, extras_of, direction, image, caption, seed).look(chosen, unable, rank, top))
     known = "truth" if run.truth is not None else "judgements" if run.known_pairs is not None else ""
     record = run.record
     protocol = f"{record.protocol.name} ({record.protocol.images:,} images, {record.protocol.captions:,} captions)"
-    return Inspection(str(folder), record.method_id, run.config.dataset, run.config.seed, protocol, known, looks)
+    return Inspection(str(folder), record.method_id, record.dataset, record.seed, protocol, known, looks)
 
 
-def own_method(run: RecordedCell, seed: int) -> Ready:
+def asked(run: LiveCell, names: Sequence[str], seed: int) -> tuple[list[Ready], list[str]]:
+    """The run's own method and others; and those that cannot be asked. What was trained elsewhere has none of its own,
+    and no frozen features."""
+    config = run.record.config
+    if config is not None:
+        others = [new_method(run, name, seed) for name in names if name != config.method]
+        return [own_method(run, config, seed), *others], []
+    unable = [name for name in names if "guide" in methods.get(name).needs]
+    return [new_method(run, name, seed) for name in names if name not in unable], unable
+
+
+def own_method(run: LiveCell, config: RunConfig, seed: int) -> Ready:
     """The run's own method, as its training left it; warmed where the record, an older one, does not have that."""
     name, method = run.record.method_id, run.method()
     if method is not None:
         return Ready(name, method, "as the training left it")
-    method = methods.get(run.config.method)(**run.config.settings)
+    method = methods.get(config.method)(**config.settings)
     return Ready(name, method, warm(run, method, seed) + " (the record, an older one, keeps no state)")
 
 
-def new_method(run: RecordedCell, name: str, seed: int) -> Ready:
+def new_method(run: LiveCell, name: str, seed: int) -> Ready:
     """Another method with its default settings."""
     method = methods.get(name)()
     return Ready(name, method, warm(run, method, seed))
 
 
-def warm(run: RecordedCell, method: Method, seed: int) -> str:
+def warm(run: LiveCell, method: Method, seed: int) -> str:
     """Let a new method that keeps anything see one pass of the split in batches; says what was done."""
     if not any(True for _ in method.buffers()):
         return "new, keeps no statistics"
     captions, extras_of = len(run.gallery.captions), run.extras_of([method])
-    batch = min(run.config.batch, captions)
+    batch = min(run.batch, captions)
     order = torch.randperm(captions, generator=torch.Generator().manual_seed(seed_for(seed, "inspect")))
     stream = torch.Generator().manual_seed(seed_for(seed, "inspect", "warm"))
     method.start_epoch()

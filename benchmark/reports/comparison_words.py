@@ -6,8 +6,9 @@ from negbench.benchmark.results.significance import LEVEL, T_SEEDS
 
 
 def explain(found: Comparison) -> list[str]:
-    """The difference in three sentences: on other images, in other trainings, and in both at once."""
-    return [_on_these_images(found), _over_trainings(found), _over_both(found)]
+    """The difference in three sentences: on other images, in other trainings, and in both at once; a fourth where
+    a model was trained elsewhere."""
+    return [_on_these_images(found), _over_trainings(found), _over_both(found), *_apart(found)]
 
 
 def _on_these_images(found: Comparison) -> str:
@@ -46,6 +47,14 @@ def _over_both(found: Comparison) -> str:
         return f"Whether new trainings on new images would agree takes {T_SEEDS} common seeds to say."
     verdict = "more" if line.p_both < ALPHA else "no more"
     return f"The lead is {verdict} than trainings and test images together explain (p {_equals(line.p_both)})."
+
+
+def _apart(found: Comparison) -> list[str]:
+    rows = found.external
+    if not rows:
+        return []
+    were = "were" if len(rows) > 1 else "was"
+    return [f"{' and '.join(rows)} {were} trained elsewhere: they share no recipe and no budget, so it is no method's."]
 
 
 def _ordered(found: Comparison) -> tuple[Key, Key]:

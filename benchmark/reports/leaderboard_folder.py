@@ -11,7 +11,7 @@ from negbench.benchmark.reports.tables.markdown import markdown
 from negbench.benchmark.reports.tables.programs import as_csv, as_json
 from negbench.benchmark.results.plausibility import RECALLS
 from negbench.benchmark.results.records import RUNS
-from negbench.benchmark.results.rows import PICKED, PUSHED, Group
+from negbench.benchmark.results.rows import EXTERNAL, PICKED, PUSHED, Group, Key
 from negbench.pipelines.atomic import Kind, new_folder, write_text
 from negbench.pipelines.text import json_text
 
@@ -56,12 +56,13 @@ def metrics(groups: list[Group]) -> dict[str, Any]:
     """Table, row, figure: the means, nested as ``dvc metrics show`` and ``diff`` like it."""
     return {
         name: {
-            label(row.method, row.memory): {key: round(row.stats[key].mean, 3) for key in FIGURES if key in row.stats}
+            label(row.key): {key: round(row.stats[key].mean, 3) for key in FIGURES if key in row.stats}
             for row in group.rows
         }
         for group, name in zip(groups, table_names(groups), strict=True)
     }
 
 
-def label(method: str, memory: int) -> str:
-    return f"{method}, memory {memory}" if memory else f"{method}, in batch"
+def label(row: Key) -> str:
+    where = EXTERNAL if row.external else f"memory {row.memory}" if row.memory else "in batch"
+    return f"{row.method}, {where}"

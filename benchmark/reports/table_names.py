@@ -3,13 +3,16 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from negbench.benchmark.results.rows import Group
+from negbench.benchmark.results.rows import EXTERNAL, Group
 
 
 def table_names(groups: Sequence[Group]) -> list[str]:
     """The dataset of each table, with the protocol where it is not the first one's; where several would be called the
     same, with more and more of what they differ in: recipe, features, manifest, thresholds."""
-    names = [group.dataset if group.first else f"{group.dataset}-{group.protocol.name}" for group in groups]
+    names = [
+        group.dataset + f"-{EXTERNAL}" * group.external + f"-{group.protocol.name}" * (not group.first)
+        for group in groups
+    ]
     for place in range(4):
         times = Counter(names)
         names = [

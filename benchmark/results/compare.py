@@ -19,6 +19,7 @@ from negbench.benchmark.results.recorded import Recorded
 from negbench.benchmark.results.records import RUNS
 from negbench.benchmark.results.rows import (
     ALPHA,
+    EXTERNAL,
     Key,
     RowChoice,
     Stat,
@@ -112,9 +113,14 @@ class Comparison:
     """Rows with their collapsed seeds, which are part of it."""
     left_out: list[LeftOut]
 
+    @property
+    def external(self) -> list[str]:
+        """Rows that were trained elsewhere: nothing of their training is in common with the other."""
+        return [str(row) for row in (self.a, self.b) if row.external]
+
     def as_dict(self) -> dict[str, Any]:
         """Plain numbers and words, for JSON."""
-        named = {"protocol": self.protocol.model_dump(), "a": self.a._asdict(), "b": self.b._asdict()}
+        named = {"protocol": self.protocol.model_dump(), "a": self.a.told, "b": self.b.told}
         return asdict(self) | named
 
 
@@ -161,7 +167,7 @@ def compare(
     paired, first = pair(one, two), table[0].record
     won, lost = _changed(paired, queries)
     return Comparison(
-        dataset=first.config.dataset,
+        dataset=first.dataset,
         protocol=first.protocol,
         a=rows["a"],
         b=rows["b"],
@@ -177,12 +183,12 @@ def compare(
 
 
 def _of_dataset(cells: list[Recorded], dataset: str | None, root: Path, left_out: list[LeftOut]) -> list[Recorded]:
-    datasets = sorted({cell.record.config.dataset for cell in cells})
+    datasets = sorted({cell.record.dataset for cell in cells})
     if not cells:
         raise NothingLeftError(f"no records in {root}; {how_to_record(dataset=dataset)}", left_out)
     if dataset is None and len(datasets) > 1:
         raise BenchError(f"records of several datasets in {root}; name one with --dataset: {', '.join(datasets)}")
-    found = [cell for cell in cells if dataset in (None, cell.record.config.dataset)]
+    found = [cell for cell in cells if dataset in (None, cell.record.dataset)]
     if not found:
         raise NothingLeftError(f"no records of '{dataset}' in {root} (it has: {', '.join(datasets)})", left_out)
     return found
@@ -191,21 +197,26 @@ def _of_dataset(cells: list[Recorded], dataset: str | None, root: Path, left_out
 def _row(choice: RowChoice, cells: list[Recorded]) -> Key:
     """The one row that is meant."""
     found = {row_of(cell.record) for cell in cells if cell.record.method_id == choice.method}
-    all_rows = sorted(found, key=lambda row: (row.memory, row.momentum or 0))
+    all_rows = sorted(found, key=lambda row: (row.external, row.memory, row.momentum or 0))
     fitting = [row for row in all_rows if choice.fits(row)]
     if len(fitting) == 1:
         return fitting[0]
-    there = ", ".join(f"{row.memory}@{row.momentum:g}" if row.memory else "0" for row in all_rows)
+    there = ", ".join(_memory(row) for row in all_rows)
     if not fitting:
         raise BenchError(f"{choice.method} has no row with memory {choice.memory}; it has: {there}")
     raise BenchError(f"{choice.method} has several rows; choose with --memory (of both, or as A,B), it has: {there}")
+
+
+def _memory(row: Key) -> str:
+    """As ``--memory`` takes it."""
+    return EXTERNAL if row.external else f"{row.memory}@{row.momentum:g}" if row.memory else "0"
 
 
 def _table(
     cells: list[Recorded], a: Key, b: Key, digest: str, left_out: list[LeftOut]
 ) -> tuple[list[Recorded], list[LeftOut]]:
     """The records of the one table that has both rows, and what stands elsewhere."""
-    tables = by_table(cells)
+    tables = by_table(cells, with_external=a.external != b.external)
     keys, groups = [*tables], [group_of(some) for some in tables.values()]
     facts = differences(groups)
     elsewhere = {
@@ -246,7 +257,7 @@ def _unpaired(
     table: list[Recorded], row: Key, cells: Mapping[int, Recorded], other: Mapping[int, Recorded]
 ) -> list[LeftOut]:
     """Seeds of a row that have no partner, and those that failed."""
-    seeds = {cell.record.config.seed for cell in table if row_of(cell.record) == row}
+    seeds = {cell.record.seed for cell in table if row_of(cell.record) == row}
     parts = [
         (sorted(seeds - cells.keys()), "failed: no ranks"),
         (sorted(cells.keys() - other.keys()), "no such seed on the other side"),

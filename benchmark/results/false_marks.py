@@ -43,7 +43,7 @@ class Rate:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return asdict(self) | {"row": self.row._asdict()}
+        return asdict(self) | {"row": self.row.told}
 
 
 def rates(
@@ -60,7 +60,7 @@ def rates(
     Raises:
         NoDataError: no row has seeds enough, or broken ranks.
     """
-    cells = [cell for cell in survey(root)[0] if dataset in (None, cell.record.config.dataset)]
+    cells = [cell for cell in survey(root)[0] if dataset in (None, cell.record.dataset)]
     found = [
         rate(key, row, side, splits)
         for table in by_table(cells).values()
@@ -81,7 +81,7 @@ def rate(key: Key, row: Mapping[int, Recorded], side: int, splits: int, seed: in
     parts, first = parts_of_rsum(row), next(iter(row.values())).record
     images, over_both = map(np.concatenate, zip(*_tested(parts, side, splits, seed), strict=True))
     return Rate(
-        first.config.dataset,
+        first.dataset,
         key,
         first.recipe_hash,
         len(row),

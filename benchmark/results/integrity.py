@@ -59,8 +59,7 @@ def _faults(cell: Recorded) -> Iterator[str]:
     yield from _names(record)
     yield from _recipe(record)
     yield from plausibility.faults(record)
-    if record.best_epoch is not None and not 0 <= record.best_epoch < record.config.epochs:
-        yield f"best_epoch: {record.best_epoch}, of {record.config.epochs} epochs"
+    yield from _training(record)
     yield from _digests(record)
     yield from _status(cell.folder, record)
     if record.status == "failed":
@@ -79,24 +78,41 @@ def _reason(folder: Path, error: NoDataError) -> str:
 
 
 def _names(record: RunRecord) -> Iterator[str]:
-    for key, text in (
-        ("method_id", record.method_id),
-        ("protocol", record.protocol.name),
-        ("warmup", record.config.warmup),
-    ):
+    texts = {"method_id": record.method_id, "protocol": record.protocol.name}
+    if record.config is not None:
+        texts["warmup"] = record.config.warmup
+    if record.external is not None and record.external.note:
+        texts["note"] = record.external.note
+    for key, text in texts.items():
         if not text.strip() or not text.isprintable() or len(text) > LONGEST:
             yield f"{key}: empty, too long, or with characters that cannot be shown"
 
 
 def _recipe(record: RunRecord) -> Iterator[str]:
-    """Digests and id follow from the configuration."""
+    """Digests and id follow from the configuration. What was trained elsewhere has no features."""
     for key in ("manifest_hash", "features_hash"):
-        if not HASH.fullmatch(getattr(record, key)):
+        if record.external is not None and key == "features_hash":
+            if record.features_hash:
+                yield "features_hash: of a model that was trained elsewhere"
+        elif not HASH.fullmatch(getattr(record, key)):
             yield f"{key}: {getattr(record, key)!r:.60} is no digest"
     for key in ("method_id", "config_hash", "recipe_hash"):
-        expected = getattr(record.config, key.replace("config_hash", "hash"))
+        expected = getattr(record.about, key.replace("config_hash", "hash"))
         if getattr(record, key) != expected:
             yield f"{key}: {getattr(record, key)!r:.60}, but the configuration gives {expected!r:.60}"
+
+
+def _training(record: RunRecord) -> Iterator[str]:
+    """What a training leaves, where there was one."""
+    if record.config is not None:
+        if record.best_epoch is not None and not 0 <= record.best_epoch < record.config.epochs:
+            yield f"best_epoch: {record.best_epoch}, of {record.config.epochs} epochs"
+        return
+    if record.status != "done":
+        yield f"status: {record.status}, of a model that was trained elsewhere"
+    for key in ("validation", "best_epoch", "false_negative_rate", "cost"):
+        if getattr(record, key) not in (None, {}):
+            yield f"{key}: of a model that was trained elsewhere"
 
 
 def _digests(record: RunRecord) -> Iterator[str]:
@@ -115,7 +131,7 @@ def _digests(record: RunRecord) -> Iterator[str]:
 
 def _status(folder: Path, record: RunRecord) -> Iterator[str]:
     """Whether it collapsed is what the last line of its history says; an older record has no digest of it."""
-    if record.status == "failed" or not record.files:
+    if record.status == "failed" or not record.files or record.config is None:
         return
     from negbench.benchmark.evaluation.metrics import COLLAPSED
 
@@ -148,14 +164,15 @@ def _ranks(folder: Path, record: RunRecord, stored: "StoredRanks") -> Iterator[s
 def _gallery(folder: Path, record: RunRecord) -> Iterator[str]:
     """Whether there are images without a caption, so many: ``similarities.npz`` counts all pairs of the test.
 
-    Older records have no such counts, nor those whose audit failed: then there are no more images than captions.
+    Older records have no such counts, nor those whose audit failed, nor those of similarities that were given: then
+    there are no more images than captions.
     """
     import numpy as np
 
     images, captions = record.protocol.images, record.protocol.captions
     found = None
     try:
-        if record.files:
+        if record.files and (record.config is not None or "similarities.npz" in record.files):
             records.check_arrays(folder / "similarities.npz")
             with np.load(io.BytesIO(content(folder, record, "similarities.npz")), allow_pickle=False) as arrays:
                 found = sum(int(arrays[f"test_{kind}"].sum()) for kind in ("positive", "negative"))

@@ -56,7 +56,11 @@ class Board:
 
 
 def load(
-    root: Path = RUNS, dataset: str | None = None, baseline: str | None = None, with_published: bool = False
+    root: Path = RUNS,
+    dataset: str | None = None,
+    baseline: str | None = None,
+    with_published: bool = False,
+    with_external: bool = False,
 ) -> Board:
     """All tables of the records below ``root``, by dataset.
 
@@ -66,6 +70,7 @@ def load(
         baseline: what to test rows against: a method id, with ``,2048`` or ``,0`` behind it the memory. A method with
             several rows is taken in the batch. Without it: the hardest negative in the batch, where there is one.
         with_published: add what the literature reports.
+        with_external: rows that were trained elsewhere stand in the tables of their test, and are tested there.
 
     Raises:
         NoDataError: no record that can be read, or broken ranks.
@@ -73,9 +78,9 @@ def load(
     """
     found, broken = survey(root)
     left_out = refused(broken)
-    cells = [cell for cell in found if dataset in (None, cell.record.config.dataset)]
+    cells = [cell for cell in found if dataset in (None, cell.record.dataset)]
     if not cells:
-        others = ", ".join(sorted({cell.record.config.dataset for cell in found}))
+        others = ", ".join(sorted({cell.record.dataset for cell in found}))
         what = f" of '{dataset}'" if dataset else ""
         where = f"{root} (it has: {others})" if others else f"{root}"
         raise NothingLeftError(f"no records{what} in {where}; {how_to_record(dataset=dataset)}", left_out)
@@ -83,13 +88,16 @@ def load(
     if choice is not None:
         known(choice, [cell.record for cell in cells], "--baseline: ")
     groups = []
-    for some in by_table(cells).values():
+    for some in by_table(cells, with_external).values():
         untested: dict[Key, str] = {}
         groups.append(marked(group_of(some), some, choice, untested))
         left_out += [LeftOut(f"mark of {row}", reason) for row, reason in untested.items()]
     if choice is not None and not any(choice.fits(row.key) for group in groups for row in group.rows):
         raise BenchError(f"--baseline {baseline}: no table has {choice.method} with memory {choice.memory}")
-    groups = sorted([*groups, *_other_protocols(cells)], key=lambda group: (group.dataset, not group.first))
+    groups = sorted(
+        [*groups, *_other_protocols(cells, with_external)],
+        key=lambda group: (group.dataset, group.external, not group.first),
+    )
     if with_published:
         groups = [replace(group, published=tuple(published(group.dataset, group.protocol.name))) for group in groups]
     return Board(groups, left_out)
@@ -101,9 +109,9 @@ def known(choice: RowChoice, records: Sequence[RunRecord], where: str = "") -> N
     if choice.method in there:
         return
     if is_method(choice.method):
-        datasets = " or ".join(sorted({record.config.dataset for record in records}))
+        datasets = " or ".join(sorted({record.dataset for record in records}))
         kin = ", ".join(other for other in there if other.partition("[")[0] == choice.method.partition("[")[0])
-        hint = how_to_record(choice.method, records[0].config.dataset)
+        hint = how_to_record(choice.method, records[0].dataset)
         raise BenchError(
             f"{where}no records of {choice.method} on {datasets}" + (f" (it has: {kin})" if kin else "") + f"; {hint}"
         )
@@ -118,9 +126,9 @@ def refused(broken: Iterable[tuple[Path, str]]) -> list[LeftOut]:
     ]
 
 
-def _other_protocols(cells: Iterable[Recorded]) -> Iterator[Group]:
+def _other_protocols(cells: Iterable[Recorded], with_external: bool) -> Iterator[Group]:
     """The same trainings under further protocols: recalls alone, for all else was measured on the whole split."""
-    for some in by_table(cells).values():
+    for some in by_table(cells, with_external).values():
         for protocol in dict.fromkeys(other.protocol for cell in some for other in cell.record.others):
             group = group_of([Recorded(cell.folder, _under(protocol, cell.record)) for cell in some])
             yield replace(group, first=False, unmarked="tests stand in the table of the whole split")
@@ -139,6 +147,9 @@ def marked(group: Group, cells: Iterable[Recorded], choice: RowChoice | None, un
     """
     if len(group.rows) < 2:
         return group
+    if group.external:
+        why = "rows that were trained elsewhere share no recipe and no budget (bench compare takes two of them)"
+        return replace(group, unmarked=why)
     baseline = _baseline(group, choice)
     if baseline is None:
         what = f"{BASELINE} (in batch)" if choice is None else choice.method

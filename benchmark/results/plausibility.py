@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from negbench.benchmark.evaluation.protocols import Protocol, protocols_for
+from negbench.benchmark.recipe.external import AUDIT_BATCH
 from negbench.benchmark.results.records import Cost, RunRecord
 
 TOLERANCE = 1e-6
@@ -58,7 +59,7 @@ def differing(where: str, said: Mapping[str, float], found: Mapping[str, float],
 
 def _protocols(record: RunRecord) -> Iterator[str]:
     """A dataset has its own protocols, of their own sizes."""
-    dataset, protocol = record.config.dataset, record.protocol
+    dataset, protocol = record.dataset, record.protocol
     whole, *others = protocols_for(dataset, protocol.images, protocol.captions)
     if protocol != whole:
         yield f"protocol: {protocol.name!r:.60} in {protocol.folds} folds, but that of {dataset} is {whole.name!r}"
@@ -119,7 +120,9 @@ def _rates(rates: Mapping[str, float]) -> Iterator[str]:
 def _audit(record: RunRecord) -> Iterator[str]:
     """Shares in [0, 1] and in their intervals, counts of what there is, and no set in part."""
     audit = record.audit
-    most = record.protocol.captions * (record.config.batch + record.config.memory)  # pairs of one pass
+    config = record.config
+    candidates = AUDIT_BATCH if config is None else config.batch + config.memory
+    most = record.protocol.captions * candidates  # pairs of one pass
     for key, value in audit.items():
         if not AUDITED.fullmatch(key):
             yield f"audit.{key:.60}: no figure of an audit"

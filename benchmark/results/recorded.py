@@ -31,7 +31,10 @@ class Recorded:
 
     @cached_property
     def history(self) -> list[dict[str, float]]:
-        """A row per epoch, without what was not measured; ``NoDataError`` where the file is missing or broken."""
+        """A row per epoch, without what was not measured; ``NoDataError`` where the file is missing or broken, or the
+        model was trained elsewhere."""
+        if self.record.config is None:
+            raise NoDataError(f"{self.folder}: trained elsewhere, so it has no history")
         try:
             read = records.history(self.folder, self.record)
             rows = [{key: float(value) for key, value in row.items() if value} for row in read]

@@ -3,7 +3,8 @@
 A record is a folder ``runs/<dataset>/<method-id>/seed-<n>/`` with ``run.json``, ``history.csv`` (a row per
 epoch), ``ranks.npz`` (mid-ranks per test query, both directions), ``similarities.npz`` (histograms per epoch, and
 of the test split), ``model.safetensors`` (the best epoch's weights) and ``method.safetensors`` (the method's state as
-the last epoch left it: statistics, thresholds, learnt temperatures).
+the last epoch left it: statistics, thresholds, learnt temperatures). That of a model which was trained elsewhere, in
+``runs/<dataset>/external/<name>/seed-<n>/``, has ranks, and where its embeddings were given ``embeddings.safetensors``.
 """
 
 import csv
@@ -14,10 +15,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from negbench.benchmark.errors import NoDataError
 from negbench.benchmark.evaluation.protocols import Measured, Protocol
+from negbench.benchmark.recipe.external import External
 from negbench.benchmark.recipe.schema import RunConfig, hashes_of_schema_1
 from negbench.pipelines.atomic import Kind, whole, whole_below
 from negbench.pipelines.errors import DataError, invalid
@@ -36,7 +38,10 @@ UNPACKED = 2**30
 KIND = Kind(
     "run record",
     "run.json",
-    ("history.csv", "ranks.npz", "similarities.npz", "model.safetensors", "method.safetensors"),
+    (
+        *("history.csv", "ranks.npz", "similarities.npz"),
+        *("model.safetensors", "method.safetensors", "embeddings.safetensors"),
+    ),
 )
 
 
@@ -70,7 +75,10 @@ class RunRecord(BaseModel):
     error: str | None = None
     """One line, where the run failed, or, where ``status`` says otherwise, its audit alone."""
     method_id: str
-    config: RunConfig
+    config: RunConfig | None = None
+    """None of a model that was trained elsewhere."""
+    external: External | None = None
+    """What is known of such a model."""
     config_hash: str
     recipe_hash: str
     manifest_hash: str
@@ -106,6 +114,29 @@ class RunRecord(BaseModel):
     created: str = ""
     """UTC, ISO 8601."""
 
+    @model_validator(mode="after")
+    def _is_of_one_kind(self) -> "RunRecord":
+        if self.config is None and self.external is None:
+            raise ValueError("config: is missing")
+        if self.config is not None and self.external is not None:
+            raise ValueError("external: trained elsewhere, but it has a config")
+        return self
+
+    @property
+    def about(self) -> RunConfig | External:
+        """What was trained, here or elsewhere."""
+        found = self.config or self.external
+        assert found is not None, "as validated"
+        return found
+
+    @property
+    def dataset(self) -> str:
+        return self.about.dataset
+
+    @property
+    def seed(self) -> int:
+        return self.about.seed
+
 
 class RecordError(NoDataError):
     """A record that cannot be read; ``reason`` says why and what to do."""
@@ -133,12 +164,12 @@ def read(folder: Path) -> RunRecord:
 
 def _of_today(record: RunRecord) -> RunRecord:
     """A record of any schema with the digests of this one; those that are wrong stay, to be found wrong."""
-    if record.schema_version == 1 and all(
-        getattr(record, name) == value for name, value in hashes_of_schema_1(record.config).items()
-    ):
-        digests = {"config_hash": record.config.hash, "recipe_hash": record.config.recipe_hash}
-        return record.model_copy(update=digests)
-    return record
+    config = record.config
+    if config is None or record.schema_version > 1:
+        return record
+    if any(getattr(record, name) != value for name, value in hashes_of_schema_1(config).items()):
+        return record
+    return record.model_copy(update={"config_hash": config.hash, "recipe_hash": config.recipe_hash})
 
 
 def check_file(path: Path) -> None:

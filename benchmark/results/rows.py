@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from negbench.benchmark.errors import BenchError
 from negbench.benchmark.evaluation.protocols import Protocol
-from negbench.benchmark.recipe.schema import OF_A_ROW, Execution, RunConfig
+from negbench.benchmark.recipe.schema import OF_A_ROW, Execution, Judging, RunConfig
 from negbench.benchmark.results.plausibility import RECALLS
 from negbench.benchmark.results.published import Published
 from negbench.benchmark.results.recorded import Recorded
@@ -33,6 +33,10 @@ VALUES = (*RECALLS, *RANKS, "rsum", TRUE, EXTENDED, ECCV, PICKED, *PUSHES, *COST
 HIGHEST_IS_BEST = {*RECALLS, "rsum", TRUE, EXTENDED, ECCV}
 SEEDS_TO_MARK = 3
 """Fewer seeds in common make no mark: their noise would pass for the method's."""
+OF_A_TRAINING = ("features_hash", "recipe_hash")
+"""What two records may differ in and yet be of one test."""
+EXTERNAL = "external"
+"""In place of a memory, where a model was trained elsewhere."""
 ALPHA = 0.05
 """A mark's p is below."""
 
@@ -44,8 +48,17 @@ class Key(NamedTuple):
     memory: int
     momentum: float | None
     """None in the batch, where it has no effect."""
+    external: bool = False
+    """Whether it was trained elsewhere: with what, nobody knows here."""
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """For JSON."""
+        return {key: value for key, value in self._asdict().items() if key != "external" or value}
 
     def __str__(self) -> str:
+        if self.external:
+            return f"{self.method} ({EXTERNAL})"
         return f"{self.method} ({f'{self.memory:,} @{self.momentum:g}' if self.memory else 'in batch'})"
 
 
@@ -55,21 +68,24 @@ class RowChoice:
 
     method: str
     memory: str | None = None
-    """``2048``, ``2048@0.9`` with the momentum, ``0`` for the batch."""
+    """``2048``, ``2048@0.9`` with the momentum, ``0`` for the batch, ``external`` for what was trained elsewhere."""
 
     def __post_init__(self) -> None:
-        if self.memory is not None and not re.fullmatch(r"\d+(@\d+(\.\d*)?)?", self.memory):
-            raise BenchError(f"--memory {self.memory}: write it as 0, 2048 or 2048@0.95")
+        if self.memory is not None and not re.fullmatch(rf"\d+(@\d+(\.\d*)?)?|{EXTERNAL}", self.memory):
+            raise BenchError(f"--memory {self.memory}: write it as 0, 2048 or 2048@0.95, or {EXTERNAL}")
 
     @classmethod
     def parse(cls, text: str) -> "RowChoice":
         """``fne``, or ``fne,2048``, ``fne,2048@0.9``, ``fne,0``."""
         method, comma, memory = text.rpartition(",")
-        return cls(method, memory) if comma and memory[:1].isdigit() and "]" not in memory else cls(text)
+        size = memory == EXTERNAL or (memory[:1].isdigit() and "]" not in memory)
+        return cls(method, memory) if comma and size else cls(text)
 
     def fits(self, row: Key) -> bool:
         if self.method != row.method or self.memory is None:
             return self.method == row.method
+        if row.external or self.memory == EXTERNAL:
+            return row.external and self.memory == EXTERNAL
         size, _, momentum = self.memory.partition("@")
         return int(size) == row.memory and (not momentum or float(momentum) == row.momentum)
 
@@ -128,10 +144,14 @@ class Row:
     """Seeds with an older audit, whose pushed share means something else and is left out (docs/audit.md)."""
     mark: Mark | None = None
     """Its rSum against the baseline's, where it was tested."""
+    external: bool = False
+    """Whether it was trained elsewhere."""
+    said: tuple[str, ...] = ()
+    """What such records tell of themselves: the members of an ensemble, notes."""
 
     @property
     def key(self) -> Key:
-        return Key(self.method, self.memory, self.momentum)
+        return Key(self.method, self.memory, self.momentum, self.external)
 
 
 @dataclass(frozen=True)
@@ -144,6 +164,7 @@ class Group:
     features_hash: str
     recipe_hash: str
     recipe: dict[str, Any]
+    """Of the cells that were trained here; thresholds alone where all were trained elsewhere."""
     rows: list[Row]
     """By mean rSum, the highest first; rows without one last."""
     repeated: int
@@ -156,6 +177,11 @@ class Group:
     """Why no row was tested; empty where one was, or there is one row."""
     published: tuple[Published, ...] = ()
     """What the literature reports under this protocol, with other features and training."""
+
+    @property
+    def external(self) -> bool:
+        """Whether all rows were trained elsewhere: without a recipe in common."""
+        return all(row.external for row in self.rows)
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -193,9 +219,7 @@ class Group:
             "manifest_hash": self.manifest_hash,
             "features_hash": self.features_hash,
             "recipe_hash": self.recipe_hash,
-            "encoder": self.recipe["encoder"],
-            "epochs": self.recipe["epochs"],
-            "batch": self.recipe["batch"],
+            **{key: self.recipe.get(key) for key in ("encoder", "epochs", "batch")},
             "baseline": str(self.baseline) if self.baseline else None,
             "family": sum(row.mark is not None for row in self.rows) or None,
         }
@@ -223,21 +247,33 @@ def differences(groups: list[Group]) -> dict[str, list[Any]]:
 
 
 def table_of(record: RunRecord) -> tuple[Any, ...]:
-    """What must be the same of all records in one table."""
-    key = (record.config.dataset, *record.protocol.model_dump().values())
-    return (*key, *record.config.matches.values(), record.manifest_hash, record.features_hash, record.recipe_hash)
+    """What must be the same of all records in one table. Those that were trained elsewhere have their own."""
+    test = (record.dataset, *record.protocol.model_dump().values(), *record.about.matches.values())
+    return (*test, record.manifest_hash, *(getattr(record, key) for key in OF_A_TRAINING))
 
 
 def row_of(record: RunRecord) -> Key:
     """What names the record's row."""
+    if record.config is None:
+        return Key(record.method_id, 0, None, external=True)
     return Key(record.method_id, record.config.memory, _momentum(record.config))
 
 
-def by_table(cells: Iterable[Recorded]) -> dict[tuple[Any, ...], list[Recorded]]:
-    """The cells of each table, by ``table_of``, in the order of that."""
+def by_table(cells: Iterable[Recorded], with_external: bool = False) -> dict[tuple[Any, ...], list[Recorded]]:
+    """The cells of each table, by ``table_of``, in the order of that.
+
+    ``with_external``: those that were trained elsewhere stand in every table of their test, and no longer in their own.
+    """
     tables: dict[tuple[Any, ...], list[Recorded]] = defaultdict(list)
     for cell in cells:
         tables[table_of(cell.record)].append(cell)
+    for key in [key for key in tables if with_external and tables[key][0].record.config is None]:
+        test = key[: -len(OF_A_TRAINING)]
+        hosts = [other for other in tables if other != key and other[: len(test)] == test]
+        for host in hosts:
+            tables[host] += tables[key]
+        if hosts:
+            del tables[key]
     return dict(sorted(tables.items()))
 
 
@@ -245,38 +281,47 @@ def group_of(cells: Sequence[Recorded]) -> Group:
     """The table of cells that may share one; of two records of one cell the newer counts."""
     rows: dict[Key, dict[int, RunRecord]] = defaultdict(dict)
     for record in sorted((cell.record for cell in cells), key=lambda record: record.created):
-        rows[row_of(record)][record.config.seed] = record
-    first = cells[0].record
+        rows[row_of(record)][record.seed] = record
+    first = next((cell.record for cell in cells if cell.record.config is not None), cells[0].record)
+    apart = OF_A_ROW | {*Execution.model_fields}
     return Group(
-        dataset=first.config.dataset,
+        dataset=first.dataset,
         protocol=first.protocol,
         manifest_hash=first.manifest_hash,
         features_hash=first.features_hash,
         recipe_hash=first.recipe_hash,
-        recipe=first.config.model_dump(exclude=OF_A_ROW | {*Execution.model_fields}),
+        recipe=first.about.model_dump(exclude=apart, include=None if first.config else {*Judging.model_fields}),
         rows=sorted((_row(list(seeds.values())) for seeds in rows.values()), key=_order),
         repeated=len(cells) - sum(map(len, rows.values())),
     )
 
 
 def _row(records: list[RunRecord]) -> Row:
-    config = records[0].config
+    key = row_of(records[0])
     failed = sum(record.status == "failed" for record in records)
     return Row(
-        method=records[0].method_id,
-        memory=config.memory,
-        momentum=_momentum(config),
-        seeds=tuple(sorted(record.config.seed for record in records)),
+        **key._asdict(),
+        seeds=tuple(sorted(record.seed for record in records)),
         failed=failed,
         collapsed=sum(record.status == "collapsed" for record in records),
         warmup=sum(_is_warmup(record) for record in records),
         older=sum(_is_older(record.audit) for record in records),
         stats={} if failed else dict(_stats([_values(record) for record in records])),
+        said=tuple(dict.fromkeys(line for record in records for line in _said(record))),
     )
 
 
+def _said(record: RunRecord) -> Iterator[str]:
+    external = record.external
+    if external is not None and external.members:
+        yield f"mean similarity of {'; '.join(map(str, external.members))}"
+    if external is not None and external.note:
+        yield external.note
+
+
 def _is_warmup(record: RunRecord) -> bool:
-    return record.best_epoch is not None and record.best_epoch < record.config.warmup_epochs
+    config = record.config
+    return config is not None and record.best_epoch is not None and record.best_epoch < config.warmup_epochs
 
 
 def _is_older(audit: Mapping[str, float]) -> bool:
@@ -344,7 +389,7 @@ def rows_of(cells: Iterable[Recorded]) -> dict[Key, dict[int, Recorded]]:
     """
     found: dict[Key, dict[int, Recorded]] = defaultdict(dict)
     for cell in sorted(cells, key=lambda cell: cell.record.created):
-        row, seed = row_of(cell.record), cell.record.config.seed
+        row, seed = row_of(cell.record), cell.record.seed
         if cell.record.status == "failed":
             found[row].pop(seed, None)
         else:

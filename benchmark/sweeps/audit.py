@@ -35,11 +35,11 @@ def audit_again(folder: Path, judging: dict[str, float]) -> RunRecord:
     beyond = beyond_labels(cell.gallery, cell.split, cell.manifest, cell.truth, matches)
     labels = {name: value for name, value in record.metrics.items() if not EXTENDED.fullmatch(name)}
     figures = dict(audited.figures)
-    if cell.config.matches == record.config.matches:  # of a model that is not kept
+    if matches == record.about.matches:  # of a model that is not kept
         figures |= {name: value for name, value in record.audit.items() if name.endswith("_start")}
     again = record.model_copy(
         update={
-            "config": record.config.model_copy(update=judging),
+            "config": record.about.model_copy(update=judging),
             "metrics": labels | beyond,
             "audit": figures,
             "error": None,

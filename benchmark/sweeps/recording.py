@@ -14,7 +14,7 @@ import torch
 
 from negbench.benchmark.audit.figures import Audited
 from negbench.benchmark.errors import BenchError
-from negbench.benchmark.evaluation.gallery import Gallery
+from negbench.benchmark.evaluation.gallery import Gallery, Tested
 from negbench.benchmark.evaluation.measures import measured, other_protocols
 from negbench.benchmark.evaluation.ranks import Ranks
 from negbench.benchmark.evaluation.similarities import write_similarities
@@ -57,7 +57,7 @@ def commit_record(
             status="collapsed" if found.collapsed else "done",
             metrics=metrics | beyond,
             others=other_protocols(tested, config.dataset),
-            ranks_sha256=_write_ranks(scratch / "ranks.npz", ranks, tested),
+            ranks_sha256=write_tested(scratch / "ranks.npz", ranks, tested),
             validation=found.validation,
             best_epoch=found.best_epoch,
             false_negative_rate=found.false_negative_rate,
@@ -111,7 +111,8 @@ def write_json(folder: Path, record: RunRecord) -> None:
     (folder / "run.json").write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
-def _write_ranks(path: Path, ranks: Ranks, tested: Gallery) -> str:
+def write_tested(path: Path, ranks: Ranks, tested: Tested) -> str:
+    """``write_ranks`` of what was measured."""
     owners = tested.caption_image.tolist()
     return write_ranks(
         path,

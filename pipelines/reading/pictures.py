@@ -58,6 +58,16 @@ def load(root: Path, file: str, row: int, content: str) -> Image.Image:
     return picture
 
 
+def read(path: Path) -> Image.Image:
+    """A picture file of no dataset, as ``load`` gives one; ``PictureError`` where it is none."""
+    return decode(_read(path), str(path))
+
+
+def plain(picture: Image.Image) -> Image.Image:
+    """A picture that is open already, as ``load`` gives one."""
+    return _rgb(_upright(picture), picture.format)
+
+
 def content(path: Path) -> str:
     """Digest of a picture file that can be decoded; ``PictureError`` where it cannot."""
     data = _read(path)

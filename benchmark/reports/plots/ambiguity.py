@@ -104,7 +104,7 @@ def missing(family: Family) -> list[str]:
 
 
 def label(key: Key) -> str:
-    return shown(key.method) + (f" +{key.memory:,}" if key.memory else "")
+    return shown(key.method) + (f" +{key.memory:,}" if key.memory else " (external)" * key.external)
 
 
 def draw(family: Family, question: Wanted) -> Drawn:

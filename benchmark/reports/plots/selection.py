@@ -51,9 +51,9 @@ class Wanted:
 
     def wants(self, record: RunRecord) -> bool:
         return (
-            (not self.datasets or record.config.dataset in self.datasets)
-            and (not self.methods or bool({record.method_id, record.config.method} & set(self.methods)))
-            and self.memory in (None, record.config.memory)
+            (not self.datasets or record.dataset in self.datasets)
+            and (not self.methods or bool({record.method_id, record.about.method} & set(self.methods)))
+            and (self.memory is None or (record.config is not None and record.config.memory == self.memory))
         )
 
 
@@ -68,7 +68,9 @@ class Series:
 
     @property
     def label(self) -> str:
-        return shown(self.row.method) + (f" +{self.row.memory:,}" if self.row.memory else "")
+        return shown(self.row.method) + (
+            f" +{self.row.memory:,}" if self.row.memory else " (external)" * self.row.external
+        )
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def tables(question: Wanted) -> list[Table]:
 def _series(group: Group, cells: Collection[Recorded]) -> tuple[Series, ...]:
     newest: dict[tuple[Key, int], Recorded] = {}
     for cell in sorted(cells, key=lambda cell: cell.record.created):  # of a cell that was run again the newest counts
-        newest[row_of(cell.record), cell.record.config.seed] = cell
+        newest[row_of(cell.record), cell.record.seed] = cell
     return tuple(Series(row, tuple(newest[row.key, seed] for seed in row.seeds)) for row in group.rows)
 
 
@@ -151,7 +153,7 @@ def _nothing(question: Wanted, records: list[RunRecord]) -> str:
     memory = f" with memory {question.memory}" if question.memory is not None else ""
     asked = [", ".join(question.methods), "on " + ", ".join(question.datasets) if question.datasets else ""]
     what = " ".join(["no records", *(f"of {asked[0]}" for _ in asked[0][:1]), asked[1]]).strip() + memory
-    has = sorted({f"{record.config.dataset}: {record.method_id}" for record in records})
+    has = sorted({f"{record.dataset}: {record.method_id}" for record in records})
     some = ", ".join(has[:6]) + (" ..." if len(has) > 6 else "")
     method, dataset = question.methods[:1] or ("hardest",), question.datasets[:1] or (None,)
     where = f"{question.root} (it has {some})" if has else f"{question.root}"

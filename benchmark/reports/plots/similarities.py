@@ -15,6 +15,7 @@ from scipy.stats import norm
 from negbench import methods
 from negbench.benchmark.errors import BenchError, NoDataError
 from negbench.benchmark.evaluation.similarities import read_similarities
+from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.reports.plots.canvas import BLACK, BLUE, GREY, ORANGE, VERMILLION, Drawn, grid, heading
 from negbench.benchmark.reports.plots.labels import legend_below
 from negbench.benchmark.reports.plots.selection import Wanted, tables
@@ -59,8 +60,8 @@ def subjects(question: Wanted) -> list[RunsToDraw]:
     """The run asked for; else of each table the best run whose method fits distributions, else the best one."""
     if question.run:
         cell = believed(question.run)
-        config = cell.record.config
-        return [RunsToDraw(f"{config.dataset}-{cell.record.method_id}-seed-{config.seed}", (cell,))]
+        record = cell.record
+        return [RunsToDraw(f"{record.dataset}-{record.method_id}-seed-{record.seed}", (cell,))]
     found = []
     for table in tables(question):
         cells = [cell for series in table.whole for cell in series.cells]
@@ -73,13 +74,20 @@ def subjects(question: Wanted) -> list[RunsToDraw]:
 
 def fits(cell: Recorded) -> bool:
     """Whether the method of a run fits distributions."""
-    name = cell.record.config.method
-    return name in methods.names() and methods.get(name).curves is not Method.curves
+    name = cell.record.about.method
+    return cell.record.config is not None and name in methods.names() and methods.get(name).curves is not Method.curves
 
 
 def method_of(cell: Recorded) -> Any:
     """The method of a run with its settings, as it was before training."""
-    return methods.get(cell.record.config.method)(**cell.record.config.settings)
+    return methods.get(recipe_of(cell).method)(**recipe_of(cell).settings)
+
+
+def recipe_of(cell: Recorded) -> RunConfig:
+    """How it was trained; ``NoDataError`` where that was elsewhere."""
+    if cell.record.config is None:
+        raise NoDataError(f"{cell.folder}: trained elsewhere, so there are no epochs to draw")
+    return cell.record.config
 
 
 def density(counts: NDArray[np.int64], edges: Values) -> tuple[Values, Values]:
@@ -123,7 +131,7 @@ def limits(histograms: dict[str, Any], epochs: list[int]) -> tuple[float, float]
 def draw(subject: RunsToDraw, question: Wanted) -> Drawn:
     """A column per epoch: densities above, with what was fitted; below them weight and posterior, where known."""
     cell, histograms, history, broken = first_readable(subject)
-    epochs = chosen(question, len(history))
+    config, epochs = recipe_of(cell), chosen(question, len(history))
     low, high = limits(histograms, epochs)
     similarity = np.linspace(low, high, 401)
     made = [curves(cell, history[epoch], similarity) for epoch in epochs]
@@ -133,7 +141,7 @@ def draw(subject: RunsToDraw, question: Wanted) -> Drawn:
     grids = figure.subplots(len(rows), len(epochs), squeeze=False, sharex=True, sharey="row", height_ratios=rows)
     for column, (epoch, own) in enumerate(zip(epochs, made, strict=True)):
         top = grids[0, column]
-        warmup = epoch < cell.record.config.warmup_epochs
+        warmup = epoch < config.warmup_epochs
         top.set_title(f"epoch {epoch + 1}" + (" (warm-up)" if warmup else ""), loc="left")
         densities(top, histograms, epoch)
         if own:
@@ -145,7 +153,6 @@ def draw(subject: RunsToDraw, question: Wanted) -> Drawn:
     grids[0, 0].set_ylim(bottom=0)
     if len(rows) > 1:
         grids[1, 0].set(ylabel="sampling weight,\nposterior", ylim=(-0.03, 1.08))
-    config = cell.record.config
     where = f"memory {config.memory:,}" if config.memory else "in batch"
     heading(
         figure,
@@ -181,6 +188,7 @@ def first_readable(subject: RunsToDraw) -> tuple[Recorded, dict[str, Any], list[
 
 def opened(cell: Recorded) -> tuple[dict[str, Any], list[dict[str, float]]]:
     """Histograms and history of a run; ``NoDataError`` where one is missing or broken."""
+    recipe_of(cell)
     histograms, history = read(cell), cell.history
     if len(history) != len(histograms["validation_positive"]):
         raise NoDataError(f"{cell.folder}: history.csv and similarities.npz are not of one run; run the cell again")

@@ -40,8 +40,9 @@ def flat(groups: list[Group]) -> list[dict[str, Any]]:
 def _flat_row(row: Row) -> dict[str, Any]:
     names = {
         "method": row.method,
-        "memory": row.memory,
+        "memory": None if row.external else row.memory,
         "momentum": row.momentum,
+        "external": row.external,
         "n": len(row.seeds),
         "failed": row.failed,
         "collapsed": row.collapsed,

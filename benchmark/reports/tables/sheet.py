@@ -4,12 +4,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
+from negbench.benchmark.recipe.external import AUDIT_BATCH, AUDIT_METHOD
 from negbench.benchmark.reports.numbers import MISSING, p_value
 from negbench.benchmark.results.plausibility import RECALLS
 from negbench.benchmark.results.published import Published
 from negbench.benchmark.results.rows import (
     ECCV,
     EXTENDED,
+    EXTERNAL,
     PICKED,
     PUSHED,
     SEEDS_TO_MARK,
@@ -178,6 +180,8 @@ def literature(rows: Iterable[Published]) -> Sheet:
 
 def memory(group: Group, key: Key) -> str:
     """The size of a row's memory, with the momentum where the table has several."""
+    if key.external:
+        return EXTERNAL
     if key.momentum is None:
         return "in batch"
     several = len({row.momentum for row in group.rows if row.momentum is not None}) > 1
@@ -201,6 +205,8 @@ def title(group: Group) -> str:
 def setting(group: Group) -> str:
     """How the cells of a table were trained."""
     recipe = group.recipe
+    if group.external:
+        return f"trained elsewhere, by no common recipe or budget · {_seeds(group.seeds)}"
     shown = f"encoder {recipe['encoder']} · {recipe['epochs']} epochs · batch {recipe['batch']}"
     return f"{shown} · {_seeds(group.seeds)}"
 
@@ -214,6 +220,7 @@ def _seeds(seeds: tuple[int, ...]) -> str:
 def notes(group: Group) -> Iterator[str]:
     """What must be said of a table: what its marks mean, and warnings."""
     yield from marks(group)
+    yield from _external(group)
     bases = sorted(f"{row.stats[BASE].mean:.1f}" for row in group.rows if BASE in row.stats)
     if bases:
         alike = bases[0] if bases[0] == bases[-1] else f"{bases[0]} to {bases[-1]}"
@@ -233,6 +240,20 @@ def notes(group: Group) -> Iterator[str]:
     yield from _unpaired(group)
     if group.repeated:
         yield f"{group.repeated} older record(s) of cells that were run again are left out."
+
+
+def _external(group: Group) -> Iterator[str]:
+    """What must be known of rows that were trained elsewhere, and what they tell of themselves."""
+    guests = [row for row in group.rows if row.external]
+    if guests and not group.external:
+        names = [f"{row.method} ({EXTERNAL})" for row in guests]
+        yield f"{_some(names)}: trained elsewhere, so no recipe and no budget is shared with the other rows."
+    if any(PUSHED in row.stats for row in guests):
+        yield (
+            f"pushed false % of {EXTERNAL} rows: what {AUDIT_METHOD}, in batches of {AUDIT_BATCH}, would push on their"
+            " embeddings; of how they were trained it says nothing."
+        )
+    yield from (f"{row.method} ({EXTERNAL}): {line}." for row in guests for line in row.said)
 
 
 def _unpaired(group: Group) -> Iterator[str]:
@@ -297,5 +318,6 @@ def by_dataset(groups: Iterable[Group]) -> Iterator[tuple[str, list[Group]]]:
     """The tables of each dataset, after a line that says in what they differ (empty where there is one)."""
     for dataset, some in groupby(groups, key=lambda group: group.dataset):
         tables = list(some)
-        parts = [f"{name}: {' | '.join(map(str, values))}" for name, values in differences(tables).items()]
-        yield f"{dataset} has {len(tables)} tables, which differ in {'; '.join(parts)}." if parts else "", tables
+        own = [group for group in tables if not group.external]
+        parts = [f"{name}: {' | '.join(map(str, values))}" for name, values in differences(own).items()] if own else []
+        yield f"{dataset} has {len(own)} tables, which differ in {'; '.join(parts)}." if parts else "", tables

@@ -15,7 +15,7 @@ def show(folder: Path, record: RunRecord, screen: Console) -> None:
 
 
 def _lines(folder: Path, record: RunRecord) -> Iterator[str]:
-    yield f"{folder}: {record.method_id} on {record.config.dataset}, seed {record.config.seed}"
+    yield f"{folder}: {record.method_id} on {record.dataset}, seed {record.seed}"
     found = False
     for what in ("pushed", "picked"):
         shares = [

@@ -33,8 +33,8 @@ def show(found: Inspection, screen: Console) -> None:
         screen.print(Text(one_line(f"{name}: {state}."), style="dim"))
     legend = (
         "share: of a method's choices over 100 draws, or of its push. #: place among all candidates."
-        f" p: how much the method (above: the run's own) takes it for a false negative. Marks: {KNOWN[found.known]}."
-        " More: docs/inspect.md"
+        " p: how much the method (above: the first of those below) takes it for a false negative."
+        f" Marks: {KNOWN[found.known]}. More: docs/inspect.md"
     )
     screen.print(Text(legend, style="dim"))
 

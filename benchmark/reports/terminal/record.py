@@ -35,5 +35,6 @@ def _parts(record: RunRecord) -> Iterator[str]:
         yield "COLLAPSED"
     for other in record.others:
         yield f"{other.protocol.name} rSum {other.metrics['rsum']:.1f}"
-    if record.best_epoch is not None and record.best_epoch < record.config.warmup_epochs:
+    config = record.config
+    if config is not None and record.best_epoch is not None and record.best_epoch < config.warmup_epochs:
         yield "of the WARM-UP: no later epoch was better on validation"

@@ -1,0 +1,1 @@
+"""Models that were trained elsewhere come in, and those of records go out."""
