@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from negbench.benchmark.cli.tracked import tell_dvc_of_external
 from negbench.benchmark.errors import BenchError
 from negbench.benchmark.reports.screen import log, out
 from negbench.benchmark.results.records import RUNS
@@ -53,6 +54,8 @@ def record(
         _check(external, to)
         recorded, new = door.submit(external, given, to, replace)
     _show(recorded, new, as_json)
+    if new:
+        tell_dvc_of_external(recorded.record.dataset, recorded.folder)
 
 
 def _ensemble(

@@ -20,6 +20,15 @@ def tell_dvc(cells: "Sequence[tuple[RunConfig, Path]]" = (), features: Sequence[
             log().print(line)
 
 
+def tell_dvc_of_external(dataset: str, folder: "Path") -> None:
+    """A record of a model that was trained elsewhere."""
+    from negbench.benchmark.sweeps.tracking import is_tracked, track_external
+
+    if is_tracked():
+        for line in track_external(dataset, folder, log().print):
+            log().print(line)
+
+
 def tell_dvc_of_study(config: "RunConfig", trials: int) -> None:
     """A study, if it is the one that ``params.yaml`` asks for."""
     from negbench.benchmark.sweeps.tracking import is_tracked, track_study

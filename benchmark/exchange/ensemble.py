@@ -47,6 +47,6 @@ def told_of(cells: Cells) -> tuple[Member, ...]:
 def mean_of(cells: Cells) -> ScoredSplit:
     """The test with the mean similarity of its pairs."""
     split = cells[0].split
-    owners = torch.from_numpy(split.caption_image)
+    owners = torch.tensor(split.caption_image)
     scores = MeanScores([cell.gallery.scores for cell in cells])
     return ScoredSplit(scores, owners, split.image_ids, split.caption_ids)

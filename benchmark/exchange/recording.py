@@ -76,7 +76,7 @@ def arrived(external: External, given: Submission, roster: Roster) -> Arrived:
     split = roster.split
     if given.similarity is not None:
         scores = roster.scores(given)
-        owners = torch.from_numpy(split.caption_image)
+        owners = torch.tensor(split.caption_image)
         rows = (scores.array[row][scores.captions].tobytes() for row in scores.images)
         digests = {"similarity": digest(scores.array.dtype.str, *rows)}
         tested = ScoredSplit(scores, owners, split.image_ids, split.caption_ids)
@@ -97,9 +97,9 @@ def gallery_of(images: NDArray[Any], captions: NDArray[Any], split: SplitIndex) 
     return Gallery(
         images=torch.from_numpy(images.astype(np.float32)),
         captions=torch.from_numpy(captions.astype(np.float32)),
-        caption_image=torch.from_numpy(split.caption_image),
-        image_rows=torch.from_numpy(split.image_rows),
-        caption_rows=torch.from_numpy(split.caption_rows),
+        caption_image=torch.tensor(split.caption_image),
+        image_rows=torch.tensor(split.image_rows),
+        caption_rows=torch.tensor(split.caption_rows),
         image_ids=split.image_ids,
         caption_ids=split.caption_ids,
     )

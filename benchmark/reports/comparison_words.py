@@ -53,8 +53,10 @@ def _apart(found: Comparison) -> list[str]:
     rows = found.external
     if not rows:
         return []
-    were = "were" if len(rows) > 1 else "was"
-    return [f"{' and '.join(rows)} {were} trained elsewhere: they share no recipe and no budget, so it is no method's."]
+    verb = "were" if len(rows) > 1 else "was"
+    return [
+        f"{' and '.join(rows)} {verb} trained elsewhere, by another recipe and budget: not the method alone differs."
+    ]
 
 
 def _ordered(found: Comparison) -> tuple[Key, Key]:

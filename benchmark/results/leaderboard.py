@@ -174,7 +174,8 @@ def marked(group: Group, cells: Iterable[Recorded], choice: RowChoice | None, un
 def _baseline(group: Group, choice: RowChoice | None) -> Row | None:
     """The row that is meant; of several, the one in the batch."""
     wanted = choice or RowChoice(BASELINE, "0")
-    fitting = [row for row in group.rows if wanted.fits(row.key)]
+    found = [row for row in group.rows if wanted.fits(row.key)]
+    fitting = [row for row in found if not row.external] or found
     in_batch = [row for row in fitting if not row.memory]
     if len(fitting) > 1 and not in_batch:
         there = ", ".join(f"{row.memory}@{row.momentum:g}" for row in fitting)
@@ -186,8 +187,9 @@ def _baseline(group: Group, choice: RowChoice | None) -> Row | None:
 
 def _other(group: Group) -> str:
     """A baseline that a table has: the method of the usual one, otherwise the row with the lowest rSum."""
-    able = [row for row in group.rows if "rsum" in row.stats] or group.rows
+    own = [row for row in group.rows if not row.external]
+    able = [row for row in own if "rsum" in row.stats] or own
     row = next((row for row in able if row.method == BASELINE), able[-1])
-    alike = [other for other in group.rows if (other.method, other.memory) == (row.method, row.memory)]
+    alike = [other for other in own if (other.method, other.memory) == (row.method, row.memory)]
     momentum = f"@{row.momentum:g}" if len(alike) > 1 else ""
     return row.method + (f",{row.memory}{momentum}" if row.memory else "")

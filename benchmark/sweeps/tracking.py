@@ -53,6 +53,18 @@ def track(cells: Sequence[tuple[RunConfig, Path]], say: Say, features: Sequence[
     yield from _told(stages, others, say)
 
 
+def track_external(dataset: str, folder: Path, say: Say) -> Iterator[str]:
+    """Let DVC record what was trained elsewhere; a line where it did not."""
+    try:
+        wanted = not folder.is_absolute() and folder.is_relative_to(RUNS) and is_in_pipeline(dataset)
+    except (BenchError, DataError, OSError) as error:
+        yield f"DVC tracks nothing of it: {error}"
+        return
+    told = project.add([folder] if wanted else [], say)
+    if told is not None and not told.done:
+        yield told.line
+
+
 def track_study(config: RunConfig, trials: int, say: Say) -> Iterator[str]:
     """Let DVC record a study, if it is the one that ``params.yaml`` asks for; a line where it did not."""
     wanted = params().tune

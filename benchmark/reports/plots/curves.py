@@ -37,6 +37,8 @@ def of_series(series: Series) -> Curve:
 
 def draw(table: Table, question: Wanted) -> Drawn:
     """A line per series, its name at the end."""
+    if table.group.external:
+        raise NoDataError(f"{table.name}: all were trained elsewhere, so there is no history")
     if not table.whole:
         raise NoDataError(f"{table.name}: every method has a failed seed, so there is no curve")
     read = [readable(one) for one in table.whole]
