@@ -107,8 +107,8 @@ def test_a_guide_needs_vectors_from_somewhere(project: Path) -> None:
 # --- FNE by hand ---------------------------------------------------------------------------------------------------
 
 BATCH, QUEUE, STEPS = 8, 24, 20
-COUNT = 10
-"""Pairs seen before the posterior is used: fewer than the paper's 200, as there are few steps here."""
+COUNT, FAST = 2, 1e-3
+"""Pairs seen before the posterior is used, and a rate at which some pairs come to rank first within few steps."""
 TAU, PRIOR, THRESHOLD, MARGIN, MOMENTUM, RATE, CLIP = 0.5, 10_000, 0.001, 0.2, 0.995, 2e-5, 2.0
 
 
@@ -124,7 +124,7 @@ class ByHand:
         self.words = AutoTokenizer.from_pretrained(zoo / "bert")
         self.slow_vit, self.slow_bert = copy.deepcopy(self.vit).eval(), copy.deepcopy(self.bert).eval()
         self.weights = [*self.vit.parameters(), *self.bert.parameters()]
-        self.optimizer = torch.optim.Adam(self.weights, lr=RATE)
+        self.optimizer = torch.optim.Adam(self.weights, lr=FAST)
         self.generator = generator
         self.image, self.text = (each.clone() for each in queue)
         self.ids = torch.full((QUEUE,), -100)
@@ -222,7 +222,7 @@ def test_the_fne_recipe_is_the_paper_s_algorithm_step_by_step(project: Path, mon
     encoder = "pixels:32+texts"
     _, store = features.ensure("small", encoder)
     changes = parse_changes([*TINY["fne"], f"batch={BATCH}", f"memory={QUEUE}", "image.crop=1", "image.flip=false"])
-    changes |= {"image.randaugment": 0, "epochs": 2, "minimum_count": COUNT}
+    changes |= {"image.randaugment": 0, "epochs": 2, "minimum_count": COUNT, "learning_rate": FAST}
     config = resolve({"preset": "fne", "method": "fne", "dataset": "small"}, changes)
     prepare(config)
     towers = towers_for(store, config)
@@ -241,7 +241,7 @@ def test_the_fne_recipe_is_the_paper_s_algorithm_step_by_step(project: Path, mon
         task.in_warmup = number < 5
         if number == 5:
             task.method.start_epoch()
-        trainer.set_rate(0)
+        trainer.set_rate(number)
         losses.append(float(trainer.step(batch)))
         chosen.append({way: index.tolist() for way, index in task.method.chosen.items()} if number >= 5 else {})
 
@@ -254,7 +254,7 @@ def test_the_fne_recipe_is_the_paper_s_algorithm_step_by_step(project: Path, mon
         loss, picks = by_hand.step(pixels, [texts[row] for row in rows.tolist()], ids, warmup=number < 5)
         assert losses[number] == pytest.approx(loss, abs=1e-5), number
         assert chosen[number] == picks, number
-    assert len(by_hand.positives) > 2 * COUNT  # so that false negatives were weighed
+    assert len(by_hand.positives) > COUNT  # so that false negatives were weighed
 
 
 def test_the_numbers_of_the_fne_recipe_are_the_paper_s_code_s() -> None:
