@@ -36,7 +36,7 @@ from negbench.pipelines.files import digest, file_digest, read_json
 from negbench.pipelines.manifest import SPLITS, Manifest
 from negbench.pipelines.manifest import read_info as read_manifest_info
 from negbench.pipelines.rows import BLOCK, Rows, release
-from negbench.pipelines.sources import manifest_folder
+from negbench.pipelines.sources import manifest_folder, store_folder
 
 SCHEMA_VERSION = 1
 MODALITIES = ("images", "captions")
@@ -105,6 +105,14 @@ class FeatureStore:
             "images": "pixels" if "shape" in image else "vectors",
             "captions": "texts" if text.get("dim") == 0 else "vectors",
         }
+
+    def beside(self, encoder: str) -> "FeatureStore":
+        """The store that another encoder made of the same manifest; ``DataError`` where there is none."""
+        folder = store_folder(self.info["dataset"], encoder)
+        if not (folder / KIND.mark).exists():
+            command = f"bench features --dataset {self.info['dataset']} --encoder {encoder}"
+            raise DataError(f"{folder} is not there; make it with: {command}")
+        return FeatureStore(folder, self.info["manifest"])
 
     def texts(self, split: str) -> list[str]:
         """The captions of a split in the order of its rows, as the manifest has them; of any store.

@@ -20,7 +20,7 @@ from negbench.pipelines.store import FeatureStore
 
 Tiny = tuple[Manifest, FeatureStore]
 TOGETHER = Path(__file__).with_name("together.py")
-SMALL = ["--dataset", "tiny", "--epochs", "3", "--batch", "12", "--memory", "24", "--set", "dim=8"]
+SMALL = ["--dataset", "small", "--epochs", "3", "--batch", "12", "--memory", "24", "--set", "dim=8"]
 
 
 def run_together(count: int, folder: Path) -> None:
@@ -61,7 +61,7 @@ def test_two_processes_are_one(name: str, memory: int, both: dict[int, Path]) ->
             torch.testing.assert_close(two[key], value, atol=1e-5, rtol=1e-5, msg=key)
 
 
-def test_a_cell_of_two_processes_is_recorded_once_by_one_command(tiny: Tiny) -> None:
+def test_a_cell_of_two_processes_is_recorded_once_by_one_command(small_project: Path) -> None:
     done = bench_process("run", "--method", "fne", *SMALL, "--processes", "2", "--out", "two")
     assert done.exit_code == 0, done.output
     assert done.output.count("epoch  1/3") == 1
@@ -74,14 +74,14 @@ def test_a_cell_of_two_processes_is_recorded_once_by_one_command(tiny: Tiny) -> 
     assert one.config_hash == two.config_hash  # where it ran is no part of the cell
 
 
-def test_a_batch_that_cannot_be_shared_is_refused(tiny: Tiny) -> None:
+def test_a_batch_that_cannot_be_shared_is_refused(small_project: Path) -> None:
     done = bench_process("run", "--method", "fne", *SMALL, "--batch", "15", "--processes", "2", "--out", "run")
     assert done.exit_code == 2
     assert "cannot be shared by 2 processes; use a multiple of 2" in done.stderr
     assert not Path("run").exists()
 
 
-def test_a_killed_process_ends_all_and_leaves_a_checkpoint(tiny: Tiny) -> None:
+def test_a_killed_process_ends_all_and_leaves_a_checkpoint(small_project: Path) -> None:
     words = ["run", "--method", "fne", *SMALL, "--epochs", "4000", "--processes", "2", "--out", "run"]
     started = subprocess.Popen([*BENCH, *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 120

@@ -1,7 +1,7 @@
 """Steps of every method, in as many processes as were started: a program for test_processes.
 
-Writes to FOLDER/METHOD.safetensors, from the first process: losses, gradients of the first step, weights and state after
-the last, the picks of each step.
+The first process writes to FOLDER/METHOD-MEMORY: losses, gradients of the first step, weights and state after the last,
+the picks of each step.
 """
 
 import sys

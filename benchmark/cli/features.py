@@ -8,6 +8,7 @@ from negbench.benchmark.cli.tracked import tell_dvc
 from negbench.benchmark.reports.screen import log, out
 
 if TYPE_CHECKING:
+    from negbench.benchmark.recipe.schema import RunConfig
     from negbench.pipelines.manifest import Manifest
     from negbench.pipelines.store import FeatureStore
 
@@ -62,6 +63,13 @@ def features(
         )
     out().print(str(folder))
     tell_dvc(features=[dataset])
+
+
+def ensure_for(config: "RunConfig") -> "tuple[Manifest, FeatureStore]":
+    """Manifest and features of a cell, those of its guide too."""
+    if config.guide_encoder:
+        ensure_with_progress(config.dataset, config.guide_encoder)
+    return ensure_with_progress(config.dataset, config.encoder)
 
 
 def ensure_with_progress(dataset: str, encoder: str | None = None) -> "tuple[Manifest, FeatureStore]":

@@ -95,13 +95,13 @@ def run(
 
 def _made(config: "RunConfig", folder: Path, force: bool, replace: bool) -> "tuple[RunRecord, str]":
     """The record of a cell, and a word on whether it was there."""
-    from negbench.benchmark.cli.features import ensure_with_progress
+    from negbench.benchmark.cli.features import ensure_for
     from negbench.benchmark.reports.progress import ShowTraining
     from negbench.benchmark.sweeps import cell, places
     from negbench.benchmark.training import processes
     from negbench.benchmark.training.checkpoint import alone
 
-    manifest, store = ensure_with_progress(config.dataset, config.encoder)
+    manifest, store = ensure_for(config)
     found = None if force else places.found(folder, config, manifest, store, replace)
     if found is None:
         with alone(folder, log().print):

@@ -58,6 +58,9 @@ def resolve(flags: Mapping[str, Any], changes: Mapping[str, Any] | None = None, 
         if key in content:
             raise BenchError(f"{file}: {key}: stands in {PARAMS} alone; here write its keys at the top, as epochs: 5")
     check_known(content, RunConfig.model_fields, str(file))
+    changes = dict(changes or {})
+    if "preset" in changes:
+        named["preset"] = changes.pop("preset")
     cell: dict[str, Any] = {**begun_with(project.recipe, content, named), **content, **named}
     for key, needed in (("method", "bench methods"), ("dataset", "bench data list")):
         if not cell.get(key):
@@ -70,7 +73,7 @@ def resolve(flags: Mapping[str, Any], changes: Mapping[str, Any] | None = None, 
     if not isinstance(own, dict) or not all(isinstance(key, str) for key in own):
         raise BenchError(f"{file}: settings: expected keys and values")
     cell["method"], *words = cell["method"].split("+")
-    changes = parse_changes(words) | dict(changes or {})
+    changes = parse_changes(words) | changes
     changes = of_towers(cell, changes)
     method = _method(cell["method"])
     valid = [*COMMON, *(entry.name for entry in fields(method.Settings))]
@@ -145,6 +148,8 @@ def _validated(cell: dict[str, Any]) -> RunConfig:
     for side in SIDES:
         _tower(cell, side)
     cell["encoder"] = spelled(cell.get("encoder") or default_encoder(cell["dataset"]))
+    if isinstance(guide := cell.get("guide_encoder"), str) and guide:
+        cell["guide_encoder"] = spelled(guide)
     try:
         config = RunConfig.model_validate(cell)
     except ValidationError as error:

@@ -59,6 +59,8 @@ class Recipe(Keys):
     """What is never a negative: pairs of one image, or, as an oracle where the truth is known, every true pair."""
     guide: Literal["image", "own", "shuffled"] = "image"
     """Captions a guide knows of an anchor: all of its image, its own alone, or, as a control, another image's."""
+    guide_encoder: str = ""
+    """Encoder whose frozen vectors the guide knows, where the towers read pixels or text; empty: the cell's own."""
     warmup: str = "mean"
     """Method of the warm-up epochs, always in the batch."""
     warmup_epochs: int = Field(default=1, ge=0, le=10**6)

@@ -25,7 +25,7 @@ from negbench.benchmark.sweeps.recording import Finished, add_audit, commit_reco
 from negbench.benchmark.training import checkpoint, devices, disk_space
 from negbench.benchmark.training.checkpoint import Checkpoint
 from negbench.benchmark.training.extras import Texts
-from negbench.benchmark.training.inputs import opened
+from negbench.benchmark.training.inputs import features_hash, opened
 from negbench.benchmark.training.loop import train
 from negbench.benchmark.training.watcher import Watcher
 from negbench.methods.base import Method
@@ -59,7 +59,7 @@ def recorded(
             f"{folder} holds a run with other settings; use --replace to take its place or --out for elsewhere"
         )
     made_from = (record.manifest_hash, record.features_hash, record.code_hash)
-    same = made_from == (manifest.hash, store.hash, code_hash(config))
+    same = made_from == (manifest.hash, features_hash(store, config), code_hash(config))
     if not same or record.status == "failed":
         return None
     if checkpoint.facts_of(checkpoint.place(folder)).get("created") == record.created:  # killed before its audit
@@ -145,7 +145,7 @@ def facts_for(config: RunConfig, manifest: Manifest, store: FeatureStore) -> dic
         "config_hash": config.hash,
         "recipe_hash": config.recipe_hash,
         "manifest_hash": manifest.hash,
-        "features_hash": store.hash,
+        "features_hash": features_hash(store, config),
         "code_hash": code_hash(config),
         "protocol": protocols_for(config.dataset, counts["images"], counts["captions"])[0],
         "versions": identity.versions(),

@@ -15,7 +15,7 @@ from negbench.benchmark.evaluation.measures import known_pairs_of
 from negbench.benchmark.results import integrity
 from negbench.benchmark.results.records import AGAIN, RUNS, RunRecord, content
 from negbench.benchmark.training.extras import ExtrasOf
-from negbench.benchmark.training.inputs import opened, towers_for
+from negbench.benchmark.training.inputs import features_hash, opened, towers_for
 from negbench.methods.base import Method
 from negbench.pipelines import sources
 from negbench.pipelines.errors import damage
@@ -99,7 +99,7 @@ def data_of(record: RunRecord) -> tuple[Manifest, FeatureStore]:
     store = FeatureStore(folder, manifest.hash)
     for what, where, now, then in (
         ("dataset", manifest_folder(name), manifest.hash, record.manifest_hash),
-        ("features", folder, store.hash, record.features_hash),
+        ("features", folder, features_hash(store, record.config), record.features_hash),
     ):
         if now != then:
             raise NoDataError(

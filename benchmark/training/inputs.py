@@ -1,7 +1,8 @@
 """What a training reads: a split on its device, batch by batch, as the towers of a cell read it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ from negbench.benchmark.models import registry
 from negbench.benchmark.models.base import Modality, Reads, Source, Tower
 from negbench.benchmark.models.two_towers import TwoTowers, make
 from negbench.benchmark.training import processes
+from negbench.pipelines.files import digest
 from negbench.pipelines.rows import Rows, ahead
 from negbench.pipelines.store import load_array
 
@@ -95,8 +97,11 @@ class SplitTensors:
     either way.
     """
 
-    def __init__(self, split: "Split", device: str, image: Items, text: Items) -> None:
-        self.images, self.captions = image, text
+    def __init__(
+        self, split: "Split", device: str, image: Items, text: Items, guide: "Callable[[], Split] | None" = None
+    ) -> None:
+        """``guide``: opens the split of frozen vectors, where those of ``split`` are not meant."""
+        self.images, self.captions, self._guide = image, text, guide
         self._owners = torch.tensor(split.caption_image)
         self.caption_image = self._owners.to(device)
         self.image_rows = torch.tensor(split.image_rows, device=device)
@@ -104,13 +109,17 @@ class SplitTensors:
         self.split, self.device = split, device
 
     def frozen(self) -> tuple[Tensor, Tensor]:
-        """Features of all images and captions as vectors, held in memory whatever their size.
+        """Frozen features of all images and captions as vectors, held in memory whatever their size.
 
         ``BenchError`` where the encoder left pixels or texts as they are.
         """
-        sides = self.split.images, self.split.captions
+        split = self._guide() if self._guide else self.split
+        sides = split.images, split.captions
         if len(sides[0].shape) > 2 or sides[1] is None:
-            raise BenchError("this method's guide needs vectors of both sides; use an encoder such as hog+ngrams")
+            raise BenchError(
+                "this method's guide needs frozen vectors of both sides; name an encoder of them, as in"
+                " --set guide_encoder=hog+ngrams"
+            )
         return tensor(sides[0], self.device), tensor(sides[1], self.device)
 
     def batches(self, captions: Iterable[Tensor]) -> Iterator[Batch]:
@@ -155,6 +164,12 @@ def towers_for(store: "FeatureStore", config: "RunConfig") -> TwoTowers:
     return make(source(store, config, "image"), source(store, config, "text"), config, config.seed)
 
 
+def check_towers(store: "FeatureStore", config: "RunConfig") -> None:
+    """``BenchError`` where the store has not what the towers of a cell read; reads no features."""
+    for modality in FILES:
+        source(store, config, modality)
+
+
 def source(store: "FeatureStore", config: "RunConfig", modality: Modality) -> Source:
     """What a tower of a cell is made for."""
     reads = registry.for_side(named(config, modality), modality).reads[modality]
@@ -188,7 +203,19 @@ def opened(store: "FeatureStore", split: str, config: "RunConfig", towers: TwoTo
     found = store.split(split)
     sides = [_read(store, split, found, towers.image, "image"), _read(store, split, found, towers.text, "text")]
     held = sum(rows.nbytes for rows in sides if isinstance(rows, Rows)) <= HELD
-    return SplitTensors(found, config.device, *(_items(rows, config.device, held) for rows in sides))
+    guide = partial(guide_of(store, config).split, split) if config.guide_encoder else None
+    image, text = (_items(rows, config.device, held) for rows in sides)
+    return SplitTensors(found, config.device, image, text, guide)
+
+
+def guide_of(store: "FeatureStore", config: "RunConfig") -> "FeatureStore":
+    """The store of frozen vectors for the guide; ``DataError`` where it was not made."""
+    return store.beside(config.guide_encoder) if config.guide_encoder else store
+
+
+def features_hash(store: "FeatureStore", config: "RunConfig") -> str:
+    """Digest of all features of a cell."""
+    return digest(store.hash, guide_of(store, config).hash) if config.guide_encoder else store.hash
 
 
 def _read(store: "FeatureStore", split: str, found: "Split", tower: Tower, modality: Modality) -> Rows | Tensor:

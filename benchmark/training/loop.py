@@ -170,7 +170,7 @@ class Training:
             "start": self.start,
             "picks": self.task.picks.state(),
             "optimizer": {f"{n}.{name}": value for n, state in optimizer.items() for name, value in state.items()},
-            "scaler": {name: torch.tensor(float(value)) for name, value in self.trainer.scaler.state_dict().items()},
+            "scaler": {name: torch.tensor(value) for name, value in self.trainer.scaler.state_dict().items()},
             "similarities": {
                 f"{epoch}.{kind}": torch.from_numpy(counts)
                 for epoch, found in enumerate(self.similarities)
@@ -267,10 +267,9 @@ def failing(what: str) -> Iterator[None]:
     except (RunFailedError, BenchError):
         raise
     except Exception as error:
-        if processes.count() > 1 and isinstance(error, RuntimeError):
-            reason = f"{type(error).__name__}: {first_line(error)}"
-            raise LostError(
-                f"{what}: another process was lost ({reason}); the same command goes on from there"
-            ) from error
-        reason = out_of_memory(error) or f"{type(error).__name__}: {first_line(error)} (BENCH_DEBUG=1 shows where)"
+        memory = out_of_memory(error)
+        if processes.count() > 1 and isinstance(error, RuntimeError) and not memory:
+            lost = f"{what}: another process was lost ({first_line(error)})"
+            raise LostError(f"{lost}; the same command goes on from the last checkpoint") from error
+        reason = memory or f"{type(error).__name__}: {first_line(error)} (BENCH_DEBUG=1 shows where)"
         raise RunFailedError(f"{what} failed: {reason}") from error

@@ -43,6 +43,11 @@ class Task(nn.Module):
         if oracle and truth is None:
             raise BenchError(f"positives: the truth of every pair is not known for '{config.dataset}'; use labelled")
         self.towers = towers.to(config.device)
+        if (config.micro_batch or processes.count() > 1) and learns_norms(towers):
+            raise BenchError(
+                "norms: batch normalisation that learns sees the whole batch, which micro_batch and processes divide;"
+                " leave norms as they are"
+            )
         self.method: Method = methods.get(config.method)(**config.settings).to(config.device)
         self.warmup: Method = methods.get(config.warmup)().to(config.device)
         self.memory = memory_of(config, self.towers) if config.memory else None
@@ -98,6 +103,12 @@ class Task(nn.Module):
         """The end of a step: the batch's pairs join the memory."""
         if self.memory is not None:
             self.memory.keep()
+
+
+def learns_norms(towers: TwoTowers) -> bool:
+    """Whether batch normalisation takes its statistics from the batch."""
+    norms = (part for part in towers.train().modules() if isinstance(part, nn.modules.batchnorm._BatchNorm))
+    return any(part.training for part in norms)
 
 
 def in_parts(tower: Tower, items: Tensor, size: int) -> Tensor:
