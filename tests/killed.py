@@ -2,9 +2,9 @@
 
 ``python killed.py HOW FIRST STEP WORDS...`` in a folder that is left as it is: each try works on a copy of it. HOW is
 ``kill``, ``full``, or ``plain``: a kill where the system cannot exchange two folders. For each moment it prints a JSON
-line: exit code, stderr, the files that are there, what is read as good, the epochs in checkpoints, and the same after the
-command was run once more, undisturbed. It ends when the command gets through, or fails undisturbed. The process that
-forks runs no command itself, so that no try sees what another loaded or started.
+line: exit code, stderr, the files that are there, what is read as good, the epochs in checkpoints, and the same after
+the command was run once more, undisturbed. It ends when the command gets through, or fails undisturbed. The process
+that forks runs no command itself, so that no try sees what another loaded or started.
 """
 
 import contextlib
