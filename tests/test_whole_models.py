@@ -159,18 +159,19 @@ class ByHand:
         self.follow()
         with torch.no_grad():
             slow_image, slow_text = self.encode(self.slow_vit, self.slow_bert, pixels, captions)
+        picks: Picks = {}
         if warmup:
-            loss, picks = self.hardest(image, text, ids), {}
+            loss = self.hardest(image, text, ids)
         else:
             self.observe((image @ text.T).detach(), ids)
             every = torch.cat([ids, self.ids])
             pools = torch.cat([slow_text, self.text]), torch.cat([slow_image, self.image])
-            loss, picks = torch.zeros(()), {}
+            loss = torch.zeros(())
             for way, anchors, pool in zip(("i2t", "t2i"), (image, text), pools, strict=True):
                 cost, picks[way] = self.direction(anchors, pool, ids, every)
                 loss = loss + cost
         self.optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.weights, CLIP)
         self.optimizer.step()
         places = [(self.next + k) % QUEUE for k in range(BATCH)]
@@ -202,7 +203,7 @@ class ByHand:
             weights = torch.exp(-TAU * (row - own) ** 2)
             if len(self.positives) > COUNT:
                 up, down = (np.array(values) for values in (self.positives, self.negatives))
-                normal = [torch.distributions.Normal(x.mean(), x.std(ddof=1)).log_prob(row) for x in (up, down)]
+                normal = [log_density(row, x) for x in (up, down)]
                 posterior = torch.sigmoid(normal[0] - normal[1] - np.log(PRIOR - 1))
                 weights = torch.where(posterior > THRESHOLD, torch.exp(-TAU * posterior), weights)
             if self.positives:
@@ -215,6 +216,12 @@ class ByHand:
             picks.append(pick)
             costs.append((MARGIN + scores[i, pick] - scores[i, i]).clamp_min(0))
         return torch.stack(costs).mean(), picks
+
+
+def log_density(values: Tensor, seen: Any) -> Tensor:
+    """Of a normal distribution, but for what is the same of all."""
+    mean, std = seen.mean(), seen.std(ddof=1)
+    return -(((values - mean) / std) ** 2) / 2 - float(np.log(std))
 
 
 def test_the_fne_recipe_is_the_paper_s_algorithm_step_by_step(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
