@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
@@ -218,9 +219,9 @@ class ByHand:
         return torch.stack(costs).mean(), picks
 
 
-def log_density(values: Tensor, seen: Any) -> Tensor:
+def log_density(values: Tensor, seen: NDArray[np.float64]) -> Tensor:
     """Of a normal distribution, but for what is the same of all."""
-    mean, std = seen.mean(), seen.std(ddof=1)
+    mean, std = float(seen.mean()), float(seen.std(ddof=1))
     return -(((values - mean) / std) ** 2) / 2 - float(np.log(std))
 
 
