@@ -17,7 +17,7 @@ from negbench.pipelines.encoders import Model
 
 
 @dataclass(frozen=True)
-class Settings(BackboneSettings, PixelSettings):
+class TimmSettings(BackboneSettings, PixelSettings):
     """What may be changed."""
 
     norms: bool = setting(True, "Whether batch normalisation stays as it was, in training too.")
@@ -31,11 +31,11 @@ class Timm(PixelTower):
     family = "timm/vit_base_patch16_224.augreg_in21k"
     extra = "timm"
     packages = ("timm",)
-    Settings = Settings
+    Settings = TimmSettings
 
     def __init__(self, source: Source, settings: TowerSettings, model: str = "") -> None:
         super().__init__(source, settings)
-        assert isinstance(settings, Settings)
+        assert isinstance(settings, TimmSettings)
         import timm
 
         folder = hub.fetch("timm", Model.parse(model))

@@ -1,6 +1,6 @@
 """A tower per modality, into one space of unit vectors."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -8,10 +8,14 @@ from torch import Tensor, nn
 from negbench.benchmark.errors import BenchError
 from negbench.benchmark.models import registry
 from negbench.benchmark.models.base import Group, Modality, Source, Tower
-from negbench.benchmark.recipe.seeds import seed_for
 
-if TYPE_CHECKING:
-    from negbench.benchmark.recipe.schema import Recipe
+
+class Plan(NamedTuple):
+    """A tower that is to be made."""
+
+    name: str
+    source: Source
+    settings: dict[str, Any] = {}  # noqa: RUF012  never changed
 
 
 class TwoTowers(nn.Module):
@@ -29,14 +33,11 @@ class TwoTowers(nn.Module):
         return [*self.image.groups(), *self.text.groups()]
 
 
-def make(image: Source, text: Source, recipe: "Recipe", seed: int) -> TwoTowers:
+def make(image: Plan, text: Plan, seed: int) -> TwoTowers:
     """Towers whose initial weights depend on the seed alone; ``BenchError`` where one cannot be made of its source."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_for(seed, "weights"))
-        return TwoTowers(
-            tower(recipe.image_tower, image, recipe.image_settings),
-            tower(recipe.text_tower, text, recipe.text_settings),
-        )
+        torch.manual_seed(seed)
+        return TwoTowers(tower(*image), tower(*text))
 
 
 def tower(name: str, source: Source, settings: dict[str, Any]) -> Tower:

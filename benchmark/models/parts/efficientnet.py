@@ -14,7 +14,7 @@ from negbench.benchmark.models.parts.pretrained import BackboneSettings, freeze,
 
 
 @dataclass(frozen=True)
-class Settings(BackboneSettings, PixelSettings):
+class EfficientNetSettings(BackboneSettings, PixelSettings):
     """What may be changed."""
 
     norms: bool = setting(True, "Whether batch normalisation stays as it was, in training too.")
@@ -25,13 +25,13 @@ class EfficientNetLite(PixelTower):
 
     reads = PIXELS
     extra = "offline"
-    Settings = Settings
+    Settings = EfficientNetSettings
     mean = (127 / 255,) * 3
     deviation = (128 / 255,) * 3
 
     def __init__(self, source: Source, settings: TowerSettings, model: str = "") -> None:
         super().__init__(source, settings)
-        assert isinstance(settings, Settings)
+        assert isinstance(settings, EfficientNetSettings)
         try:
             self.net: Any = self.network()
         except ModuleNotFoundError as error:
