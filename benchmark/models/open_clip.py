@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from negbench.benchmark.models.base import PIXELS, TEXT, Group, Modality, Source, Tower, TowerSettings
-from negbench.benchmark.models.parts.clip import ClipPictures, ClipText, PictureSettings
+from negbench.benchmark.models.parts.clip import ClipPictures, ClipPictureSettings, ClipText
 from negbench.benchmark.models.parts.pretrained import BackboneSettings
 
 
@@ -27,7 +27,7 @@ class OpenClip(Tower):
 
     @classmethod
     def settings_of(cls, modality: Modality) -> type[TowerSettings]:
-        return {"image": PictureSettings, "text": BackboneSettings}[modality]
+        return {"image": ClipPictureSettings, "text": BackboneSettings}[modality]
 
     def forward(self, items: Tensor) -> Tensor:
         return self.side(items)  # type: ignore[no-any-return]

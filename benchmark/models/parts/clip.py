@@ -17,7 +17,7 @@ from negbench.pipelines.encoders.open_clip import CONFIG, WEIGHTS
 
 
 @dataclass(frozen=True)
-class PictureSettings(BackboneSettings, PixelSettings):
+class ClipPictureSettings(BackboneSettings, PixelSettings):
     """What the image side has."""
 
 
@@ -26,7 +26,7 @@ class ClipPictures(PixelTower):
 
     def __init__(self, source: Source, settings: TowerSettings, model: str = "") -> None:
         super().__init__(source, settings)
-        assert isinstance(settings, PictureSettings)
+        assert isinstance(settings, ClipPictureSettings)
         whole, _ = read(model, "image_tower")
         self.net: Any = whole.visual
         self.mean, self.deviation = tuple(self.net.image_mean), tuple(self.net.image_std)
