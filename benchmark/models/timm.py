@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from negbench.benchmark.errors import BenchError, first_line
-from negbench.benchmark.models.base import PIXELS, Group, Source, TowerSettings, setting
+from negbench.benchmark.models.base import PIXELS, ParameterGroup, Source, TowerSettings, setting
 from negbench.benchmark.models.parts.pixels import PixelSettings, PixelTower
 from negbench.benchmark.models.parts.pretrained import BackboneSettings, groups, head
 from negbench.pipelines import hub
@@ -55,7 +55,7 @@ class Timm(PixelTower):
     def forward(self, items: Tensor) -> Tensor:
         return normalize(self.project(self.net(self.normalised(items))).float(), dim=-1)
 
-    def groups(self) -> list[Group]:
+    def groups(self) -> list[ParameterGroup]:
         return groups(self, self.net, self.rate)
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from negbench.benchmark.errors import BenchError
 from negbench.benchmark.models import registry
-from negbench.benchmark.models.base import Group, Modality, Source, Tower
+from negbench.benchmark.models.base import Modality, ParameterGroup, Source, Tower
 
 
 class Plan(NamedTuple):
@@ -28,7 +28,7 @@ class TwoTowers(nn.Module):
     def forward(self, image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
         return self.image(image), self.text(text)
 
-    def groups(self) -> list[Group]:
+    def groups(self) -> list[ParameterGroup]:
         """Weights that learn, of both, by rate; the order is that of the weights."""
         return [*self.image.groups(), *self.text.groups()]
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from negbench.benchmark.errors import BenchError
-from negbench.benchmark.models.base import PIXELS, Group, Source, TowerSettings, setting
+from negbench.benchmark.models.base import PIXELS, ParameterGroup, Source, TowerSettings, setting
 from negbench.benchmark.models.parts.pixels import PixelSettings, PixelTower
 from negbench.benchmark.models.parts.pretrained import BackboneSettings, freeze, groups, head
 
@@ -53,7 +53,7 @@ class EfficientNetLite(PixelTower):
         found = self.net.extract_features(self.normalised(items)).mean(dim=(2, 3))
         return normalize(self.project(found).float(), dim=-1)
 
-    def groups(self) -> list[Group]:
+    def groups(self) -> list[ParameterGroup]:
         return groups(self, self.net, self.rate)
 
 
