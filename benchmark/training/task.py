@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 from negbench import methods
 from negbench.benchmark.audit.picks import PickCount
 from negbench.benchmark.errors import BenchError
-from negbench.benchmark.models.base import Group, Tower
+from negbench.benchmark.models.base import ParameterGroup, Tower
 from negbench.benchmark.models.two_towers import TwoTowers
 from negbench.benchmark.recipe.seeds import seed_for
 from negbench.benchmark.training import processes
@@ -70,10 +70,10 @@ class Task(nn.Module):
         """All that an optimiser moves."""
         return [weight for group in self.groups() for weight in group.weights]
 
-    def groups(self) -> list[Group]:
+    def groups(self) -> list[ParameterGroup]:
         """The same by rate."""
         own = [weight for part in (self.method, self.warmup) for weight in part.parameters()]
-        return [*self.towers.groups(), *([Group(own)] if own else [])]
+        return [*self.towers.groups(), *([ParameterGroup(own)] if own else [])]
 
     def forward(self, batch: Batch, phases: Phases | None = None) -> Tensor:
         """The loss of a step. Call ``after`` when its gradient was taken."""
