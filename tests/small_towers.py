@@ -1,8 +1,9 @@
 """Linear towers of any widths, and a split as they read it."""
 
 from negbench.benchmark.models.base import Source
-from negbench.benchmark.models.two_towers import TwoTowers, make
+from negbench.benchmark.models.two_towers import Plan, TwoTowers, make
 from negbench.benchmark.recipe.schema import Recipe, RunConfig
+from negbench.benchmark.recipe.seeds import seed_for
 from negbench.benchmark.training.inputs import SplitTensors, opened, towers_for
 from negbench.pipelines.store import FeatureStore
 
@@ -13,7 +14,7 @@ def linear(image: int, text: int, recipe: Recipe) -> TwoTowers:
         Source("image", (image,), recipe.dim, dropout=recipe.dropout),
         Source("text", (text,), recipe.dim, dropout=recipe.dropout),
     )
-    return make(sides[0], sides[1], recipe, seed=0)
+    return make(Plan("linear", sides[0]), Plan("linear", sides[1]), seed_for(0, "weights"))
 
 
 def read(store: FeatureStore, split: str, config: RunConfig) -> SplitTensors:

@@ -122,6 +122,7 @@ def test_settings_come_from_project_file_and_flags_in_that_order(small: Path) ->
     assert json.loads(out)["method_id"] == "fne[bell=left,prior=8.0,tau_false=3.0]"
 
 
+HEAD = "'head' is two keys by now, image_tower and text_tower; bench models lists what they may be"
 WRONG = {
     "no method": (["--dataset", "small"], "no method; name one with --method"),
     "unknown method": (["--method", "hardes"], "unknown method 'hardes'; did you mean 'hardest'?"),
@@ -150,6 +151,11 @@ WRONG = {
         "memory_start: 'full' must be 'empty' or 'random'",
     ),
     "warm-up": (["--method", "fne", "--set", "warmup=men"], "unknown method 'men'; did you mean 'mean'?"),
+    "one head for both sides": (["--method", "fne", "--set", "head=attention"], f"error: --set: {HEAD}"),
+    "no sequences": (
+        ["--method", "fne", "--set", "text_tower=attention"],
+        "text_tower reads sequences, and features/small/hog+ngrams has no tokens; use the encoder minilm-tokens",
+    ),
     "no file": (["--method", "fne", "--config", "none.yaml"], "none.yaml: No such file or directory"),
 }
 
@@ -169,6 +175,13 @@ def test_unknown_keys_in_files_name_the_file(small: Path) -> None:
     code, _, err = bench("run", "--dataset", "small", "--method", "fne")
     assert code == 2
     assert one_line_error(err) == "error: params.yaml: recipe: unknown key 'epoch'; did you mean 'epochs'?"
+    Path("params.yaml").write_text("recipe: {head: mlp}\n")
+    code, _, err = bench("run", "--dataset", "small", "--method", "fne")
+    assert (code, one_line_error(err)) == (2, f"error: params.yaml: recipe: {HEAD}")
+    Path("cell.yaml").write_text("head: mlp\n")
+    Path("params.yaml").unlink()
+    code, _, err = bench("run", "--dataset", "small", "--method", "fne", "--config", "cell.yaml")
+    assert (code, one_line_error(err)) == (2, f"error: cell.yaml: {HEAD}")
     Path("params.yaml").write_text("recipe: [\n")
     assert one_line_error(bench("run", "--dataset", "small", "--method", "fne")[2]).startswith(
         "error: params.yaml:2: not YAML"

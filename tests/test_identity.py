@@ -93,7 +93,14 @@ def test_every_key_of_the_recipe_is_part_of_it(name: str) -> None:
         "positives": "oracle",
         "guide": "own",
     }
-    words |= {"warmup": "sum", "image_tower": "mlp", "text_tower": "mlp", "schedule": "cosine", "precision": "bfloat16"}
+    words |= {
+        "guide_encoder": "hog+ngrams",
+        "warmup": "sum",
+        "image_tower": "mlp",
+        "text_tower": "mlp",
+        "schedule": "cosine",
+        "precision": "bfloat16",
+    }
     words |= {"image_settings": {"drop": 0.1}, "text_settings": {"drop": 0.1}, "decays": (1,), "rise": 0.1}
     value = getattr(config(), name)
     changed = config(**{name: words.get(name) or (value / 2 if isinstance(value, float) else value + 1)})

@@ -354,3 +354,44 @@ def test_batch_normalisation_stays_as_it_was() -> None:
     other.train()
     other(torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8))
     assert any(not torch.equal(other.state_dict()[key], value) for key, value in before.items())
+
+
+@pytest.mark.parametrize(
+    ("model", "side", "pooling"),
+    [
+        ("dinov2", "image", "cls"),
+        ("clip", "image", "projected"),
+        ("siglip", "image", "projected"),
+        ("vit", "image", "gpo"),
+        ("clip", "text", "projected"),
+        ("siglip", "text", "projected"),
+        ("mpnet", "text", "cls"),
+        ("bert", "text", "gpo"),
+    ],
+)
+def test_models_of_transformers_are_pooled_as_their_encoder_pools_them(
+    model: str, side: Modality, pooling: str, zoo: Path
+) -> None:
+    """Without a map behind it, and but for ``gpo``, a tower gives what the frozen encoder of the same model gives."""
+    from negbench.pipelines import encoders
+
+    dim = 12 if (model, pooling) == ("clip", "projected") else 16
+    source = Source(side, (3, 32, 32) if side == "image" else (), dim)
+    one = tower(f"hf:{zoo / model}", source, {"pooling": pooling, "project": False})
+    inputs = items(one.side, side)  # type: ignore[arg-type]
+    found = outputs(one, inputs)
+    assert found.shape == (6, dim)
+    if pooling == "gpo":
+        return
+    encoder = encoders.make(f"hf:{zoo / model}:{pooling}", side)
+    raw: list[Any] = CAPTIONS[:6]
+    if side == "image":
+        constants = one.side.mean, one.side.deviation  # type: ignore[union-attr]
+        mean, deviation = (torch.tensor(values)[:, None, None] for values in constants)
+        raw = list(((inputs.float() / 255 - mean) / deviation).numpy())
+        expected = encoder.forward(raw)
+    else:
+        if model == "siglip":  # its own tokenizer gives no mask
+            encoder._tokenizer.model_input_names = ["input_ids"]  # type: ignore[attr-defined]
+        expected = encoder.encode(raw)
+    torch.testing.assert_close(found, nn.functional.normalize(torch.from_numpy(expected), dim=1), atol=1e-5, rtol=0)

@@ -20,9 +20,9 @@ from negbench.benchmark.training.inputs import opened, towers_for
 from negbench.benchmark.training.loop import prepare
 from negbench.benchmark.training.task import Task
 from negbench.benchmark.training.trainer import Trainer, batches
-from negbench.pipelines.features import FeatureStore
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.sources import manifest_folder, store_folder
+from negbench.pipelines.store import FeatureStore
 
 STEPS = 4
 
@@ -40,7 +40,7 @@ def texts(manifest: Manifest) -> Texts:
 
 def run(method: str, memory: int, store: FeatureStore, manifest: Manifest, micro_batch: int = 0) -> dict[str, Tensor]:
     """What a few steps leave."""
-    recipe = {"batch": 12, "dim": 8, "epochs": 2, "dropout": 0.0, "warmup_epochs": 0, "memory": memory}
+    recipe: dict[str, Any] = {"batch": 12, "dim": 8, "epochs": 2, "dropout": 0.0, "warmup_epochs": 0, "memory": memory}
     recipe |= {"micro_batch": micro_batch}
     config = RunConfig(method=method, dataset="tiny", encoder="made+up", **recipe)
     prepare(config)

@@ -65,24 +65,28 @@ def run(
     }
     resolved = resolve(flags, parse_changes(changes or []), config)
 
+    _run(resolved, to, method, force, replace, as_json)
+
+
+def _run(config: "RunConfig", to: Path | None, method: str | None, force: bool, replace: bool, as_json: bool) -> None:
+    """Run a cell, alone or as one of several processes."""
     from negbench.benchmark.reports import destinations
     from negbench.benchmark.reports.terminal import configuration
     from negbench.benchmark.reports.terminal.record import show
     from negbench.benchmark.results import records
     from negbench.benchmark.sweeps import cell, places
     from negbench.benchmark.sweeps.tracking import is_added
-    from negbench.benchmark.training import devices
-    from negbench.benchmark.training import processes as group
+    from negbench.benchmark.training import devices, processes
 
-    resolved = resolved.model_copy(update={"device": group.join(resolved.device, resolved.batch)})
-    folder = cell.folder_of(resolved) if to is None else filled(to, resolved, method)
+    config = config.model_copy(update={"device": processes.join(config.device, config.batch)})
+    folder = cell.folder_of(config) if to is None else filled(to, config, method)
     destinations.check_folder(f"--out {folder}" if to else str(folder), folder, records.KIND, records.RUNS)
-    devices.check_cell(resolved)  # before features are made
-    if group.rank():
-        _assist(resolved, folder)
+    devices.check_cell(config)  # before features are made
+    if processes.rank():
+        _assist(config, folder)
         return
-    configuration.show(resolved, log())
-    record, said = _made(resolved, folder, force, replace)
+    configuration.show(config, log())
+    record, said = _made(config, folder, force, replace)
     if as_json:
         typer.echo(json_text(record.model_dump(mode="json")))
     else:
@@ -90,7 +94,7 @@ def run(
     without = f" without an audit: {record.error}" if record.error else ""
     log().print(f"{said} in {folder}{without}")
     if not (said == places.THERE and is_added(folder)):
-        tell_dvc([(resolved, folder)])
+        tell_dvc([(config, folder)])
 
 
 def _made(config: "RunConfig", folder: Path, force: bool, replace: bool) -> "tuple[RunRecord, str]":

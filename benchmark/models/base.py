@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from negbench.methods.interface.settings import Choice, Range, setting
 from negbench.methods.interface.settings import Settings as TowerSettings
 
-__all__ = ["Choice", "Group", "Modality", "Range", "Reads", "Source", "Tower", "TowerSettings", "setting"]
+__all__ = ["Choice", "Modality", "ParameterGroup", "Range", "Reads", "Source", "Tower", "TowerSettings", "setting"]
 
 Modality = Literal["image", "text"]
 Reads = Literal["vectors", "sequences", "pixels", "text"]
@@ -43,7 +43,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Group:
+class ParameterGroup:
     """Weights that learn at one rate."""
 
     weights: list[nn.Parameter]
@@ -87,9 +87,9 @@ class Tower(nn.Module, ABC):
         """Those of one side, where the sides differ."""
         return cls.Settings
 
-    def groups(self) -> list[Group]:
+    def groups(self) -> list[ParameterGroup]:
         """Weights that learn, by rate."""
-        return [Group([weight for weight in self.parameters() if weight.requires_grad])]
+        return [ParameterGroup([weight for weight in self.parameters() if weight.requires_grad])]
 
 
 def padded(rows: Sequence[Sequence[int]]) -> Tensor:

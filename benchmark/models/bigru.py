@@ -20,7 +20,7 @@ from negbench.benchmark.models.parts.vocabulary import UNKNOWN, Vocabulary
 
 
 @dataclass(frozen=True)
-class Settings(TowerSettings):
+class BiGRUSettings(TowerSettings):
     """What may be changed."""
 
     minimum: int = setting(4, "Times that a word of the vocabulary stands in the training captions.", low=1, high=10**6)
@@ -37,11 +37,11 @@ class BiGRU(Tower):
     """Both directions run into the joint space and are averaged."""
 
     reads = TEXT
-    Settings = Settings
+    Settings = BiGRUSettings
 
     def __init__(self, source: Source, settings: TowerSettings, model: str = "") -> None:
         super().__init__(source, settings)
-        assert isinstance(settings, Settings)
+        assert isinstance(settings, BiGRUSettings)
         self.longest = settings.longest
         self.vocabulary = Vocabulary(source.captions, settings.minimum)
         if len(self.vocabulary) == 1:

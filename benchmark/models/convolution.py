@@ -16,7 +16,7 @@ from negbench.benchmark.models.parts.pixels import PixelSettings, PixelTower
 
 
 @dataclass(frozen=True)
-class Settings(PixelSettings):
+class ConvolutionSettings(PixelSettings):
     """What may be changed."""
 
     width: int = setting(
@@ -33,11 +33,11 @@ class Convolution(PixelTower):
     """No weights from elsewhere."""
 
     reads = PIXELS
-    Settings = Settings
+    Settings = ConvolutionSettings
 
     def __init__(self, source: Source, settings: TowerSettings, model: str = "") -> None:
         super().__init__(source, settings)
-        assert isinstance(settings, Settings)
+        assert isinstance(settings, ConvolutionSettings)
         widths = [3, *(settings.width * 2**stage for stage in range(settings.stages))]
         self.net = nn.Sequential(*(layer for a, b in pairwise(widths) for layer in stage(a, b)))
         self.project = nn.Sequential(nn.Dropout(source.dropout), nn.Linear(2 * widths[-1], source.dim))

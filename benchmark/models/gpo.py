@@ -14,7 +14,7 @@ from negbench.benchmark.models.parts.pooling import GPO, real_steps
 
 
 @dataclass(frozen=True)
-class Settings(TowerSettings):
+class GPOSettings(TowerSettings):
     """What may be changed."""
 
     drop: float = setting(
@@ -31,11 +31,11 @@ class GPOTower(Tower):
     """Of a sequence ``[L, D]`` of any length."""
 
     reads = SEQUENCES
-    Settings = Settings
+    Settings = GPOSettings
 
     def __init__(self, source: Source, settings: TowerSettings, model: str = "") -> None:
         super().__init__(source, settings)
-        assert isinstance(settings, Settings)
+        assert isinstance(settings, GPOSettings)
         features = source.shape[-1]
         self.drop = settings.drop
         self.project = nn.Sequential(nn.Dropout(source.dropout), nn.Linear(features, source.dim))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from negbench.benchmark.models.base import PIXELS, TEXT, Group, Modality, Source, Tower, TowerSettings
+from negbench.benchmark.models.base import PIXELS, TEXT, Modality, ParameterGroup, Source, Tower, TowerSettings
 from negbench.benchmark.models.parts.transformer import (
     PictureSettings,
     TextSettings,
@@ -42,5 +42,5 @@ class HuggingFace(Tower):
     def tokens(self, texts: Sequence[str]) -> Tensor:
         return self.side.tokens(texts)
 
-    def groups(self) -> list[Group]:
+    def groups(self) -> list[ParameterGroup]:
         return self.side.groups()

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from negbench.benchmark.models.base import PIXELS, TEXT, Group, Modality, Source, Tower, TowerSettings
-from negbench.benchmark.models.parts.clip import ClipPictures, ClipText, PictureSettings
+from negbench.benchmark.models.base import PIXELS, TEXT, Modality, ParameterGroup, Source, Tower, TowerSettings
+from negbench.benchmark.models.parts.clip import ClipPictures, ClipPictureSettings, ClipText
 from negbench.benchmark.models.parts.pretrained import BackboneSettings
 
 
@@ -27,7 +27,7 @@ class OpenClip(Tower):
 
     @classmethod
     def settings_of(cls, modality: Modality) -> type[TowerSettings]:
-        return {"image": PictureSettings, "text": BackboneSettings}[modality]
+        return {"image": ClipPictureSettings, "text": BackboneSettings}[modality]
 
     def forward(self, items: Tensor) -> Tensor:
         return self.side(items)  # type: ignore[no-any-return]
@@ -38,5 +38,5 @@ class OpenClip(Tower):
     def tokens(self, texts: Sequence[str]) -> Tensor:
         return self.side.tokens(texts)
 
-    def groups(self) -> list[Group]:
+    def groups(self) -> list[ParameterGroup]:
         return self.side.groups()

@@ -14,7 +14,7 @@ from negbench.benchmark.models.parts.pooling import mean, real_steps
 
 
 @dataclass(frozen=True)
-class Settings(TowerSettings):
+class SelfAttentionSettings(TowerSettings):
     """What may be changed."""
 
     layers: int = setting(1, "Layers.", low=1, high=24, search=Choice((1, 2)))
@@ -25,11 +25,11 @@ class SelfAttention(Tower):
     """Steps are projected to the recipe's ``hidden`` first; nothing tells their order, as of a set of regions."""
 
     reads = SEQUENCES
-    Settings = Settings
+    Settings = SelfAttentionSettings
 
     def __init__(self, source: Source, settings: TowerSettings, model: str = "") -> None:
         super().__init__(source, settings)
-        assert isinstance(settings, Settings)
+        assert isinstance(settings, SelfAttentionSettings)
         width = source.hidden
         if width % settings.heads:
             raise BenchError(f"{source.modality}.heads: {settings.heads} do not divide hidden: {width}")

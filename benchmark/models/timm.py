@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from negbench.benchmark.errors import BenchError, first_line
-from negbench.benchmark.models.base import PIXELS, Group, Source, TowerSettings, setting
+from negbench.benchmark.models.base import PIXELS, ParameterGroup, Source, TowerSettings, setting
 from negbench.benchmark.models.parts.pixels import PixelSettings, PixelTower
 from negbench.benchmark.models.parts.pretrained import BackboneSettings, groups, head
 from negbench.pipelines import hub
@@ -17,7 +17,7 @@ from negbench.pipelines.encoders import Model
 
 
 @dataclass(frozen=True)
-class Settings(BackboneSettings, PixelSettings):
+class TimmSettings(BackboneSettings, PixelSettings):
     """What may be changed."""
 
     norms: bool = setting(True, "Whether batch normalisation stays as it was, in training too.")
@@ -31,11 +31,11 @@ class Timm(PixelTower):
     family = "timm/vit_base_patch16_224.augreg_in21k"
     extra = "timm"
     packages = ("timm",)
-    Settings = Settings
+    Settings = TimmSettings
 
     def __init__(self, source: Source, settings: TowerSettings, model: str = "") -> None:
         super().__init__(source, settings)
-        assert isinstance(settings, Settings)
+        assert isinstance(settings, TimmSettings)
         import timm
 
         folder = hub.fetch("timm", Model.parse(model))
@@ -55,7 +55,7 @@ class Timm(PixelTower):
     def forward(self, items: Tensor) -> Tensor:
         return normalize(self.project(self.net(self.normalised(items))).float(), dim=-1)
 
-    def groups(self) -> list[Group]:
+    def groups(self) -> list[ParameterGroup]:
         return groups(self, self.net, self.rate)
 
 

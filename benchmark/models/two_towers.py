@@ -1,17 +1,21 @@
 """A tower per modality, into one space of unit vectors."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from negbench.benchmark.errors import BenchError
 from negbench.benchmark.models import registry
-from negbench.benchmark.models.base import Group, Modality, Source, Tower
-from negbench.benchmark.recipe.seeds import seed_for
+from negbench.benchmark.models.base import Modality, ParameterGroup, Source, Tower
 
-if TYPE_CHECKING:
-    from negbench.benchmark.recipe.schema import Recipe
+
+class Plan(NamedTuple):
+    """A tower that is to be made."""
+
+    name: str
+    source: Source
+    settings: dict[str, Any] = {}  # noqa: RUF012  never changed
 
 
 class TwoTowers(nn.Module):
@@ -24,19 +28,16 @@ class TwoTowers(nn.Module):
     def forward(self, image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
         return self.image(image), self.text(text)
 
-    def groups(self) -> list[Group]:
+    def groups(self) -> list[ParameterGroup]:
         """Weights that learn, of both, by rate; the order is that of the weights."""
         return [*self.image.groups(), *self.text.groups()]
 
 
-def make(image: Source, text: Source, recipe: "Recipe", seed: int) -> TwoTowers:
+def make(image: Plan, text: Plan, seed: int) -> TwoTowers:
     """Towers whose initial weights depend on the seed alone; ``BenchError`` where one cannot be made of its source."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_for(seed, "weights"))
-        return TwoTowers(
-            tower(recipe.image_tower, image, recipe.image_settings),
-            tower(recipe.text_tower, text, recipe.text_settings),
-        )
+        torch.manual_seed(seed)
+        return TwoTowers(tower(*image), tower(*text))
 
 
 def tower(name: str, source: Source, settings: dict[str, Any]) -> Tower:

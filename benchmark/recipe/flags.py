@@ -61,7 +61,8 @@ def resolve(flags: Mapping[str, Any], changes: Mapping[str, Any] | None = None, 
     changes = dict(changes or {})
     if "preset" in changes:
         named["preset"] = changes.pop("preset")
-    cell: dict[str, Any] = {**begun_with(project.recipe, content, named), **content, **named}
+    begun = begun_with(project.recipe, content, named)
+    cell: dict[str, Any] = {**begun, **content, **named}
     for key, needed in (("method", "bench methods"), ("dataset", "bench data list")):
         if not cell.get(key):
             raise BenchError(f"no {key}; name one with --{key} ({needed} lists them)")
@@ -74,14 +75,14 @@ def resolve(flags: Mapping[str, Any], changes: Mapping[str, Any] | None = None, 
         raise BenchError(f"{file}: settings: expected keys and values")
     cell["method"], *words = cell["method"].split("+")
     changes = parse_changes(words) | changes
-    changes = of_towers(cell, changes)
+    changes = of_towers(cell, changes, begun)
     method = _method(cell["method"])
-    valid = [*COMMON, *(entry.name for entry in fields(method.Settings))]
+    valid = [*COMMON, "encoder", *(entry.name for entry in fields(method.Settings))]
     check_known(changes, valid, "--set")
     settings = {name.replace("_", "-"): value for name, value in project.settings.items()}
     settings = settings.get(cell["method"].replace("_", "-"), {}) | own
     for key, value in changes.items():
-        (cell if key in COMMON else settings)[key] = value
+        (cell if key in (*COMMON, "encoder") else settings)[key] = value
     return _validated({**cell, "method": cell["method"].replace("_", "-"), "settings": _changed(method, settings)})
 
 
@@ -99,14 +100,19 @@ def begun_with(project: dict[str, Any], content: dict[str, Any], named: dict[str
     return {**project, **begun, "preset": preset} if asked else {**begun, **project, "preset": preset}
 
 
-def of_towers(cell: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Put settings of towers, ``image.KEY``, where they belong in ``cell``; the changes that are none."""
+def of_towers(cell: dict[str, Any], changes: Mapping[str, Any], begun: Mapping[str, Any]) -> dict[str, Any]:
+    """Put settings of towers, ``image.KEY``, where they belong in ``cell``; the changes that are none.
+
+    What the cell has ``begun`` with for a tower holds for another model of its family too, and for no other tower.
+    """
     others = {}
     for side in SIDES:
-        own = cell.get(f"{side}_settings") or {}
-        if changes.get(f"{side}_tower", cell.get(f"{side}_tower")) != cell.get(f"{side}_tower"):
-            own = {}  # those of the tower that is replaced
-        cell[f"{side}_settings"] = dict(own)
+        tower, settings = f"{side}_tower", f"{side}_settings"
+        own = cell.get(settings) or {}
+        towers = [str(name).partition(":")[0] for name in (begun.get(tower), changes.get(tower, cell.get(tower)))]
+        if towers[0] != towers[1] and own == begun.get(settings):
+            own = {}
+        cell[settings] = dict(own)
     for key, value in changes.items():
         where, dot, name = key.partition(".")
         if dot and where in SIDES:

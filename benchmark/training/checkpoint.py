@@ -24,7 +24,7 @@ from negbench.benchmark.errors import BenchError, first_line
 from negbench.benchmark.training import devices, processes
 from negbench.benchmark.training.progress import Saved
 from negbench.pipelines import locks
-from negbench.pipelines.atomic import Kind, new_folder
+from negbench.pipelines.atomic import Kind, new_folder, whole
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.files import digest, read_json
 
@@ -133,7 +133,7 @@ def _beside(folder: Path, what: str, end: str) -> Path:
 
 def facts_of(where: Path) -> dict[str, Any]:
     """The facts of the training that is saved at ``where``; none where there is none."""
-    if not (where / KIND.mark).exists():
+    if not (whole(where) / KIND.mark).exists():
         return {}
     try:
         facts = read_json(where / KIND.mark)["facts"]

@@ -14,7 +14,8 @@ from negbench.benchmark.errors import BenchError
 from negbench.benchmark.evaluation.gallery import Gallery
 from negbench.benchmark.models import registry
 from negbench.benchmark.models.base import Modality, Reads, Source, Tower
-from negbench.benchmark.models.two_towers import TwoTowers, make
+from negbench.benchmark.models.two_towers import Plan, TwoTowers, make
+from negbench.benchmark.recipe.seeds import seed_for
 from negbench.benchmark.training import processes
 from negbench.pipelines.files import digest
 from negbench.pipelines.rows import Rows, ahead
@@ -161,7 +162,9 @@ class SplitTensors:
 
 def towers_for(store: "FeatureStore", config: "RunConfig") -> TwoTowers:
     """The towers of a cell before their training; ``BenchError`` where the store has not what they read."""
-    return make(source(store, config, "image"), source(store, config, "text"), config, config.seed)
+    image = Plan(config.image_tower, source(store, config, "image"), config.image_settings)
+    text = Plan(config.text_tower, source(store, config, "text"), config.text_settings)
+    return make(image, text, seed_for(config.seed, "weights"))
 
 
 def check_towers(store: "FeatureStore", config: "RunConfig") -> None:

@@ -172,9 +172,9 @@ class Training:
             "optimizer": {f"{n}.{name}": value for n, state in optimizer.items() for name, value in state.items()},
             "scaler": {name: torch.tensor(value) for name, value in self.trainer.scaler.state_dict().items()},
             "similarities": {
-                f"{epoch}.{kind}": torch.from_numpy(counts)
+                f"{epoch}.{place}.{kind}": torch.from_numpy(counts)
                 for epoch, found in enumerate(self.similarities)
-                for kind, counts in found.items()
+                for place, (kind, counts) in enumerate(found.items())
             },
             "random": {"negatives": self.task.generator.get_state(), **random_states(self.config.device)},
         }
@@ -204,8 +204,8 @@ class Training:
         if scaler := of("scaler"):
             self.trainer.scaler.load_state_dict({name: value.item() for name, value in scaler.items()})
         self.similarities = [{} for _ in self.progress.history]
-        for name, counts in of("similarities").items():
-            epoch, _, kind = name.partition(".")
+        for name, counts in sorted(of("similarities").items()):  # in the order in which they go into the record
+            epoch, _, kind = name.split(".")
             self.similarities[int(epoch)][kind] = counts.numpy()
         self.task.generator.set_state(of("random")["negatives"])
         set_random_states(of("random"), self.config.device)

@@ -9,13 +9,14 @@ from torch.utils.checkpoint import checkpoint
 from negbench import methods
 from negbench.benchmark.audit.picks import PickCount
 from negbench.benchmark.errors import BenchError
-from negbench.benchmark.models.base import Group, Tower
+from negbench.benchmark.models.base import ParameterGroup, Tower
 from negbench.benchmark.models.two_towers import TwoTowers
 from negbench.benchmark.recipe.seeds import seed_for
 from negbench.benchmark.training import processes
 from negbench.benchmark.training.extras import ExtrasOf, Texts
 from negbench.benchmark.training.inputs import Batch, SplitTensors
 from negbench.benchmark.training.memory import MomentumMemory
+from negbench.benchmark.training.phases import Phases
 
 if TYPE_CHECKING:
     from negbench.benchmark.recipe.schema import RunConfig
@@ -42,7 +43,7 @@ class Task(nn.Module):
         oracle = config.positives == "oracle"
         if oracle and truth is None:
             raise BenchError(f"positives: the truth of every pair is not known for '{config.dataset}'; use labelled")
-        self.towers = towers.to(config.device)
+        self.towers = towers.to(config.device).train()  # a network from elsewhere comes in evaluation
         if (config.micro_batch or processes.count() > 1) and learns_norms(towers):
             raise BenchError(
                 "norms: batch normalisation that learns sees the whole batch, which micro_batch and processes divide;"
@@ -69,12 +70,12 @@ class Task(nn.Module):
         """All that an optimiser moves."""
         return [weight for group in self.groups() for weight in group.weights]
 
-    def groups(self) -> list[Group]:
+    def groups(self) -> list[ParameterGroup]:
         """The same by rate."""
         own = [weight for part in (self.method, self.warmup) for weight in part.parameters()]
-        return [*self.towers.groups(), *([Group(own)] if own else [])]
+        return [*self.towers.groups(), *([ParameterGroup(own)] if own else [])]
 
-    def forward(self, batch: Batch) -> Tensor:
+    def forward(self, batch: Batch, phases: Phases | None = None) -> Tensor:
         """The loss of a step. Call ``after`` when its gradient was taken."""
         data, method = self.data, self.at_work
         ids, rows = data.image_rows[batch.images], data.caption_rows[batch.captions]
@@ -87,10 +88,14 @@ class Task(nn.Module):
             seen = self.memory.look(*copies, ids, rows)
             if not self.in_warmup:
                 pool, pool_ids, pool_rows = seen, seen.ids, self.memory.captions[: len(seen.ids)]
+        if phases:
+            phases.end("towers")
         extras = self.extras_of(method, batch.captions, pool_rows, pool_ids)
         loss = method.loss(image, text, ids, pool, self.generator, extras)
         if not self.in_warmup:
             self.picks.note(method, ids, rows, pool_ids, pool_rows)
+        if phases:
+            phases.end("loss")
         return loss
 
     def encoded(self, towers: TwoTowers, image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:

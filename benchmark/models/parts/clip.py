@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from negbench.benchmark.errors import BenchError, first_line
-from negbench.benchmark.models.base import Group, Source, Tower, TowerSettings
+from negbench.benchmark.models.base import ParameterGroup, Source, Tower, TowerSettings
 from negbench.benchmark.models.parts.pixels import PixelSettings, PixelTower
 from negbench.benchmark.models.parts.pretrained import BackboneSettings, groups, head
 from negbench.pipelines import hub
@@ -17,7 +17,7 @@ from negbench.pipelines.encoders.open_clip import CONFIG, WEIGHTS
 
 
 @dataclass(frozen=True)
-class PictureSettings(BackboneSettings, PixelSettings):
+class ClipPictureSettings(BackboneSettings, PixelSettings):
     """What the image side has."""
 
 
@@ -26,7 +26,7 @@ class ClipPictures(PixelTower):
 
     def __init__(self, source: Source, settings: TowerSettings, model: str = "") -> None:
         super().__init__(source, settings)
-        assert isinstance(settings, PictureSettings)
+        assert isinstance(settings, ClipPictureSettings)
         whole, _ = read(model, "image_tower")
         self.net: Any = whole.visual
         self.mean, self.deviation = tuple(self.net.image_mean), tuple(self.net.image_std)
@@ -37,7 +37,7 @@ class ClipPictures(PixelTower):
     def forward(self, items: Tensor) -> Tensor:
         return normalize(self.project(self.net(self.normalised(items))).float(), dim=-1)
 
-    def groups(self) -> list[Group]:
+    def groups(self) -> list[ParameterGroup]:
         return groups(self, self.net, self.rate)
 
 
@@ -64,7 +64,7 @@ class ClipText(Tower):
         found: Tensor = self.tokenizer(list(texts))
         return found.int()
 
-    def groups(self) -> list[Group]:
+    def groups(self) -> list[ParameterGroup]:
         return groups(self, self.net, self.rate)
 
 

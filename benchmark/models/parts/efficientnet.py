@@ -8,13 +8,13 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from negbench.benchmark.errors import BenchError
-from negbench.benchmark.models.base import PIXELS, Group, Source, TowerSettings, setting
+from negbench.benchmark.models.base import PIXELS, ParameterGroup, Source, TowerSettings, setting
 from negbench.benchmark.models.parts.pixels import PixelSettings, PixelTower
 from negbench.benchmark.models.parts.pretrained import BackboneSettings, freeze, groups, head
 
 
 @dataclass(frozen=True)
-class Settings(BackboneSettings, PixelSettings):
+class EfficientNetSettings(BackboneSettings, PixelSettings):
     """What may be changed."""
 
     norms: bool = setting(True, "Whether batch normalisation stays as it was, in training too.")
@@ -25,13 +25,13 @@ class EfficientNetLite(PixelTower):
 
     reads = PIXELS
     extra = "offline"
-    Settings = Settings
+    Settings = EfficientNetSettings
     mean = (127 / 255,) * 3
     deviation = (128 / 255,) * 3
 
     def __init__(self, source: Source, settings: TowerSettings, model: str = "") -> None:
         super().__init__(source, settings)
-        assert isinstance(settings, Settings)
+        assert isinstance(settings, EfficientNetSettings)
         try:
             self.net: Any = self.network()
         except ModuleNotFoundError as error:
@@ -53,7 +53,7 @@ class EfficientNetLite(PixelTower):
         found = self.net.extract_features(self.normalised(items)).mean(dim=(2, 3))
         return normalize(self.project(found).float(), dim=-1)
 
-    def groups(self) -> list[Group]:
+    def groups(self) -> list[ParameterGroup]:
         return groups(self, self.net, self.rate)
 
 

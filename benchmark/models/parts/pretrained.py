@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from negbench.benchmark.errors import BenchError
-from negbench.benchmark.models.base import Group, Range, Source, TowerSettings, setting
+from negbench.benchmark.models.base import ParameterGroup, Range, Source, TowerSettings, setting
 
 LORA_TARGETS = "all-linear"
 
@@ -50,13 +50,13 @@ def head(source: Source, width: int, project: bool) -> nn.Module:
     return nn.Identity()
 
 
-def groups(tower: nn.Module, net: nn.Module, rate: float) -> list[Group]:
+def groups(tower: nn.Module, net: nn.Module, rate: float) -> list[ParameterGroup]:
     """The network's weights at ``rate``, the others at the recipe's own."""
     inside = {id(weight) for weight in net.parameters()}
     learnt = [weight for weight in tower.parameters() if weight.requires_grad]
     found = [
-        Group([weight for weight in learnt if id(weight) in inside], rate),
-        Group([weight for weight in learnt if id(weight) not in inside]),
+        ParameterGroup([weight for weight in learnt if id(weight) in inside], rate),
+        ParameterGroup([weight for weight in learnt if id(weight) not in inside]),
     ]
     return [group for group in found if group.weights]
 

@@ -15,7 +15,7 @@ from negbench.benchmark.models.base import (
     PIXELS,
     TEXT,
     Choice,
-    Group,
+    ParameterGroup,
     Source,
     Tower,
     TowerSettings,
@@ -106,7 +106,7 @@ class TransformerText(Tower):
             rows = rows.masked_fill(rows < 0, self.tokenizer.pad_token_id)
         return rows
 
-    def groups(self) -> list[Group]:
+    def groups(self) -> list[ParameterGroup]:
         return groups(self, self.body.net, self.body.rate)
 
 
@@ -130,7 +130,7 @@ class TransformerPictures(PixelTower):
         found: Tensor = self.body(pixels, lambda tokens: torch.ones_like(tokens[..., 0]) > 0)
         return found
 
-    def groups(self) -> list[Group]:
+    def groups(self) -> list[ParameterGroup]:
         return groups(self, self.body.net, self.body.rate)
 
 
