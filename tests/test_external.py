@@ -27,6 +27,8 @@ from negbench.benchmark.results import integrity
 from negbench.benchmark.results.leaderboard import load as load_board
 from negbench.benchmark.results.ranks_file import StoredRanks, read_ranks
 from negbench.benchmark.results.records import RunRecord
+from negbench.benchmark.sweeps import tracking
+from negbench.pipelines import project
 from test_extended import labelled
 
 RUN = Path("runs/small/fne/seed-0")
@@ -391,6 +393,26 @@ def test_two_are_compared_query_by_query(own: Loaded) -> None:
     assert both["lines"][-1]["difference"] != 0
     mixed = json.loads(bench("compare", "fne", "fne", "--memory", "0,external", "--json").stdout)
     assert mixed["lines"][-1]["difference"] == -both["lines"][-1]["difference"]
+
+
+def test_rows_of_other_tests_are_not_compared(own: Loaded) -> None:
+    recorded(*SIDES)
+    content = json.loads((PLACE / "run.json").read_text())
+    (PLACE / "run.json").write_text(json.dumps(content | {"manifest_hash": "0" * 32}))
+    done = bench("compare", "fne", "SGRAF")
+    assert (done.exit_code, "stand together in no table" in done.stderr) == (3, True)
+    assert "trained elsewhere [manifest 00000000]" in " ".join(done.stderr.split())
+    assert len(load_board(with_external=True).groups) == 2
+
+
+def test_dvc_is_told_of_records_of_the_project_alone(own: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Any] = []
+    monkeypatch.setattr(project, "add", lambda folders, say: told.extend(folders))
+    Path("params.yaml").write_text("datasets: [small]\n")
+    for folder in (PLACE, Path("elsewhere")):
+        assert not [*tracking.track_external("small", folder, print)]
+    assert not [*tracking.track_external("other", PLACE, print)]
+    assert told == [PLACE]
 
 
 def test_neighbours_are_shown_where_embeddings_were_given(own: Loaded) -> None:

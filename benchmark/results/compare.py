@@ -4,7 +4,7 @@ What the tests mean: docs/statistics.md.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from negbench.benchmark.results.records import RUNS
 from negbench.benchmark.results.rows import (
     ALPHA,
     EXTERNAL,
+    Group,
     Key,
     RowChoice,
     Stat,
@@ -218,14 +219,9 @@ def _table(
     """The records of the one table that has both rows, and what stands elsewhere."""
     tables = by_table(cells, with_external=a.external != b.external)
     keys, groups = [*tables], [group_of(some) for some in tables.values()]
-    facts = differences(groups)
     elsewhere = {
-        key: LeftOut(
-            "; ".join(f"{row.key}: seeds {_join(row.seeds)}" for row in group.rows),
-            ", ".join(f"{name} {_short(values[place])}" for name, values in facts.items())
-            + f" [recipe {group.recipe_hash}, manifest {group.manifest_hash[:8]}, features {group.features_hash[:8]}]",
-        )
-        for place, (key, group) in enumerate(zip(keys, groups, strict=True))
+        key: LeftOut("; ".join(f"{row.key}: seeds {_join(row.seeds)}" for row in group.rows), reason)
+        for key, group, reason in zip(keys, groups, _apart(groups), strict=True)
     }
     fitting = [
         key
@@ -242,6 +238,20 @@ def _table(
         )
         raise NothingLeftError(message, [*left_out, *elsewhere.values()])
     return tables[fitting[0]], [elsewhere[key] for key in keys if key != fitting[0]]
+
+
+def _apart(groups: Sequence[Group]) -> Iterator[str]:
+    """What each of some tables has that others have not."""
+    own = [group for group in groups if not group.external]
+    facts = differences(own) if own else {}
+    for group in groups:
+        if group.external:
+            yield f"trained elsewhere [manifest {group.manifest_hash[:8]}]"
+            continue
+        place = next(place for place, other in enumerate(own) if other is group)
+        parts = ", ".join(f"{name} {_short(values[place])}" for name, values in facts.items())
+        hashes = f"manifest {group.manifest_hash[:8]}, features {group.features_hash[:8]}"
+        yield f"{parts} [recipe {group.recipe_hash}, {hashes}]"
 
 
 def _short(value: Any) -> str:

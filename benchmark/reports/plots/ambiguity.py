@@ -61,7 +61,7 @@ def subjects(question: Wanted) -> list[Family]:
     found: dict[Any, dict[str, list[Table]]] = defaultdict(lambda: defaultdict(list))
     for table in tables(question):
         recipe = {key: value for key, value in table.group.recipe.items() if key not in OF_A_DATASET}
-        found[tuple(sorted(recipe.items()))][table.group.dataset].append(table)
+        found[repr(sorted(recipe.items()))][table.group.dataset].append(table)
     whole = [some for some in found.values() if set(some) == set(names)]
     several = [name for some in whole for name in names if len(some[name]) > 1]
     if several:
