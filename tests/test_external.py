@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from negbench.benchmark.evaluation.metrics import metrics
 from negbench.benchmark.evaluation.protocols import Protocol, measure, measure_scores
 from negbench.benchmark.evaluation.ranks import Products, ranked, ranks
 from negbench.benchmark.evaluation.scores import MeanScores, StoredScores
+from negbench.benchmark.exchange.given import GivenArray
 from negbench.benchmark.exchange.loaded import Loaded
 from negbench.benchmark.results import integrity
 from negbench.benchmark.results.leaderboard import load as load_board
@@ -583,3 +585,21 @@ def test_stored_similarities_are_ranked_as_products_in_any_order_and_by_folds() 
         assert one.position.tolist() == other.position.tolist()
     protocol = Protocol(name="folds", images=50, captions=150, folds=3)
     assert measure_scores(protocol, stored, owner) == measure(protocol, images, captions, owner)
+
+
+def test_a_large_matrix_is_never_in_memory_as_a_whole(tmp_path: Path) -> None:
+    size = (2000, 4000)
+    array = np.lib.format.open_memmap(tmp_path / "m.npy", "w+", np.float32, size)
+    for start in range(0, size[0], 100):
+        array[start : start + 100] = np.random.default_rng(start).normal(size=(100, size[1]))
+    del array
+    given = GivenArray.read(tmp_path / "m.npy")
+    assert given is not None
+    tracemalloc.start()
+    given.check("[images, captions]")
+    scores = StoredScores(given.values, np.arange(size[0]), np.random.default_rng(0).permutation(size[1]))
+    ranked(scores, torch.arange(size[1]) // 2)
+    assert len(scores.digest()) == 32
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < given.values.nbytes / 3

@@ -77,10 +77,8 @@ def arrived(external: External, given: Submission, roster: Roster) -> Arrived:
     if given.similarity is not None:
         scores = roster.scores(given)
         owners = torch.tensor(split.caption_image)
-        rows = (scores.array[row][scores.captions].tobytes() for row in scores.images)
-        digests = {"similarity": digest(scores.array.dtype.str, *rows)}
         tested = ScoredSplit(scores, owners, split.image_ids, split.caption_ids)
-        return Arrived(external.model_copy(update={"digests": digests}), tested)
+        return Arrived(external.model_copy(update={"digests": {"similarity": scores.digest()}}), tested)
     found = roster.embeddings(given)
     sides = {"images": found.images, "captions": found.captions}
     gallery = gallery_of(found.images, found.captions, split)
