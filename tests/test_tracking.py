@@ -161,9 +161,9 @@ def test_a_record_of_a_dataset_outside_the_pipeline_stays_outside(told: list[lis
 
 
 def test_an_entry_s_own_warmup_is_its_code(small: None) -> None:
-    plain, own, other = (stages.code_of_entry(f"random{end}", "mean") for end in ("", "+warmup=mean", "+warmup=sum"))
+    plain, own, other = (stages.code_of_entry(f"random{end}", {}) for end in ("", "+warmup=mean", "+warmup=sum"))
     assert plain == own != other
-    assert other == stages.code_of_entry("random", "sum")
+    assert other == stages.code_of_entry("random", {"warmup": "sum"})
     config = resolve({"method": "random+warmup=sum", "dataset": "small"})
     assert other == cell.code_hash(config)
 

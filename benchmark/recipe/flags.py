@@ -58,7 +58,9 @@ def resolve(flags: Mapping[str, Any], changes: Mapping[str, Any] | None = None, 
         if key in content:
             raise BenchError(f"{file}: {key}: stands in {PARAMS} alone; here write its keys at the top, as epochs: 5")
     check_known(content, RunConfig.model_fields, str(file))
-    changes = dict(changes or {})
+    told = named.get("method") or content.get("method")
+    words = told.split("+")[1:] if isinstance(told, str) else []
+    changes = parse_changes(words) | dict(changes or {})
     if "preset" in changes:
         named["preset"] = changes.pop("preset")
     begun = begun_with(project.recipe, content, named)
@@ -73,8 +75,7 @@ def resolve(flags: Mapping[str, Any], changes: Mapping[str, Any] | None = None, 
     own = content.get("settings") or {}
     if not isinstance(own, dict) or not all(isinstance(key, str) for key in own):
         raise BenchError(f"{file}: settings: expected keys and values")
-    cell["method"], *words = cell["method"].split("+")
-    changes = parse_changes(words) | changes
+    cell["method"] = cell["method"].partition("+")[0]
     changes = of_towers(cell, changes, begun)
     method = _method(cell["method"])
     valid = [*COMMON, "encoder", *(entry.name for entry in fields(method.Settings))]
