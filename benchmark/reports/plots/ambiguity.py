@@ -22,7 +22,7 @@ from negbench.benchmark.reports.tables.markdown import code, escape, in_cell, pa
 from negbench.benchmark.reports.tables.sheet import memory, setting, title
 from negbench.benchmark.results.rows import PUSHED, TRUE, Group, Key, Row, Stat, describe
 
-OF_A_DATASET = {"dataset", "encoder"}
+OF_A_DATASET = {"dataset", "encoder", "preset"}
 COLUMNS = 6
 """Panels beside each other."""
 SMALLEST, LARGER = 3.0, 2.2
