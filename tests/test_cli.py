@@ -206,6 +206,30 @@ def test_wrong_types_in_the_project_file(small: Path, content: str, message: str
     assert message in one_line_error(err)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "recipe: {epochs: -1}",
+        "recipe: {epochs: 1e999}",
+        "settings: {fne: {nope: 1}}",
+        "recipe: {image_settings: {nope: 1}}",
+        "recipe: {image_tower: lineer}",
+        "recipe: {preset: nope}",
+        "methods: [fne+nope=1]",
+        "recipe: {epochs: -1}\ndatasets: []",
+    ],
+)
+def test_what_every_cell_would_refuse_is_refused_for_the_project(small: Path, content: str) -> None:
+    listed = {"datasets": ["small"], "encoders": {"small": "hog+ngrams"}, "seeds": [0]}
+    rest = {key: value for key, value in listed.items() if f"{key}:" not in content}
+    method = "fne+nope=1" if "methods" in content else "fne"
+    Path("params.yaml").write_text("\n".join([content, *(f"{key}: {json.dumps(rest[key])}" for key in rest)]))
+    refused = bench("run", "--dataset", "small", "--method", method)
+    assert (refused.exit_code, len(refused.stderr.splitlines())) == (2, 1)
+    assert bench("params") == refused
+    assert not Path("checked").exists()
+
+
 @pytest.mark.parametrize("content", ["method: 5", "settings: [1]\nmethod: fne", "dataset: [a]\nmethod: fne"])
 def test_wrong_types_in_a_config_file(small: Path, content: str) -> None:
     Path("cell.yaml").write_text(content)
