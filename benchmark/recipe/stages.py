@@ -43,7 +43,7 @@ def mark_params() -> Params:
 
 
 def check_cells(project: Params) -> None:
-    """``BenchError`` for what ``bench run`` would refuse in a cell that ``project`` names, or can set; the same line."""
+    """``BenchError`` for what ``bench run`` would refuse in a cell of ``project``, or for its settings."""
     entries = dict.fromkeys([*project.methods, *project.settings, project.tune.method or Recipe().warmup])
     for entry in entries:
         for name in project.datasets:
