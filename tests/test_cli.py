@@ -489,3 +489,21 @@ def test_speed_beyond_the_memory_is_one_line() -> None:
     code, _, err = bench("speed", "--method", "hardest", "--memory", "100000000")
     assert code == 1
     assert "memory" in one_line_error(err)
+
+
+def test_a_recorded_cell_says_by_which_thresholds_it_was_judged(small: Path) -> None:
+    words = ["run", "--method", "random", "--dataset", "small", *SMALL, "--out", "here"]
+    assert bench(*words)[0] == 0
+    code, _, err = bench(*words, "--set", "expert_match=0.9")
+    said = "already recorded in here, judged at expert_match 0.6; bench audit here --expert-match 0.9 judges it anew"
+    assert (code, err.splitlines()[-1]) == (0, said)
+    assert bench("audit", "here", "--expert-match", "0.9").exit_code == 0
+    code, _, err = bench(*words, "--set", "expert_match=0.9")
+    assert (code, err.splitlines()[-1]) == (0, "already recorded in here")
+
+
+def test_an_unknown_placeholder_is_told_with_the_valid_ones(small: Path) -> None:
+    code, _, err = bench("run", "--method", "random", "--dataset", "small", *SMALL, "--out", "there/{foo}/x")
+    assert code == 2
+    assert one_line_error(err) == "error: --out: unknown placeholder {foo}; valid: {dataset}, {method}, {seed}"
+    assert not Path("there").exists()
