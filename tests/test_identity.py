@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import Field
 
+from commands import bench
 from negbench import methods
 from negbench.benchmark.errors import BenchError
 from negbench.benchmark.evaluation.measures import measured
@@ -332,3 +333,27 @@ def test_a_method_with_changes_behind_it_is_that_cell(small_scenes: None) -> Non
         own.hash: ("run@small-fne+memory=0-0", Path("runs/small/fne+memory=0/seed-0"))
     }
     assert cell.folder_of(own) == Path("runs/small/fne+memory=0/seed-0")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("fne+memory=0 --memory 5", "memory: 0 behind the method, but 5 of its own flag; give one of them"),
+        ("fne+memory=0 --set memory=5", "memory: 0 behind the method, but 5 of --set; give one of them"),
+        ("fne --epochs 3 --set epochs=4", "epochs: 4 of --set, but 3 of its own flag; give one of them"),
+        ("fne+batch=16 --batch 32", "batch: 16 behind the method, but 32 of its own flag; give one of them"),
+        ("fne --recipe heads --set preset=pixels", "preset: 'pixels' of --set, but 'heads' of its own flag"),
+        ("fne --set memory=0 --set memory=5", "--set memory=5: memory is 0 already; give one of them"),
+        ("fne+prior=9 --set prior=8", "prior: 9 behind the method, but 8 of --set; give one of them"),
+    ],
+)
+def test_two_values_for_one_key_are_refused(small_scenes: None, words: str, said: str) -> None:
+    done = bench("run", "--dataset", "small", "--method", *words.split())
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {said}")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_one_value_said_twice_is_fine(small_scenes: None) -> None:
+    twice = resolve({"method": "fne+memory=0", "dataset": "small", "memory": 0}, {"memory": 0})
+    assert twice == resolve({"method": "fne", "dataset": "small", "memory": 0})

@@ -42,6 +42,16 @@ def mark_params() -> Params:
     return project
 
 
+def check_cells(project: Params) -> None:
+    """``BenchError`` for what ``bench run`` would refuse in a cell of ``project``, or for its settings."""
+    entries = dict.fromkeys([*project.methods, *project.settings, project.tune.method or Recipe().warmup])
+    for entry in entries:
+        for name in project.datasets:
+            resolve({"method": entry, "dataset": name})
+        if not project.datasets:  # the recipe and settings are wrong all the same
+            resolve({"method": entry, "dataset": "none", "encoder": "none+none"})
+
+
 def digests(project: Params) -> dict[str, str]:
     """File below ``CHECKED`` to the digest of the code behind its stage."""
     found = {"leaderboard": code_digest(files_of([BOARD], ["benchmark"]))}
