@@ -512,8 +512,8 @@ def test_the_audit_changes_no_digit_of_the_training(tiny: Tiny, monkeypatch: pyt
 
     def digits(name: str) -> tuple[Any, ...]:
         trained = train(config(method=name, dropout=0.3), tiny[1], truth)
-        apart = ("seconds", "val_pushed_i2t", "val_pushed_t2i")
-        rows = [{key: value for key, value in row.items() if key not in apart} for row in trained.history]
+        apart = ("seconds", "pairs_per_s", "ms_", "val_pushed_i2t", "val_pushed_t2i")
+        rows = [{key: value for key, value in row.items() if not key.startswith(apart)} for row in trained.history]
         return rows, {key: value.tolist() for key, value in trained.task.towers.state_dict().items()}
 
     names = ("fne", "info-nce", "glofnd", "momentum-distilled", "gist")
@@ -566,13 +566,40 @@ def test_judged_pairs_of_the_test_split_are_audited(tiny: Tiny, tmp_path: Path) 
     assert record.audit["order_i2t_anchors"] > 0
 
 
-def test_an_audit_that_fails_is_told_in_one_line(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+def with_suspicion(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """Every audit of ``hardest`` fails."""
+
     class Breaks(methods.get("hardest")):  # type: ignore[misc]
         def suspicion(self, view: View) -> Tensor:
-            raise KeyError("no such thing")
+            raise error
 
     monkeypatch.setattr(methods, "get", lambda name: Breaks if name == "hardest" else methods.registry.get(name))
-    with pytest.raises(RunFailedError, match="the audit of epoch 1 failed: KeyError: 'no such thing'"):
+
+
+def test_an_audit_that_fails_costs_its_figures_and_no_training(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Listens(Watcher):
+        lines: list[str] = []  # noqa: RUF012
+
+        def said(self, line: str) -> None:
+            self.lines.append(line)
+
+    truth = Truth.read(manifest_folder("tiny"))
+    whole = train(config(), tiny[1], truth)
+    with_suspicion(monkeypatch, KeyError("no such thing"))
+    found = train(config(), tiny[1], truth, Listens())
+    (line,) = Listens.lines
+    assert line.endswith("failed, its figures are missing: KeyError: 'no such thing'")
+    pushed = [[any(name.startswith("val_pushed") for name in row) for row in one.history] for one in (whole, found)]
+    assert pushed == [[False, True, True], [False] * 3]
+    assert [row["loss"] for row in found.history] == [row["loss"] for row in whole.history]
+    assert found.validation == whole.validation
+    weights = found.task.towers.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in whole.task.towers.state_dict().items())
+
+
+def test_an_audit_without_memory_fails_the_run_in_one_line(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_suspicion(monkeypatch, MemoryError())
+    with pytest.raises(RunFailedError, match="the audit of epoch 1 failed: out of memory"):
         train(config(), tiny[1], Truth.read(manifest_folder("tiny")))
 
 

@@ -206,6 +206,30 @@ def test_wrong_types_in_the_project_file(small: Path, content: str, message: str
     assert message in one_line_error(err)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "recipe: {epochs: -1}",
+        "recipe: {epochs: 1e999}",
+        "settings: {fne: {nope: 1}}",
+        "recipe: {image_settings: {nope: 1}}",
+        "recipe: {image_tower: lineer}",
+        "recipe: {preset: nope}",
+        "methods: [fne+nope=1]",
+        "recipe: {epochs: -1}\ndatasets: []",
+    ],
+)
+def test_what_every_cell_would_refuse_is_refused_for_the_project(small: Path, content: str) -> None:
+    listed = {"datasets": ["small"], "encoders": {"small": "hog+ngrams"}, "seeds": [0]}
+    rest = {key: value for key, value in listed.items() if f"{key}:" not in content}
+    method = "fne+nope=1" if "methods" in content else "fne"
+    Path("params.yaml").write_text("\n".join([content, *(f"{key}: {json.dumps(rest[key])}" for key in rest)]))
+    refused = bench("run", "--dataset", "small", "--method", method)
+    assert (refused.exit_code, len(refused.stderr.splitlines())) == (2, 1)
+    assert bench("params") == refused
+    assert not Path("checked").exists()
+
+
 @pytest.mark.parametrize("content", ["method: 5", "settings: [1]\nmethod: fne", "dataset: [a]\nmethod: fne"])
 def test_wrong_types_in_a_config_file(small: Path, content: str) -> None:
     Path("cell.yaml").write_text(content)
@@ -466,3 +490,21 @@ def test_speed_beyond_the_memory_is_one_line() -> None:
     code, _, err = bench("speed", "--method", "hardest", "--memory", "100000000")
     assert code == 1
     assert "memory" in one_line_error(err)
+
+
+def test_a_recorded_cell_says_by_which_thresholds_it_was_judged(small: Path) -> None:
+    words = ["run", "--method", "random", "--dataset", "small", *SMALL, "--out", "here"]
+    assert bench(*words)[0] == 0
+    code, _, err = bench(*words, "--set", "expert_match=0.9")
+    said = "already recorded in here, judged at expert_match 0.6; bench audit here --expert-match 0.9 judges it anew"
+    assert (code, err.splitlines()[-1]) == (0, said)
+    assert bench("audit", "here", "--expert-match", "0.9").exit_code == 0
+    code, _, err = bench(*words, "--set", "expert_match=0.9")
+    assert (code, err.splitlines()[-1]) == (0, "already recorded in here")
+
+
+def test_an_unknown_placeholder_is_told_with_the_valid_ones(small: Path) -> None:
+    code, _, err = bench("run", "--method", "random", "--dataset", "small", *SMALL, "--out", "there/{foo}/x")
+    assert code == 2
+    assert one_line_error(err) == "error: --out: unknown placeholder {foo}; valid: {dataset}, {method}, {seed}"
+    assert not Path("there").exists()

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from pydantic import Field
 
+from commands import bench
 from negbench import methods
 from negbench.benchmark.errors import BenchError
 from negbench.benchmark.evaluation.measures import measured
+from negbench.benchmark.models import registry
 from negbench.benchmark.recipe import identity, presets, stages
 from negbench.benchmark.recipe.flags import resolve
 from negbench.benchmark.recipe.params import Params, StudyKeys
@@ -236,6 +238,26 @@ def test_a_cell_has_the_code_of_its_method_and_of_no_other() -> None:
     assert cell.code_hash(config(method="fne", epochs=9)) == cell.code_hash(config(method="fne"))
 
 
+def test_a_cell_has_the_code_of_its_towers_and_of_no_other() -> None:
+    names = {path.name for path in identity.files_of_a_cell([registry.files()["gpo"]])}
+    assert {"gpo.py", "base.py", "pooling.py"} <= names
+    assert not {"linear.py", "bigru.py"} & names
+    towers = [("linear", "linear"), ("gpo", "linear"), ("linear", "bigru"), ("gpo", "bigru")]
+    assert len({cell.code_hash(config(image_tower=image, text_tower=text)) for image, text in towers}) == 4
+
+
+def test_stages_depend_on_the_code_of_warm_up_and_towers_wherever_they_are_named() -> None:
+    def of(entry: str, **recipe: Any) -> str:
+        return stages.digests(Params(methods=[entry], recipe=recipe))[f"run-{entry}"]
+
+    mixed = cell.code_hash(config(image_tower="mlp", warmup="sum"))
+    assert of("hardest", image_tower="mlp", warmup="sum") == mixed
+    assert of("hardest+image_tower=mlp", warmup="sum") == mixed
+    whole = cell.code_hash(config(**presets.load("pixels")))
+    assert of("hardest", preset="pixels") == of("hardest+preset=pixels") == whole
+    assert of("hardest", preset="pixels", text_tower="linear") != whole != mixed
+
+
 def test_a_study_of_other_code_is_another_study(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     task = TuningTask(config(), space_of(config()), tiny[0].hash, tiny[1], None)
     before = task.name
@@ -302,6 +324,8 @@ def test_a_method_with_changes_behind_it_is_that_cell(small_scenes: None) -> Non
         resolve({"method": "fne", "dataset": "small", "memory": 0}, {"prior": 100}),
     ]
     assert cells[0] == cells[1]
+    entry = resolve({"method": "fne+preset=pixels+epochs=3", "dataset": "small"})
+    assert entry == resolve({"method": "fne", "dataset": "small", "preset": "pixels", "epochs": 3})
     with pytest.raises(BenchError, match="unknown key 'memry'"):
         resolve({"method": "fne+memry=0", "dataset": "small"})
     Path("params.yaml").write_text(json.dumps({"datasets": ["small"], "methods": ["fne+memory=0"], "seeds": [0]}))
@@ -310,3 +334,27 @@ def test_a_method_with_changes_behind_it_is_that_cell(small_scenes: None) -> Non
         own.hash: ("run@small-fne+memory=0-0", Path("runs/small/fne+memory=0/seed-0"))
     }
     assert cell.folder_of(own) == Path("runs/small/fne+memory=0/seed-0")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("fne+memory=0 --memory 5", "memory: 0 behind the method, but 5 of its own flag; give one of them"),
+        ("fne+memory=0 --set memory=5", "memory: 0 behind the method, but 5 of --set; give one of them"),
+        ("fne --epochs 3 --set epochs=4", "epochs: 4 of --set, but 3 of its own flag; give one of them"),
+        ("fne+batch=16 --batch 32", "batch: 16 behind the method, but 32 of its own flag; give one of them"),
+        ("fne --recipe heads --set preset=pixels", "preset: 'pixels' of --set, but 'heads' of its own flag"),
+        ("fne --set memory=0 --set memory=5", "--set memory=5: memory is 0 already; give one of them"),
+        ("fne+prior=9 --set prior=8", "prior: 9 behind the method, but 8 of --set; give one of them"),
+    ],
+)
+def test_two_values_for_one_key_are_refused(small_scenes: None, words: str, said: str) -> None:
+    done = bench("run", "--dataset", "small", "--method", *words.split())
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {said}")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_one_value_said_twice_is_fine(small_scenes: None) -> None:
+    twice = resolve({"method": "fne+memory=0", "dataset": "small", "memory": 0}, {"memory": 0})
+    assert twice == resolve({"method": "fne", "dataset": "small", "memory": 0})

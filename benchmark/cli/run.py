@@ -1,6 +1,8 @@
 """``bench run``: one cell."""
 
 import os
+import re
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,11 +11,15 @@ import typer
 
 from negbench.benchmark.cli.tracked import tell_dvc
 from negbench.benchmark.reports.screen import log, out
-from negbench.pipelines.text import json_text
+from negbench.pipelines.text import json_text, short
 
 if TYPE_CHECKING:
-    from negbench.benchmark.recipe.schema import RunConfig
+    from negbench.benchmark.recipe.schema import Judging, RunConfig
     from negbench.benchmark.results.records import RunRecord
+
+
+PLACEHOLDER = re.compile(r"{([^{}]*)}")
+"""In ``--out``, for a name of the cell."""
 
 
 def run(
@@ -92,9 +98,21 @@ def _run(config: "RunConfig", to: Path | None, method: str | None, force: bool, 
     else:
         show(record, out())
     without = f" without an audit: {record.error}" if record.error else ""
-    log().print(f"{said} in {folder}{without}")
+    log().print(f"{said} in {folder}{without}{judged(record.about, config, folder)}")
     if not (said == places.THERE and is_added(folder)):
         tell_dvc([(config, folder)])
+
+
+def judged(there: "Judging", asked: "Judging", folder: Path) -> str:
+    """Where a record was judged by thresholds other than those asked for: by which, and what judges it anew."""
+    from negbench.benchmark.recipe import schema
+
+    other = [name for name in schema.Judging.model_fields if getattr(there, name) != getattr(asked, name)]
+    if not other:
+        return ""
+    was = ", ".join(f"{name} {getattr(there, name)}" for name in other)
+    flags = " ".join(f"--{name.replace('_', '-')} {getattr(asked, name)}" for name in other)
+    return f", judged at {was}; bench audit {shlex.quote(str(folder))} {flags} judges it anew"
 
 
 def _made(config: "RunConfig", folder: Path, force: bool, replace: bool) -> "tuple[RunRecord, str]":
@@ -145,9 +163,12 @@ def without_processes(words: list[str]) -> list[str]:
 
 def filled(place: Path, config: "RunConfig", method: str | None) -> Path:
     """``--out`` with the cell's own names in it, the method's as it was asked for, or as that of its file."""
+    from negbench.benchmark.errors import BenchError
+
     asked = method if method and "+" in method else config.method.replace("-", "_")
     own = {"dataset": config.dataset, "method": asked, "seed": str(config.seed)}
-    text = str(place)
-    for key, value in own.items():
-        text = text.replace("{" + key + "}", value)
-    return Path(text)
+    for key in PLACEHOLDER.findall(str(place)):
+        if key not in own:
+            valid = ", ".join(f"{{{name}}}" for name in own)
+            raise BenchError(f"--out: unknown placeholder {{{short(key)}}}; valid: {valid}")
+    return Path(PLACEHOLDER.sub(lambda found: own[found[1]], str(place)))

@@ -30,6 +30,15 @@ def files() -> dict[str, Path]:
     return {path.stem.replace("_", "-"): path for path in paths if path.stem not in NOT_TOWERS}
 
 
+def place_of(name: str) -> Path | str:
+    """The file of a tower of the suite; of another package's its name and version, which stand for its code."""
+    tower, _ = split(name)
+    if tower in files():
+        return files()[tower]
+    points = [point for point in entry_points(group=GROUP) if point.name.replace("_", "-") == tower]
+    return " ".join([tower, *(f"{point.value} {point.dist.version if point.dist else ''}" for point in points)])
+
+
 def names() -> list[str]:
     """Of all towers and families, sorted; the suite's own names win."""
     return sorted({*files(), *(point.name.replace("_", "-") for point in entry_points(group=GROUP))})

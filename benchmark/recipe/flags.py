@@ -29,16 +29,29 @@ SIDES: "tuple[Modality, Modality]" = ("image", "text")
 
 def parse_changes(pairs: Iterable[str]) -> dict[str, Any]:
     """``["tau_false=2", "epochs=5"]`` to values as YAML reads them."""
-    changes = {}
+    changes: dict[str, Any] = {}
     for pair in pairs:
-        key, sign, value = pair.partition("=")
+        key, sign, text = pair.partition("=")
         if not sign or not key:
             raise BenchError(f"--set {short(pair)}: write it as key=value")
         try:
-            changes[key.strip().replace("-", "_")] = parse_yaml(value, "the value")
+            key, value = key.strip().replace("-", "_"), parse_yaml(text, "the value")
         except DataError as error:
             raise BenchError(f"--set {short(pair)}: {error}") from None
+        if changes.setdefault(key, value) != value:
+            raise BenchError(f"--set {short(pair)}: {key} is {short(repr(changes[key]))} already; give one of them")
     return changes
+
+
+def check_agreed(places: Mapping[str, Mapping[str, Any]]) -> None:
+    """``BenchError`` where one key has two values: a word of the command would count for nothing."""
+    first: dict[str, tuple[Any, str]] = {}
+    for where, content in places.items():
+        for key, value in content.items():
+            other, there = first.setdefault(key, (value, where))
+            if other != value:
+                one, two = short(repr(other)), short(repr(value))
+                raise BenchError(f"{key}: {one} {there}, but {two} {where}; give one of them")
 
 
 def resolve(flags: Mapping[str, Any], changes: Mapping[str, Any] | None = None, file: Path | None = None) -> RunConfig:
@@ -50,7 +63,7 @@ def resolve(flags: Mapping[str, Any], changes: Mapping[str, Any] | None = None, 
         file: ``--config``: keys of ``RunConfig``; ``settings`` is a mapping.
 
     Raises:
-        BenchError: an unknown key, method or setting, or a value out of range; one line.
+        BenchError: an unknown key, method or setting, a value out of range, or two values for one key; one line.
     """
     project, named = params(), {key: value for key, value in flags.items() if value is not None}
     content = load_yaml(file) if file else {}
@@ -58,7 +71,10 @@ def resolve(flags: Mapping[str, Any], changes: Mapping[str, Any] | None = None, 
         if key in content:
             raise BenchError(f"{file}: {key}: stands in {PARAMS} alone; here write its keys at the top, as epochs: 5")
     check_known(content, RunConfig.model_fields, str(file))
-    changes = dict(changes or {})
+    told = named.get("method") or content.get("method")
+    words = parse_changes(told.split("+")[1:]) if isinstance(told, str) else {}
+    check_agreed({"behind the method": words, "of --set": dict(changes or {}), "of its own flag": named})
+    changes = words | dict(changes or {})
     if "preset" in changes:
         named["preset"] = changes.pop("preset")
     begun = begun_with(project.recipe, content, named)
@@ -73,8 +89,7 @@ def resolve(flags: Mapping[str, Any], changes: Mapping[str, Any] | None = None, 
     own = content.get("settings") or {}
     if not isinstance(own, dict) or not all(isinstance(key, str) for key in own):
         raise BenchError(f"{file}: settings: expected keys and values")
-    cell["method"], *words = cell["method"].split("+")
-    changes = parse_changes(words) | changes
+    cell["method"] = cell["method"].partition("+")[0]
     changes = of_towers(cell, changes, begun)
     method = _method(cell["method"])
     valid = [*COMMON, "encoder", *(entry.name for entry in fields(method.Settings))]

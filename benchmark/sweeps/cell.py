@@ -15,6 +15,8 @@ from negbench.benchmark.errors import BenchError, NoDataError, RunFailedError
 from negbench.benchmark.evaluation.measures import beyond_labels, known_pairs_of
 from negbench.benchmark.evaluation.metrics import CUTOFFS, check_cutoffs
 from negbench.benchmark.evaluation.protocols import protocols_for
+from negbench.benchmark.models import registry as towers
+from negbench.benchmark.models.base import Tower
 from negbench.benchmark.recipe import identity
 from negbench.benchmark.recipe.params import default_encoder
 from negbench.benchmark.recipe.schema import RunConfig
@@ -69,10 +71,11 @@ def recorded(
 
 
 def code_hash(config: RunConfig) -> str:
-    """Digest of the code that decides a cell's numbers: training, method, warm-up, evaluation, and what they import."""
-    kinds = [kind for name in (config.method, config.warmup) for kind in methods.get(name).__mro__]
-    classes = {Path(getfile(kind)) for kind in kinds if issubclass(kind, Method)}
-    return identity.code_of_a_cell(classes)
+    """Digest of the code that decides a cell's numbers: training, method, warm-up, towers, evaluation, all imports."""
+    used: list[type] = [methods.get(name) for name in (config.method, config.warmup)]
+    used += [towers.get(name) for name in (config.image_tower, config.text_tower)]
+    kinds = [kind for each in used for kind in each.__mro__ if issubclass(kind, Method | Tower)]
+    return identity.code_of_a_cell({Path(getfile(kind)) for kind in kinds})
 
 
 def texts_for(method: str, manifest: Manifest, store: FeatureStore) -> Texts | None:

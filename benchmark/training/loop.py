@@ -7,7 +7,7 @@ split is not touched here.
 import copy
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -131,7 +131,7 @@ class Training:
                 self.start = copied(self.task.towers)
             with failing(f"epoch {epoch}"):
                 row = self.trainer.epoch(progress, watcher, saving.after_step)
-            found, pushed, counts = self.validation.look(self.task, epoch)
+            found, pushed, counts = self.validation.look(self.task, epoch, watcher.said)
             row |= pushed | {f"val_{name}": value for name, value in found.items()}
             self.similarities.append(counts)
             if found["rsum"] > progress.validation.get("rsum", -1.0):
@@ -238,8 +238,11 @@ class Validation:
     def __init__(self, config: "RunConfig", store: "FeatureStore", towers: TwoTowers, truth: "Truth | None") -> None:
         self.config, self.data = config, opened(store, "val", config, towers)
         self.known_pairs = exact(truth, self.data.split.image_rows, self.data.split.caption_rows)
+        self._audit_failed = False
 
-    def look(self, task: Task, epoch: int) -> tuple[dict[str, float], History, dict[str, Counts]]:
+    def look(
+        self, task: Task, epoch: int, said: Callable[[str], None] = lambda line: None
+    ) -> tuple[dict[str, float], History, dict[str, Counts]]:
         """Metrics; shares of the push on false negatives, where they are known; histograms of similarities."""
         gallery = self.data.gallery(task.towers)
         found, _ = measured(gallery)
@@ -248,8 +251,23 @@ class Validation:
         pushed: History = {}
         if not task.in_warmup and self.known_pairs is not None:
             with failing(f"the audit of epoch {epoch}"):
-                pushed = pushed_shares(task.method, examination, self.known_pairs)
+                pushed = self._pushed(task.method, examination, self.known_pairs, said)
         return found, pushed, counts
+
+    def _pushed(
+        self, method: "Method", examination: Examination, known_pairs: KnownPairs, said: Callable[[str], None]
+    ) -> History:
+        """``pushed_shares``, or nothing where that fails: it asks copies, so the training is as it was."""
+        try:
+            return pushed_shares(method, examination, known_pairs)
+        except Exception as error:
+            if isinstance(error, BenchError) or out_of_memory(error):
+                raise
+            if not self._audit_failed:
+                reason = f"{type(error).__name__}: {first_line(error)}"
+                said(f"the audit of the validation split failed, its figures are missing: {reason}")
+            self._audit_failed = True
+            return {}
 
 
 def pushed_shares(method: "Method", examination: Examination, known_pairs: KnownPairs) -> History:
