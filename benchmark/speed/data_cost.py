@@ -23,7 +23,6 @@ import pandas as pd
 
 from negbench.benchmark.errors import BenchError
 from negbench.benchmark.speed.environment import environment
-from negbench.benchmark.sweeps.processes import ended_by_signals
 from negbench.benchmark.training.peak_memory import peak_mb
 from negbench.pipelines.rows import BLOCK, Indices, Rows, ahead, read_through
 from negbench.pipelines.store import SCHEMA_VERSION, FeatureStore, digest_of, digests, load_array
@@ -77,7 +76,7 @@ def measure(scale: Scale, folder: Path, dtype: str = "float32", repeats: int = 3
     free, needed = shutil.disk_usage(folder).free, scale.size(dtype)
     if needed * 1.1 > free:
         raise BenchError(f"{folder}: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free; use --folder")
-    with ended_by_signals(), tempfile.TemporaryDirectory(prefix="bench-speed-", dir=folder) as scratch:
+    with tempfile.TemporaryDirectory(prefix="bench-speed-", dir=folder) as scratch:
         write(scale, Path(scratch), dtype)
         command = [sys.executable, "-P", "-m", __name__, scratch, str(repeats)]
         done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment())
