@@ -37,6 +37,12 @@ class RunFailedError(BenchError):
     exit_code = 1
 
 
+class LostError(BenchError):
+    """One of several processes was lost in a training; it goes on from its checkpoint."""
+
+    exit_code = 1
+
+
 class NotTrackedError(BenchError):
     """All is done, but DVC did not record it."""
 

@@ -13,7 +13,7 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cache, partial
 from operator import attrgetter
 from pathlib import Path
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from negbench.pipelines import datasets, encoders, prepare, sources
 from negbench.pipelines.atomic import write_text
 from negbench.pipelines.current import PRECOMPUTED_REVISION, SIDES, code_of, is_current
-from negbench.pipelines.encoders import CPU, Device, Encoder
+from negbench.pipelines.encoders import CPU, Encoder
 from negbench.pipelines.encoding import BATCH, How, OutOfMemoryError, Stage, device_for, first_batch, workers_for
 from negbench.pipelines.errors import DataError, RequestError
 from negbench.pipelines.files import Progress, digest, read_json, silent
@@ -34,6 +34,7 @@ from negbench.pipelines.locks import alone
 from negbench.pipelines.manifest import SPLITS, Manifest
 from negbench.pipelines.reading import pictures
 from negbench.pipelines.rows import Features, Rows
+from negbench.pipelines.sides import PixelsCard, Side, pair
 from negbench.pipelines.sources import FEATURES, Source, manifest_folder, store_folder
 from negbench.pipelines.store import KIND, FeatureStore, add_digests, complete, intact, load_array, read_info
 from negbench.pipelines.work import Work
@@ -44,29 +45,6 @@ Waiting = Callable[[str], None]
 
 def unsaid(line: str) -> None:
     """Wait without a word."""
-
-
-@dataclass(frozen=True)
-class Side:
-    """One side of a store: what encodes it."""
-
-    name: str
-    revision: str
-    dim: int
-    length: int = 0
-    """Steps of a sequence; 0 where an item is one vector."""
-    device: Device = CPU
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of an item."""
-        return (self.length, self.dim) if self.length else (self.dim,)
-
-    @property
-    def recipe(self) -> dict[str, Any]:
-        """What ``features.json`` says of it."""
-        about = {"name": self.name, "revision": self.revision, "dim": self.dim}
-        return about | ({"length": self.length} if self.length else {})
 
 
 def make(
@@ -86,7 +64,8 @@ def make(
     """The store of a dataset, built where it is missing or stale (``force``: in any case); the manifest too.
 
     ``encoder`` and ``main``, that of the pipeline, are the dataset's own where None; ``dtype``, float32 or float16, is
-    that of the store before; for the rest see ``encoding.How``. ``DataError`` where the dataset is not there or broken.
+    that of the store before, and pixels are uint8 in any case; for the rest see ``encoding.How``. ``DataError`` where
+    the dataset is not there or broken.
     """
     source = sources.read(name)
     maker = Maker(_manifest(name, source), source, encoder, How(batch, workers, device, precision), dtype, main)
@@ -109,7 +88,7 @@ def ensure(
 
 def canonical(source: Source, encoder: str) -> str:
     """The one name of an encoder for a dataset, aliases resolved."""
-    return "+".join(encoders.pair(encoder, datasets.holds_features(source.format)))
+    return "+".join(pair(encoder, datasets.holds_features(source.format)))
 
 
 def _manifest(name: str, source: Source) -> Manifest:
@@ -134,7 +113,7 @@ class Maker:
         self.encoder = canonical(source, encoder or source.encoder)
         self.main = canonical(source, main) if main else source.encoder
         self.target = store_folder(manifest.name, self.encoder)
-        self.names = dict(zip(SIDES, encoders.pair(self.encoder, datasets.holds_features(source.format)), strict=True))
+        self.names = dict(zip(SIDES, pair(self.encoder, datasets.holds_features(source.format)), strict=True))
         self.work = Work(self.target)
 
     def make(self, progress: Progress, waiting: Waiting, *, force: bool = False, verify: bool = False) -> Path:
@@ -179,6 +158,8 @@ class Maker:
     def _build(self, progress: Progress) -> None:
         """Encode what is missing, and put it in place."""
         sides = {part: _side(self.manifest, self.source, part, self.names[part], self.how) for part in SIDES}
+        if self.dtype and not any(side.has_vectors for side in sides.values()):
+            raise RequestError(f"--dtype {self.dtype}: encoder '{self.encoder}' makes no vectors that could have it")
         both = {"image": sides["images"].recipe, "text": sides["captions"].recipe}
         recipe = {**self._belongs, **both, "code": self._code}
         asked = {"batch": self.how.batch, "devices": {part: asdict(side.device) for part, side in sides.items()}}
@@ -187,6 +168,8 @@ class Maker:
         found = self.work.begin({**recipe, **asked})
         made = {}
         for modality, side in sides.items():
+            if not side.dim:
+                continue
             first = found.get(modality) or first_batch(self.how, side.device)
             batch = self._encode(modality, side, first, recipe["dtype"], progress)
             made[modality] = {**asdict(side.device), "batch": batch}
@@ -228,7 +211,8 @@ def _side(manifest: Manifest, source: Source, modality: str, name: str, how: How
         array = load_array(source.root(manifest.name) / manifest.images["file"].iloc[0])
         return Side(name, PRECOMPUTED_REVISION, array.shape[-1], array.shape[1] if array.ndim == 3 else 0)
     card = encoders.card(name, SIDES[modality])
-    return Side(name, card.revision, card.dim, card.length, device_for(how) if card.devices else CPU)
+    device = device_for(how) if card.devices else CPU
+    return Side(name, card.revision, card.dim, card.length, device, card.size if isinstance(card, PixelsCard) else 0)
 
 
 def _dtype(target: Path) -> str:
@@ -245,7 +229,7 @@ def _encode(
     """All splits of a modality, with one size of batch."""
     for split, rows in _parts(manifest, modality):
         path = store / f"{split}_{modality}{'_sequences' if side.length else ''}.npy"
-        for done in _fill(path, rows, side.shape, stage, dtype, batch):
+        for done in _fill(path, rows, side.shape, stage, "uint8" if side.size else dtype, batch):
             progress(f"{split} {modality}", done, len(rows))
         if side.length:
             _pool(path, store / f"{split}_{modality}.npy", dtype)
@@ -300,14 +284,21 @@ def _fill(
                 expected = min(batch, len(rows) - done)
                 if features.shape != (expected, *shape):
                     raise DataError(f"{where} {list(features.shape)}, not {[expected, *shape]}")
-                if not np.isfinite(features).all():
-                    raise DataError(f"{where} NaN or infinity in rows {done}-{done + expected - 1}")
-                if np.abs(features).max(initial=0) > np.finfo(kind).max:
-                    raise DataError(f"{where} more than {dtype} can hold in rows {done}-{done + expected - 1}")
+                if fault := _fault(features, kind):
+                    raise DataError(f"{where} {fault} in rows {done}-{done + expected - 1}")
                 file.write(np.ascontiguousarray(features, dtype=kind).tobytes())
                 file.flush()
                 done += expected
                 yield done
+
+
+def _fault(features: Features, kind: "np.dtype[Any]") -> str | None:
+    """What of some vectors, or pixels, cannot be stored."""
+    if kind == np.uint8:
+        return None if features.dtype == kind else f"{features.dtype}, not bytes,"
+    if not np.isfinite(features).all():
+        return "NaN or infinity"
+    return f"more than {kind.name} can hold" if np.abs(features).max(initial=0) > np.finfo(kind).max else None
 
 
 def mean_of_steps(sequences: Features) -> Features:

@@ -17,6 +17,7 @@ from negbench.pipelines.errors import DataError, RequestError
 from negbench.pipelines.files import Progress, digest, silent
 from negbench.pipelines.manifest import KIND, SPLITS, Manifest, read_info
 from negbench.pipelines.names import check_dataset
+from negbench.pipelines.sides import pair
 from negbench.pipelines.sources import Source
 from negbench.pipelines.sources.arrivals import arrive, located
 from negbench.pipelines.sources.known import KNOWN, Known
@@ -68,7 +69,7 @@ def add(
             format=file_format,
             path=_stored(arrived.folder),
             origin=arrived.origin,
-            encoder="+".join(encoders.pair(encoder, precomputed)),
+            encoder="+".join(pair(encoder, precomputed)),
             takes_out=datasets.takes_out(file_format),
             settings=settings or {},
         )
@@ -96,7 +97,7 @@ def generate(
     if not datasets.is_generated(file_format):
         raise RequestError(f"format '{file_format}' reads files: give --from DIR")
     sources.check_apart(name, None, name)
-    sides = encoders.pair(encoder or DEFAULT_ENCODER[False], precomputed=False)
+    sides = pair(encoder or DEFAULT_ENCODER[False], precomputed=False)
     source = Source(format=file_format, encoder="+".join(sides), settings=settings)
     with new_folder(sources.manifest_folder(name), KIND) as folder:
         manifest = _build(name, source, folder)

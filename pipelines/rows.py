@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from negbench.pipelines.errors import DataError
 
-Features = NDArray[np.float32]
+Features = NDArray[Any]
+"""float32 vectors, or uint8 pixels."""
 Indices = NDArray[np.int64]
 
 BLOCK = 8 * 2**20
@@ -43,19 +44,22 @@ PROBES = 64
 
 
 class Rows:
-    """The rows of an ``.npy`` file, ``[n, D]`` or ``[n, L, D]``: float16 or float32 there, float32 when read.
+    """The rows of an ``.npy`` file.
 
-    Index with an array of rows, a slice or a row; ``np.asarray`` gives all of them.
+    Vectors ``[n, D]`` or ``[n, L, D]`` are float16 or float32 there, and float32 when read; pixels ``[n, 3, H, W]`` are
+    uint8 there, and when read. Index with an array of rows, a slice or a row; ``np.asarray`` gives all of them.
     """
-
-    dtype = np.dtype(np.float32)
 
     def __init__(self, array: "np.memmap[Any, Any]") -> None:
         """Of a mapped file; ``DataError`` where it holds something else."""
         self.path = Path(str(array.filename))
-        if array.dtype not in (np.float16, np.float32) or array.ndim not in (2, 3) or not array.flags.c_contiguous:
+        pixels = array.dtype == np.uint8 and array.ndim == 4 and array.shape[1] == 3
+        vectors = array.dtype in (np.float16, np.float32) and array.ndim in (2, 3)
+        if not (pixels or vectors) or not array.flags.c_contiguous:
             found = f"{array.dtype} {list(array.shape)}"
-            raise DataError(f"{self.path}: {found}, expected float16 or float32 [n, D] or [n, L, D]")
+            expected = "float16 or float32 [n, D] or [n, L, D], or uint8 [n, 3, H, W]"
+            raise DataError(f"{self.path}: {found}, expected {expected}")
+        self.dtype: np.dtype[Any] = np.dtype(np.uint8 if pixels else np.float32)
         self.shape: tuple[int, ...] = array.shape
         self.stored_bytes = array.nbytes
         self._row = array[:1].nbytes
@@ -72,11 +76,11 @@ class Rows:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all rows as float32."""
+        """Bytes of all rows as they are read."""
         return self.dtype.itemsize * self._stored.size
 
     def __getitem__(self, rows: Any) -> Features:
-        found: Features = self._stored[rows].astype(np.float32, copy=not isinstance(rows, np.ndarray))
+        found: Features = self._stored[rows].astype(self.dtype, copy=not isinstance(rows, np.ndarray))
         self._touched += len(found) * (self._row + AROUND)
         if self.stored_bytes > MAPPED and self._touched > RELEASED and hasattr(self._map, "madvise"):
             self._map.madvise(mmap.MADV_DONTNEED)  # unmaps them here; the page cache keeps them

@@ -14,13 +14,17 @@ A store is a folder ``features/<dataset>/<encoder>/``:
 Rows follow the manifest's order within each split. Sequences are there where the encoder, or the source's own
 features, give them; the vectors beside them are their means. A step of zeros is padding: it is in no mean, and no
 model looks at it. So a shorter sequence needs no length beside it.
+
+With the encoder ``pixels:SIZE``, ``<split>_images.npy`` is uint8 ``[images of the split, 3, SIZE, SIZE]``. With
+``texts`` there is no ``<split>_captions.npy``: captions are what the manifest says.
 """
 
 import json
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -30,10 +34,13 @@ from negbench.pipelines.atomic import Kind, whole, write_text
 from negbench.pipelines.errors import DataError, damage
 from negbench.pipelines.files import digest, file_digest, read_json
 from negbench.pipelines.manifest import SPLITS, Manifest
+from negbench.pipelines.manifest import read_info as read_manifest_info
 from negbench.pipelines.rows import BLOCK, Rows, release
+from negbench.pipelines.sources import manifest_folder, store_folder
 
 SCHEMA_VERSION = 1
 MODALITIES = ("images", "captions")
+Form = Literal["vectors", "pixels", "texts"]
 INDEXES = ("images.parquet", "captions.parquet")
 """Which rows the features are of."""
 KIND = Kind(
@@ -51,9 +58,9 @@ class Split:
     """One split of a store. Features stay in their files until they are asked for."""
 
     images: Rows
-    """``[I, D_image]``"""
-    captions: Rows
-    """``[C, D_text]``"""
+    """``[I, D_image]``, or pixels ``[I, 3, H, W]``"""
+    captions: Rows | None
+    """``[C, D_text]``; None where captions are text alone"""
     caption_image: NDArray[np.int64]
     """``[C]``: the row in ``images`` of each caption's image."""
     image_rows: NDArray[np.int64]
@@ -71,12 +78,15 @@ class FeatureStore:
         """Open ``folder``; ``DataError`` where it is missing, broken or made from another manifest."""
         self.folder = folder
         self.info = read_info(folder)
-        if self.info["manifest"] != manifest_hash:
+        self._check_manifest(manifest_hash)
+        self._image_index, self._caption_index = (self._index(name) for name in INDEXES)
+
+    def _check_manifest(self, there: str) -> None:
+        if self.info["manifest"] != there:
             raise DataError(
-                f"{folder} was made from another manifest ({self.info['manifest'][:8]}, not {manifest_hash[:8]});"
+                f"{self.folder} was made from another manifest ({self.info['manifest'][:8]}, not {there[:8]});"
                 f" run: {self._command}"
             )
-        self._image_index, self._caption_index = (self._index(name) for name in INDEXES)
 
     @property
     def _command(self) -> str:
@@ -87,6 +97,37 @@ class FeatureStore:
         """Digest over all files: the features, and which rows they are of."""
         return str(self.info["hash"])
 
+    @property
+    def forms(self) -> dict[str, Form]:
+        """In which form the store has ``images`` and ``captions``."""
+        image, text = (self.info.get(side, {}) for side in ("image", "text"))
+        return {
+            "images": "pixels" if "shape" in image else "vectors",
+            "captions": "texts" if text.get("dim") == 0 else "vectors",
+        }
+
+    def beside(self, encoder: str) -> "FeatureStore":
+        """The store that another encoder made of the same manifest; ``DataError`` where there is none."""
+        folder = store_folder(self.info["dataset"], encoder)
+        if not (folder / KIND.mark).exists():
+            command = f"bench features --dataset {self.info['dataset']} --encoder {encoder}"
+            raise DataError(f"{folder} is not there; make it with: {command}")
+        return FeatureStore(folder, self.info["manifest"])
+
+    def texts(self, split: str) -> list[str]:
+        """The captions of a split in the order of its rows, as the manifest has them; of any store.
+
+        ``DataError`` where the manifest is missing, broken, or not the one that the store was made from.
+        """
+        rows = self._caption_index.index[self._caption_index["split"] == split]
+        return self._texts.iloc[rows].tolist()
+
+    @cached_property
+    def _texts(self) -> "pd.Series[str]":
+        folder = manifest_folder(self.info["dataset"])
+        self._check_manifest(read_manifest_info(folder)["hash"])
+        return Manifest.read(folder).captions["text"]
+
     def split(self, split: str) -> Split:
         """Open one split; ``DataError`` on changed files, a wrong number of rows or values that are not finite."""
         images = self._image_index[self._image_index["split"] == split]
@@ -94,7 +135,7 @@ class FeatureStore:
         row_of = pd.Series(np.arange(len(images)), index=images["image_id"])
         return Split(
             images=self._rows(f"{split}_images.npy", len(images)),
-            captions=self._rows(f"{split}_captions.npy", len(captions)),
+            captions=None if self.forms["captions"] == "texts" else self._rows(f"{split}_captions.npy", len(captions)),
             caption_image=row_of.loc[captions["image_id"]].to_numpy(dtype=np.int64),
             image_rows=images.index.to_numpy(dtype=np.int64),
             caption_rows=captions.index.to_numpy(dtype=np.int64),
@@ -192,7 +233,9 @@ def load_array(path: Path) -> "np.memmap[Any, Any]":
 
 
 def check_finite(path: Path, array: Rows | NDArray[Any]) -> None:
-    """``DataError`` naming the first row that holds NaN or infinity."""
+    """``DataError`` naming the first row that holds NaN or infinity; whole numbers are not looked at."""
+    if array.dtype.kind in "ui":
+        return
     step = max(1, BLOCK * len(array) // max(1, array.nbytes))
     for start in range(0, len(array), step):
         part = array[start : start + step]

@@ -2,9 +2,9 @@
 
 ``python killed.py HOW FIRST STEP WORDS...`` in a folder that is left as it is: each try works on a copy of it. HOW is
 ``kill``, ``full``, or ``plain``: a kill where the system cannot exchange two folders. For each moment it prints a JSON
-line: exit code, stderr, the files that are there and what is read as good, and the same after the command was run once
-more, undisturbed. It ends when the command gets through, or fails undisturbed. The process that forks runs no command
-itself, so that no try sees what another loaded or started.
+line: exit code, stderr, the files that are there, what is read as good, the epochs in checkpoints, and the same after
+the command was run once more, undisturbed. It ends when the command gets through, or fails undisturbed. The process
+that forks runs no command itself, so that no try sees what another loaded or started.
 """
 
 import contextlib
@@ -86,7 +86,7 @@ def state() -> dict[str, object]:
             good[str(path)] = Manifest.read(path.parent).hash
         for path in Path("features").glob("*/[!.]*/features.json"):
             store = FeatureStore(path.parent, read_info(path.parent)["manifest"])
-            good[str(path)] = [store.hash, *(len(store.split(split).captions) for split in ("train", "val", "test"))]
+            good[str(path)] = [store.hash, *(len(store.split(split).caption_ids) for split in ("train", "val", "test"))]
         for cell in integrity.survey()[0]:
             good[str(cell.folder)] = cell.record.metrics | {
                 name: hashlib.sha256((cell.folder / name).read_bytes()).hexdigest()
@@ -98,7 +98,10 @@ def state() -> dict[str, object]:
     with os.fdopen(reading) as pipe:
         good = json.loads(pipe.read() or '"not readable"')
     os.waitpid(child, 0)
-    return {"files": sorted(path.as_posix() for path in Path().rglob("*") if path.is_file()), "good": good}
+    places = [path for name in ("[!.]*", ".*.bench-decided") for path in Path(".bench/checkpoints").glob(name)]
+    trained = [json.loads((place / "checkpoint.json").read_text())["progress"]["epoch"] for place in places]
+    files = sorted(path.as_posix() for path in Path().rglob("*") if path.is_file())
+    return {"files": files, "good": good, "trained": trained}
 
 
 if __name__ == "__main__":

@@ -28,13 +28,12 @@ from negbench.benchmark.evaluation.known_pairs import MATCH, NO_MATCH, UNKNOWN, 
 from negbench.benchmark.evaluation.order import order_accuracy
 from negbench.benchmark.evaluation.shares import share, wilson
 from negbench.benchmark.evaluation.similarities import BINS, histograms, read_similarities
-from negbench.benchmark.models.heads import make
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.results import integrity, records
 from negbench.benchmark.sweeps import cell
 from negbench.benchmark.training import loop
 from negbench.benchmark.training.extras import ExtrasOf, Texts, centred
-from negbench.benchmark.training.inputs import SplitTensors
+from negbench.benchmark.training.inputs import opened, towers_for
 from negbench.benchmark.training.loop import train
 from negbench.benchmark.training.watcher import Watcher
 from negbench.methods.base import Method, Sampler, View, views
@@ -84,9 +83,9 @@ class All(KnownPairs):
 
 
 def examined(tiny: Tiny, name: str, memory: int = 8, split: str = "test") -> tuple[Method, Examination, KnownPairs]:
-    data = SplitTensors(tiny[1].split(split), "cpu")
-    method, model = methods.get(name)(), make(DIM, DIM, config(), 0)
-    extras_of = ExtrasOf([method], SplitTensors(tiny[1].split("train"), "cpu"), model, TEXTS).of(data)
+    method, model = methods.get(name)(), towers_for(tiny[1], config())
+    data, trained = (opened(tiny[1], which, config(), model) for which in (split, "train"))
+    extras_of = ExtrasOf([method], trained, model, TEXTS).of(data)
     known_pairs = exact(Truth.read(manifest_folder("tiny")), data.split.image_rows, data.split.caption_rows)
     assert known_pairs is not None
     return method, Examination.of(config(memory=memory), data.gallery(model), extras_of, "test"), known_pairs
@@ -513,8 +512,8 @@ def test_the_audit_changes_no_digit_of_the_training(tiny: Tiny, monkeypatch: pyt
 
     def digits(name: str) -> tuple[Any, ...]:
         trained = train(config(method=name, dropout=0.3), tiny[1], truth)
-        apart = ("seconds", "val_pushed_i2t", "val_pushed_t2i")
-        rows = [{key: value for key, value in row.items() if key not in apart} for row in trained.history]
+        apart = ("seconds", "pairs_per_s", "ms_", "val_pushed_i2t", "val_pushed_t2i")
+        rows = [{key: value for key, value in row.items() if not key.startswith(apart)} for row in trained.history]
         return rows, {key: value.tolist() for key, value in trained.task.towers.state_dict().items()}
 
     names = ("fne", "info-nce", "glofnd", "momentum-distilled", "gist")
@@ -547,7 +546,8 @@ def test_a_record_holds_the_audit(tiny: Tiny, tmp_path: Path) -> None:
 
 def test_without_judgements_there_are_histograms_only(tiny: Tiny) -> None:
     trained = train(config(), tiny[1], None)
-    data, task = SplitTensors(tiny[1].split("test"), "cpu"), trained.task
+    task = trained.task
+    data = opened(tiny[1], "test", config(), task.towers)
     examination = Examination.of(config(), data.gallery(task.towers), task.extras_of.of(data), "test")
     found = audit_test(task.method, examination, None, None)
     assert found.figures == {}
@@ -566,13 +566,40 @@ def test_judged_pairs_of_the_test_split_are_audited(tiny: Tiny, tmp_path: Path) 
     assert record.audit["order_i2t_anchors"] > 0
 
 
-def test_an_audit_that_fails_is_told_in_one_line(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+def with_suspicion(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """Every audit of ``hardest`` fails."""
+
     class Breaks(methods.get("hardest")):  # type: ignore[misc]
         def suspicion(self, view: View) -> Tensor:
-            raise KeyError("no such thing")
+            raise error
 
     monkeypatch.setattr(methods, "get", lambda name: Breaks if name == "hardest" else methods.registry.get(name))
-    with pytest.raises(RunFailedError, match="the audit of epoch 1 failed: KeyError: 'no such thing'"):
+
+
+def test_an_audit_that_fails_costs_its_figures_and_no_training(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Listens(Watcher):
+        lines: list[str] = []  # noqa: RUF012
+
+        def said(self, line: str) -> None:
+            self.lines.append(line)
+
+    truth = Truth.read(manifest_folder("tiny"))
+    whole = train(config(), tiny[1], truth)
+    with_suspicion(monkeypatch, KeyError("no such thing"))
+    found = train(config(), tiny[1], truth, Listens())
+    (line,) = Listens.lines
+    assert line.endswith("failed, its figures are missing: KeyError: 'no such thing'")
+    pushed = [[any(name.startswith("val_pushed") for name in row) for row in one.history] for one in (whole, found)]
+    assert pushed == [[False, True, True], [False] * 3]
+    assert [row["loss"] for row in found.history] == [row["loss"] for row in whole.history]
+    assert found.validation == whole.validation
+    weights = found.task.towers.state_dict()
+    assert all(torch.equal(value, weights[name]) for name, value in whole.task.towers.state_dict().items())
+
+
+def test_an_audit_without_memory_fails_the_run_in_one_line(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_suspicion(monkeypatch, MemoryError())
+    with pytest.raises(RunFailedError, match="the audit of epoch 1 failed: out of memory"):
         train(config(), tiny[1], Truth.read(manifest_folder("tiny")))
 
 
@@ -588,8 +615,9 @@ def test_a_broken_file_of_similarities_is_told_in_one_line(content: bytes | str 
 
 
 def test_the_guide_of_another_split_is_that_of_the_training(tiny: Tiny) -> None:
-    data, other = (SplitTensors(tiny[1].split(split), "cpu") for split in ("train", "test"))
-    extras_of = ExtrasOf([methods.get("gist")()], data, make(DIM, DIM, config(), 0)).of(other)
+    model = towers_for(tiny[1], config())
+    data, other = (opened(tiny[1], split, config(), model) for split in ("train", "test"))
+    extras_of = ExtrasOf([methods.get("gist")()], data, model).of(other)
     captions = torch.arange(4)
     guide = extras_of(methods.get("gist")(), captions, other.caption_rows[captions], captions).guide
     assert guide is not None

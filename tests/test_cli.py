@@ -14,7 +14,7 @@ import pytest
 
 from commands import BENCH, bench, bench_process
 from negbench.benchmark.results import records
-from negbench.benchmark.training import loop
+from negbench.benchmark.training.trainer import Trainer
 from negbench.pipelines import sources
 from negbench.pipelines.manifest import Manifest
 
@@ -122,6 +122,7 @@ def test_settings_come_from_project_file_and_flags_in_that_order(small: Path) ->
     assert json.loads(out)["method_id"] == "fne[bell=left,prior=8.0,tau_false=3.0]"
 
 
+HEAD = "'head' is two keys by now, image_tower and text_tower; bench models lists what they may be"
 WRONG = {
     "no method": (["--dataset", "small"], "no method; name one with --method"),
     "unknown method": (["--method", "hardes"], "unknown method 'hardes'; did you mean 'hardest'?"),
@@ -150,6 +151,11 @@ WRONG = {
         "memory_start: 'full' must be 'empty' or 'random'",
     ),
     "warm-up": (["--method", "fne", "--set", "warmup=men"], "unknown method 'men'; did you mean 'mean'?"),
+    "one head for both sides": (["--method", "fne", "--set", "head=attention"], f"error: --set: {HEAD}"),
+    "no sequences": (
+        ["--method", "fne", "--set", "text_tower=attention"],
+        "text_tower reads sequences, and features/small/hog+ngrams has no tokens; use the encoder minilm-tokens",
+    ),
     "no file": (["--method", "fne", "--config", "none.yaml"], "none.yaml: No such file or directory"),
 }
 
@@ -169,6 +175,13 @@ def test_unknown_keys_in_files_name_the_file(small: Path) -> None:
     code, _, err = bench("run", "--dataset", "small", "--method", "fne")
     assert code == 2
     assert one_line_error(err) == "error: params.yaml: recipe: unknown key 'epoch'; did you mean 'epochs'?"
+    Path("params.yaml").write_text("recipe: {head: mlp}\n")
+    code, _, err = bench("run", "--dataset", "small", "--method", "fne")
+    assert (code, one_line_error(err)) == (2, f"error: params.yaml: recipe: {HEAD}")
+    Path("cell.yaml").write_text("head: mlp\n")
+    Path("params.yaml").unlink()
+    code, _, err = bench("run", "--dataset", "small", "--method", "fne", "--config", "cell.yaml")
+    assert (code, one_line_error(err)) == (2, f"error: cell.yaml: {HEAD}")
     Path("params.yaml").write_text("recipe: [\n")
     assert one_line_error(bench("run", "--dataset", "small", "--method", "fne")[2]).startswith(
         "error: params.yaml:2: not YAML"
@@ -191,6 +204,30 @@ def test_wrong_types_in_the_project_file(small: Path, content: str, message: str
     code, _, err = bench("run", "--dataset", "small", "--method", "hardest")
     assert code == 2
     assert message in one_line_error(err)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "recipe: {epochs: -1}",
+        "recipe: {epochs: 1e999}",
+        "settings: {fne: {nope: 1}}",
+        "recipe: {image_settings: {nope: 1}}",
+        "recipe: {image_tower: lineer}",
+        "recipe: {preset: nope}",
+        "methods: [fne+nope=1]",
+        "recipe: {epochs: -1}\ndatasets: []",
+    ],
+)
+def test_what_every_cell_would_refuse_is_refused_for_the_project(small: Path, content: str) -> None:
+    listed = {"datasets": ["small"], "encoders": {"small": "hog+ngrams"}, "seeds": [0]}
+    rest = {key: value for key, value in listed.items() if f"{key}:" not in content}
+    method = "fne+nope=1" if "methods" in content else "fne"
+    Path("params.yaml").write_text("\n".join([content, *(f"{key}: {json.dumps(rest[key])}" for key in rest)]))
+    refused = bench("run", "--dataset", "small", "--method", method)
+    assert (refused.exit_code, len(refused.stderr.splitlines())) == (2, 1)
+    assert bench("params") == refused
+    assert not Path("checked").exists()
 
 
 @pytest.mark.parametrize("content", ["method: 5", "settings: [1]\nmethod: fne", "dataset: [a]\nmethod: fne"])
@@ -385,7 +422,7 @@ def test_the_test_split_is_opened_once_after_training(small: Path, monkeypatch: 
     from negbench.pipelines.store import FeatureStore
 
     order: list[str] = []
-    plain_split, plain_epoch = FeatureStore.split, loop.Trainer.epoch
+    plain_split, plain_epoch = FeatureStore.split, Trainer.epoch
 
     def split(store: FeatureStore, name: str) -> object:
         order.append(name)
@@ -396,7 +433,7 @@ def test_the_test_split_is_opened_once_after_training(small: Path, monkeypatch: 
         return plain_epoch(*words, **named)
 
     monkeypatch.setattr(FeatureStore, "split", split)
-    monkeypatch.setattr(loop.Trainer, "epoch", epoch)
+    monkeypatch.setattr(Trainer, "epoch", epoch)
     assert bench("run", "--method", "random", "--dataset", "small", *SMALL)[0] == 0
     assert order == ["train", "val", "epoch", "epoch", "test"]
 
@@ -452,3 +489,21 @@ def test_speed_beyond_the_memory_is_one_line() -> None:
     code, _, err = bench("speed", "--method", "hardest", "--memory", "100000000")
     assert code == 1
     assert "memory" in one_line_error(err)
+
+
+def test_a_recorded_cell_says_by_which_thresholds_it_was_judged(small: Path) -> None:
+    words = ["run", "--method", "random", "--dataset", "small", *SMALL, "--out", "here"]
+    assert bench(*words)[0] == 0
+    code, _, err = bench(*words, "--set", "expert_match=0.9")
+    said = "already recorded in here, judged at expert_match 0.6; bench audit here --expert-match 0.9 judges it anew"
+    assert (code, err.splitlines()[-1]) == (0, said)
+    assert bench("audit", "here", "--expert-match", "0.9").exit_code == 0
+    code, _, err = bench(*words, "--set", "expert_match=0.9")
+    assert (code, err.splitlines()[-1]) == (0, "already recorded in here")
+
+
+def test_an_unknown_placeholder_is_told_with_the_valid_ones(small: Path) -> None:
+    code, _, err = bench("run", "--method", "random", "--dataset", "small", *SMALL, "--out", "there/{foo}/x")
+    assert code == 2
+    assert one_line_error(err) == "error: --out: unknown placeholder {foo}; valid: {dataset}, {method}, {seed}"
+    assert not Path("there").exists()

@@ -338,13 +338,13 @@ def test_a_broken_record_is_left_out_with_the_reason(tmp_path: Path, found: Comp
 
 def test_another_schema_version_is_left_out_with_the_reason(tmp_path: Path, found: Comparison, save: Save) -> None:
     folder = save("sum", 0)
-    text = (folder / "run.json").read_text().replace('"schema_version":2', '"schema_version":3')
+    text = (folder / "run.json").read_text().replace('"schema_version":3', '"schema_version":4')
     (folder / "run.json").write_text(text)
     code, out, _ = bench_compare(tmp_path, "fne", "hardest")
     assert code == 0
-    reason = "schema version 3, not 1 to 2; run the cell again with --force"
+    reason = "schema version 4, not 1 to 3; run the cell again with --force"
     assert re.search(rf"{re.escape(str(folder))} +{reason}", out)
-    with pytest.raises(NoDataError, match=r"run.json: schema version 3, not 1 to 2; run the cell again with --force"):
+    with pytest.raises(NoDataError, match=r"run.json: schema version 4, not 1 to 3; run the cell again with --force"):
         records.read(folder)
 
 

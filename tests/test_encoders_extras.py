@@ -1,6 +1,5 @@
 """timm and open_clip, where they are installed: tiny random models in a folder, vectors as plain calls give them."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 
 from negbench.pipelines import encoders
 from negbench.pipelines.errors import RequestError
+from tiny_networks import make_clip, make_timm
 
 TEXTS = ["a dog runs .", "two men with a red ball", "snow"]
 
@@ -24,46 +23,17 @@ def photos() -> list[Image.Image]:
 
 @pytest.fixture(scope="module")
 def timm_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    timm = pytest.importorskip("timm", reason="extra [timm] is not installed")
-    folder: Path = tmp_path_factory.mktemp("timm")
-    torch.manual_seed(0)
-    size = {"img_size": 32, "patch_size": 8, "embed_dim": 16, "depth": 2, "num_heads": 2}
-    net = timm.create_model("vit_tiny_patch16_224", **size, num_classes=3)
-    save_file(net.state_dict(), folder / "model.safetensors")
-    config = {
-        "architecture": "vit_tiny_patch16_224",
-        "num_classes": 3,
-        "num_features": 16,
-        "model_args": size,
-        "pretrained_cfg": {
-            "num_classes": 3,
-            "input_size": [3, 32, 32],
-            "crop_pct": 0.8,
-            "mean": [0.1, 0.2, 0.3],
-            "std": [0.4, 0.5, 0.6],
-            "interpolation": "bicubic",
-            "first_conv": "patch_embed.proj",
-            "classifier": "head",
-        },
-    }
-    (folder / "config.json").write_text(json.dumps(config))
+    pytest.importorskip("timm", reason="extra [timm] is not installed")
+    folder = tmp_path_factory.mktemp("timm")
+    make_timm(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def clip_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    open_clip = pytest.importorskip("open_clip", reason="extra [open-clip] is not installed")
-    folder: Path = tmp_path_factory.mktemp("clip")
-    torch.manual_seed(0)
-    model = {
-        "embed_dim": 12,
-        "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "head_width": 32, "patch_size": 8},
-        "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 2},
-    }
-    net = open_clip.CLIP(**model)
-    save_file(net.state_dict(), folder / "open_clip_model.safetensors")
-    look = {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6], "interpolation": "bicubic", "resize_mode": "shortest"}
-    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": model, "preprocess_cfg": look}))
+    pytest.importorskip("open_clip", reason="extra [open-clip] is not installed")
+    folder = tmp_path_factory.mktemp("clip")
+    make_clip(folder)
     return folder
 
 

@@ -77,6 +77,7 @@ def test_rows_follow_the_manifest(project: Path) -> None:
     pictures = [Image.open(Path("raw") / file).convert("RGB") for file in images["file"]]
     texts = manifest.captions[manifest.captions["image_id"].isin(images["image_id"])]["text"].tolist()
     np.testing.assert_allclose(split.images, Hog().encode(pictures), atol=1e-6)
+    assert split.captions is not None
     np.testing.assert_allclose(split.captions, Ngrams().encode(texts), atol=1e-6)
     assert split.image_ids == images["image_id"].tolist()
     assert split.caption_image.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]

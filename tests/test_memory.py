@@ -11,17 +11,19 @@ from torch import Tensor
 
 from negbench import methods
 from negbench.benchmark.audit.picks import PickCount
-from negbench.benchmark.models.heads import TwoHeads, make
+from negbench.benchmark.models.two_towers import TwoTowers
 from negbench.benchmark.recipe.schema import Recipe, RunConfig
-from negbench.benchmark.training.inputs import SplitTensors
-from negbench.benchmark.training.loop import Trainer, train
+from negbench.benchmark.training.inputs import opened, towers_for
+from negbench.benchmark.training.loop import train
 from negbench.benchmark.training.memory import RANDOM_CAPTION, RANDOM_ID, MomentumMemory
 from negbench.benchmark.training.task import Task
+from negbench.benchmark.training.trainer import Trainer
 from negbench.methods.base import Memory
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.sources import manifest_folder
 from negbench.pipelines.store import FeatureStore
 from negbench.pipelines.truth import Truth
+from small_towers import linear
 
 Tiny = tuple[Manifest, FeatureStore]
 DIM = 4
@@ -29,33 +31,34 @@ Row = tuple[int, list[float], list[float]]
 """Id, image and text of a pair."""
 
 
-def heads() -> TwoHeads:
-    return make(6, 5, Recipe(dim=DIM, head="linear"), seed=0)
+def towers() -> TwoTowers:
+    return linear(6, 5, Recipe(dim=DIM))
 
 
-def memory_of(model: TwoHeads, size: int, batch: int, **changes: Any) -> MomentumMemory:
+def memory_of(model: TwoTowers, size: int, batch: int, **changes: Any) -> MomentumMemory:
     return MomentumMemory(model, size=size, batch=batch, dim=DIM, momentum=0.5, **changes)
 
 
-def drift(model: TwoHeads, generator: torch.Generator) -> None:
+def drift(model: TwoTowers, generator: torch.Generator) -> None:
     """As an optimiser would."""
     with torch.no_grad():
         for weight in model.parameters():
             weight.add_(0.1 * torch.randn(weight.shape, generator=generator))
 
 
-def look(memory: MomentumMemory, model: TwoHeads, step: int, generator: torch.Generator) -> Memory:
+def look(memory: MomentumMemory, model: TwoTowers, step: int, generator: torch.Generator) -> Memory:
     batch = memory.batch
     ids = torch.arange(batch) + batch * step
     features = torch.randn(batch, 6, generator=generator), torch.randn(batch, 5, generator=generator)
-    return memory.look(model, *features, ids, ids * 10)
+    image, text = memory.follow(model)(*features)
+    return memory.look(image, text, ids, ids * 10)
 
 
 @pytest.mark.parametrize("size, batch", [*product([1, 3, 4, 7, 10], [1, 3, 4]), (2, 64)])
 @pytest.mark.parametrize("start", ["empty", "random"])
 def test_a_queue_of_the_last_pairs_for_any_sizes(size: int, batch: int, start: str) -> None:
     """Against a plain list of (id, image, text), the oldest first."""
-    model, generator = heads(), torch.Generator().manual_seed(0)
+    model, generator = towers(), torch.Generator().manual_seed(0)
     memory = memory_of(model, size, batch, start=start)
     queue: list[Row] = []
     for step in range(9):
@@ -82,18 +85,18 @@ def copied(seen: Memory) -> Memory:
 
 
 def test_sizes_without_pairs_and_other_batches_are_refused() -> None:
-    model = heads()
+    model, one = towers(), (torch.randn(1, DIM), torch.randn(1, DIM), torch.arange(1), torch.arange(1))
     with pytest.raises(ValueError, match="memory of 0 pairs for batches of 4"):
         memory_of(model, 0, 4)
     with pytest.raises(ValueError, match="made for batches of 4, got 1"):
-        memory_of(model, 8, 4).look(model, torch.randn(1, 6), torch.randn(1, 5), torch.arange(1), torch.arange(1))
+        memory_of(model, 8, 4).look(*one)
 
 
 @pytest.mark.parametrize("kept", [0, 1, 2, 5])
 @pytest.mark.parametrize("start", ["empty", "random"])
 @pytest.mark.parametrize("precision", ["float32", "float16"])
 def test_a_restored_memory_goes_on_bit_for_bit(kept: int, start: str, precision: str, tmp_path: Any) -> None:
-    model, generator = heads(), torch.Generator().manual_seed(0)
+    model, generator = towers(), torch.Generator().manual_seed(0)
     memory = memory_of(model, 10, 4, start=start, precision=precision)
     for step in range(kept):
         look(memory, model, step, generator)
@@ -102,7 +105,7 @@ def test_a_restored_memory_goes_on_bit_for_bit(kept: int, start: str, precision:
     torch.save(memory.state_dict(), tmp_path / "memory.pt")
     saved_model, saved_generator = copy.deepcopy(model), generator.get_state()
 
-    def goes_on(memory: MomentumMemory, model: TwoHeads, generator: torch.Generator) -> list[Tensor]:
+    def goes_on(memory: MomentumMemory, model: TwoTowers, generator: torch.Generator) -> list[Tensor]:
         seen: list[Tensor] = []
         for step in range(kept, kept + 6):
             seen += copied(look(memory, model, step, generator))
@@ -111,7 +114,7 @@ def test_a_restored_memory_goes_on_bit_for_bit(kept: int, start: str, precision:
         return [*seen, memory.captions.clone()]
 
     uninterrupted = goes_on(memory, model, generator)
-    other = memory_of(heads(), 10, 4, precision=precision, seed=5)
+    other = memory_of(towers(), 10, 4, precision=precision, seed=5)
     other.load_state_dict(torch.load(tmp_path / "memory.pt"))  # plain numbers and tensors: safe to load
     restored = goes_on(other, saved_model, torch.Generator().set_state(saved_generator))
     assert all(torch.equal(one, two) for one, two in zip(uninterrupted, restored, strict=True))
@@ -119,9 +122,9 @@ def test_a_restored_memory_goes_on_bit_for_bit(kept: int, start: str, precision:
 
 
 def test_nothing_of_the_memory_is_trained(tiny: Tiny) -> None:
-    store = tiny[1]
-    data, cell = SplitTensors(store.split("train"), "cpu"), config(memory=16)
-    task = Task(cell, data)
+    store, cell = tiny[1], config(memory=16)
+    made = towers_for(store, cell)
+    task = Task(cell, made, opened(store, "train", cell, made))
     trainer = Trainer(cell, task)
     assert task.memory is not None
     optimised = {id(weight) for group in trainer.optimizer.param_groups for weight in group["params"]}
@@ -132,7 +135,7 @@ def test_nothing_of_the_memory_is_trained(tiny: Tiny) -> None:
 
 
 def test_a_random_start_is_full_of_unit_vectors_of_no_image() -> None:
-    model = heads()
+    model = towers()
     one, two, other = (memory_of(model, 500, 4, start="random", seed=seed) for seed in (1, 1, 2))
     queue = slice(4, None)
     assert one.filled == 500
@@ -148,15 +151,16 @@ def test_a_random_start_is_full_of_unit_vectors_of_no_image() -> None:
 
 
 def test_half_precision_takes_half_the_room_and_rounds_only() -> None:
-    model = heads()
+    model = towers()
     single, half = memory_of(model, 12, 4), memory_of(model, 12, 4, precision="float16")
     assert (half.image.dtype, half.text.dtype) == (torch.float16, torch.float16)
     assert half.image.nbytes * 2 == single.image.nbytes
-    features = torch.randn(4, 6), torch.randn(4, 5), torch.arange(4), torch.arange(4)
-    kept = [memory.look(model, *features) for memory in (single, half)]
+    features, rows = (torch.randn(4, 6), torch.randn(4, 5)), torch.arange(4)
+    sides = single.follow(model)(*features)
+    kept = [memory.look(sides[0], sides[1], rows, rows) for memory in (single, half)]
     assert torch.equal(kept[0].image.half(), kept[1].image)
-    image, text = (side.detach().requires_grad_() for side in model(*features[:2]))
-    losses = [methods.get("hardest")().loss(image, text, features[2], memory) for memory in kept]
+    image, text = (side.detach().requires_grad_() for side in model(*features))
+    losses = [methods.get("hardest")().loss(image, text, rows, memory) for memory in kept]
     assert losses[1].dtype == torch.float32
     assert torch.allclose(losses[0], losses[1], atol=1e-2)
 

@@ -189,7 +189,7 @@ def test_regions_go_all_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for words in (
         "data add my --precomp raw",
         "features --dataset my",
-        "run --dataset my --method hardest --epochs 2 --batch 8 --set dim=4 --set head=attention --out one",
+        "run --dataset my --method hardest --epochs 2 --batch 8 --set dim=4 --image-tower attention --out one",
     ):
         done = bench(*words.split())
         assert done.exit_code == 0, done.output

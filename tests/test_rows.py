@@ -182,7 +182,7 @@ def test_no_records(runs: Path, tmp_path: Path) -> None:
         (b"\xff\xfe", "line 1: not UTF-8 (byte 0xff)"),
         (b"[]", "expected keys and values, got []"),
         (b'{"status": "done"}', "method_id: is missing"),
-        (b'{"schema_version": 7, "status": 1, "more": 2}', "schema version 7, not 1 to 2"),
+        (b'{"schema_version": 7, "status": 1, "more": 2}', "schema version 7, not 1 to 3"),
         (None, "Is a directory"),
     ],
 )
@@ -203,11 +203,11 @@ def test_records_of_another_schema_version_are_refused_with_the_reason(runs: Pat
     before = bench_board(runs, "--format", "md")
     save(runs / "old", record("sum", 0, 10), record("sum", 1, 10))
     for path in (runs / "old").glob("**/run.json"):
-        path.write_text(path.read_text().replace('"schema_version":2', '"schema_version":7'))
+        path.write_text(path.read_text().replace('"schema_version":3', '"schema_version":7'))
     after = bench_board(runs, "--format", "md")
     assert (after.exit_code, after.stdout) == (0, before.stdout)
     folder = next((runs / "old").glob("**/run.json")).parent
-    reason = "schema version 7, not 1 to 2; run the cell again with --force"
+    reason = "schema version 7, not 1 to 3; run the cell again with --force"
     assert re.search(r"left out +reason", after.stderr)
     assert any(str(folder) in line and reason in line for line in after.stderr.splitlines())
     shutil.copytree(runs / "old", tmp_path / "only")

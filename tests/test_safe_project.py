@@ -243,7 +243,7 @@ def test_what_params_name_reaches_no_shell_and_empties_no_folder(whole: Path) ->
 @pytest.mark.slow
 def test_a_model_in_a_folder_with_spaces_goes_through_the_pipeline(whole: Path) -> None:
     hf = pytest.importorskip("transformers", reason="extra [hf] is not installed")
-    from test_encoders_hf import TEXT, tokenizer
+    from tiny_models import TEXT, tokenizer
 
     hf.BertModel(hf.BertConfig(**TEXT)).save_pretrained("my model")
     tokenizer(16).save_pretrained("my model")

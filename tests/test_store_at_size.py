@@ -17,11 +17,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from torch.nn.functional import layer_norm, normalize
 
 from commands import bench
 from negbench.benchmark.errors import BenchError
-from negbench.benchmark.models.heads import Head, make
-from negbench.benchmark.recipe.schema import Recipe, RunConfig
+from negbench.benchmark.models.attention import Attention
+from negbench.benchmark.models.base import Source, TowerSettings
+from negbench.benchmark.models.linear import Linear
+from negbench.benchmark.models.parts.pooling import real_steps, weighted
+from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.speed import data_cost
 from negbench.benchmark.speed.data_cost import SCALES, Scale, measure, write
 from negbench.benchmark.training import inputs, loop
@@ -31,6 +35,7 @@ from negbench.pipelines.files import digest
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.rows import Rows, ahead
 from negbench.pipelines.store import FeatureStore, load_array, read_info
+from small_towers import read as as_towers_read
 
 Tiny = tuple[Manifest, FeatureStore]
 SMALL = Scale(images=60, captions=300, image_dim=8, text_dim=6, regions=4)
@@ -142,7 +147,7 @@ def test_features_held_or_read_give_the_same_digits(tiny: Tiny, method: str, mon
 
     held = once()
     monkeypatch.setattr(inputs, "HELD", 0)
-    assert isinstance(inputs.opened(tiny[1], "train", config()).images, inputs.FromFile)
+    assert isinstance(as_towers_read(tiny[1], "train", config()).images, inputs.FromFile)
     read = once()
     for name, value in held.task.towers.state_dict().items():
         assert torch.equal(value, read.task.towers.state_dict()[name])
@@ -231,18 +236,21 @@ features.make("my", batch=5, dtype="float16", force=True, progress=report)
     assert contents(features.make("my", batch=5, dtype="float16", force=True)) == whole
 
 
-def test_heads_train_on_regions_and_on_their_means(
+def test_towers_train_on_regions_and_on_their_means(
     regions: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, store = features.ensure("my")
-    cells = [config(head=head, dataset="my", encoder="precomputed+ngrams") for head in ("linear", "attention")]
+    of_my = {"dataset": "my", "encoder": "precomputed+ngrams"}
+    cells = [config(image_tower=tower, **of_my) for tower in ("linear", "attention")]
     losses = [[row["loss"] for row in loop.train(cell, store, None).history] for cell in cells]
     assert losses[0] != losses[1]
     monkeypatch.setattr(inputs, "HELD", 0)
     read = loop.train(cells[1], store, None)
     assert [row["loss"] for row in read.history] == losses[1]
-    with pytest.raises(BenchError, match="head: attention needs regions or tokens"):
-        loop.train(config(head="attention"), _only_vectors(store), None)
+    with pytest.raises(BenchError, match=r"^text_tower reads sequences, and features/my/.* has no tokens; use the enc"):
+        loop.train(config(text_tower="attention", **of_my), store, None)
+    with pytest.raises(BenchError, match=r"^image_tower reads sequences, and features/my/.* has no regions; use feat"):
+        loop.train(cells[1], _only_vectors(store), None)
 
 
 def _only_vectors(store: FeatureStore) -> FeatureStore:
@@ -252,30 +260,33 @@ def _only_vectors(store: FeatureStore) -> FeatureStore:
 
 @pytest.mark.parametrize("learnt", [False, True])
 def test_attention_is_the_softmax_over_the_steps_that_are_there(learnt: bool) -> None:
-    head = Head(6, Recipe(head="attention", dim=5, dropout=0))
-    assert head.score is not None
+    tower = Attention(Source("image", (7, 6), dim=5), TowerSettings())
     if learnt:
-        torch.nn.init.normal_(head.score, generator=torch.Generator().manual_seed(0))
+        torch.nn.init.normal_(tower.score, generator=torch.Generator().manual_seed(0))
     steps = torch.randn(4, 7, 6, generator=torch.Generator().manual_seed(1))
     lengths = [7, 3, 1, 0]
     for item, length in zip(steps, lengths, strict=True):
         item[length:] = 0
-    pooled = head.pool(steps)
+    pooled = weighted(steps, layer_norm(steps, (6,)) @ tower.score, real_steps(steps))
     for item, length, found in zip(steps, lengths, pooled, strict=True):
-        scores = [torch.nn.functional.layer_norm(step, (6,)) @ head.score.detach() for step in item[:length]]
+        scores = [layer_norm(step, (6,)) @ tower.score.detach() for step in item[:length]]
         weights = torch.tensor(scores).softmax(dim=0)
         expected = sum((weight * step for weight, step in zip(weights, item, strict=False)), torch.zeros(6))
         torch.testing.assert_close(found, expected)
-    head(steps).sum().backward()
-    assert all(weight.grad is None or weight.grad.isfinite().all() for weight in head.parameters())
-    garbage = torch.cat([steps, torch.zeros(4, 2, 6)], dim=1)
-    torch.testing.assert_close(head.pool(garbage), pooled)
+    found = tower(steps)
+    torch.testing.assert_close(found, normalize(tower.project(layer_norm(pooled, (6,))), dim=1))
+    found.sum().backward()
+    assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in tower.parameters())
+    longer = torch.cat([steps, torch.zeros(4, 2, 6)], dim=1)
+    torch.testing.assert_close(tower(longer), found)
 
 
-def test_a_linear_head_takes_the_mean_of_a_sequence() -> None:
-    model = make(6, 6, Recipe(dim=4, dropout=0), seed=0)
+def test_attention_begins_as_a_linear_map_of_the_mean() -> None:
+    attention = Attention(Source("image", (5, 6), dim=4), TowerSettings())
+    linear = Linear(Source("image", (6,), dim=4), TowerSettings())
+    linear.load_state_dict({name: value for name, value in attention.state_dict().items() if name != "score"})
     steps = torch.randn(3, 5, 6, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(model.image(steps), model.image(steps.mean(dim=1)))
+    torch.testing.assert_close(attention(steps), linear(steps.mean(dim=1)))
 
 
 def test_minilm_tokens_have_the_mean_that_minilm_normalises() -> None:

@@ -161,9 +161,9 @@ def test_a_record_of_a_dataset_outside_the_pipeline_stays_outside(told: list[lis
 
 
 def test_an_entry_s_own_warmup_is_its_code(small: None) -> None:
-    plain, own, other = (stages.code_of_entry(f"random{end}", "mean") for end in ("", "+warmup=mean", "+warmup=sum"))
+    plain, own, other = (stages.code_of_entry(f"random{end}", {}) for end in ("", "+warmup=mean", "+warmup=sum"))
     assert plain == own != other
-    assert other == stages.code_of_entry("random", "sum")
+    assert other == stages.code_of_entry("random", {"warmup": "sum"})
     config = resolve({"method": "random+warmup=sum", "dataset": "small"})
     assert other == cell.code_hash(config)
 
@@ -176,3 +176,32 @@ def test_the_study_that_params_ask_for_is_committed(told: list[list[str]]) -> No
         assert told == []
     assert [*tracking.track_study(asked, 4, print)] == []
     assert committed(told)[-1] == "pipelines/dvc.yaml:tune"
+
+
+def test_a_record_of_a_stage_is_audited_as_params_mean_and_committed(
+    told: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before, DVC ran the stage again and locked a record that was judged by other thresholds than its own."""
+    assert bench(*RUN).exit_code == 0
+    folder = Path("runs/small/random/seed-0")
+    before = (folder / "run.json").read_bytes()
+    told.clear()
+    done = bench("audit", str(folder), "--expert-match", "0.2")
+    assert (done.exit_code, len(done.stderr.splitlines()), told) == (2, 1, [])
+    assert "is of the stage run@small-random-0, and params.yaml means expert_match 0.6, not 0.2" in done.stderr
+    assert (folder / "run.json").read_bytes() == before
+    assert bench("audit", str(folder.absolute())).exit_code == 0
+    assert committed(told)[-1] == "run@small-random-0"
+    told.clear()
+    shutil.copytree(folder, "copy")
+    assert bench("audit", "copy", "--expert-match", "0.2").exit_code == 0
+    assert records.read(Path("copy")).config.expert_match == 0.2
+    assert "run@small-random-0" not in committed(told)
+    told.clear()
+    write(recipe={**PARAMS["recipe"], "expert_match": 0.2})  # type: ignore[dict-item]
+    assert bench("audit", str(folder), "--expert-match", "0.2").exit_code == 0
+    assert committed(told)[-1] == "run@small-random-0"
+    told.clear()
+    monkeypatch.setattr(tracking, "code_hash", lambda config: "another")  # the stage is stale, and stays so
+    assert bench("audit", str(folder)).exit_code == 0
+    assert told == []

@@ -78,7 +78,7 @@ def good(folder: Path) -> str:
     """The hash of a store, all of which could be read."""
     store = FeatureStore(folder, Manifest.read(Path("data/my")).hash)
     for split in ("train", "val", "test"):
-        assert len(store.split(split).captions) == 24
+        assert len(store.split(split).caption_ids) == 24
     return store.hash
 
 
@@ -248,12 +248,12 @@ def test_a_kept_training_gives_the_same_record(tiny: Tiny, monkeypatch: pytest.M
         patch.setattr(cell, "commit_record", interrupted)
         with pytest.raises(KeyboardInterrupt) as told:
             run(tiny, Path("kept"), method=method)
-    (where,) = Path(".bench/kept").iterdir()
+    (where,) = Path(".bench/checkpoints").iterdir()
     assert told.value.__notes__ == [f"the training is kept in {where}: the same command goes on from there"]
     assert not Path("kept").exists()
     assert run(tiny, Path("kept"), method=method)[1] == 0
     assert numbers(Path("kept")) == numbers(Path("whole"))
-    assert not list(Path(".bench/kept").iterdir())
+    assert not list(Path(".bench/checkpoints").iterdir())
 
 
 def interrupted(*words: object, **more: object) -> None:
@@ -276,11 +276,11 @@ def test_whatever_fails_after_the_training_it_is_not_done_again(
         patch.setattr(room, step, fault)
         with pytest.raises((OSError, KeyboardInterrupt)) as told:
             run(tiny, Path("out"))
-    assert "the training is kept in .bench/kept/out-" in told.value.__notes__[0]
+    assert "the training is kept in .bench/checkpoints/out-" in told.value.__notes__[0]
     assert cell.recorded(Path("out"), config(), *tiny) is None
     assert run(tiny, Path("out"))[1] == 0
     assert numbers(Path("out")) == numbers(Path("whole"))
-    assert not list(Path(".bench/kept").iterdir())
+    assert not list(Path(".bench/checkpoints").iterdir())
     assert cell.recorded(Path("out"), config(), *tiny) is not None
 
 
@@ -311,7 +311,7 @@ def test_an_audit_that_fails_leaves_a_record_without_it_and_a_line(tiny: Tiny, m
         assert done.stderr.splitlines()[-1] == f"{said} in out without an audit: {reason}"
     whole, found = records.read(Path("whole")), records.read(Path("out"))
     assert (found.status, found.metrics, found.audit) == (whole.status, whole.metrics, {})
-    assert not list(Path(".bench/kept").iterdir())
+    assert not list(Path(".bench/checkpoints").iterdir())
 
 
 def test_features_made_anew_meanwhile_lose_no_training(tiny: Tiny) -> None:
@@ -342,10 +342,10 @@ def test_a_kept_training_of_something_else_is_not_used(
     if change == "code":
         monkeypatch.setattr(cell, "code_hash", lambda config: "other")
     if change == "damage":
-        (path,) = Path(".bench/kept").glob("*/model.safetensors")
+        (path,) = Path(".bench/checkpoints").glob("*/checkpoint.safetensors")
         path.write_bytes(path.read_bytes()[:-9])
     assert run(tiny, Path("out"), **({"seed": 1} if change == "config" else {}))[1] == 2
-    assert not list(Path(".bench/kept").iterdir())
+    assert not list(Path(".bench/checkpoints").iterdir())
 
 
 def test_too_little_room_is_told_before_the_training(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -357,17 +357,25 @@ def test_too_little_room_is_told_before_the_training(tiny: Tiny, monkeypatch: py
     assert not Path("out").exists()
 
 
-def test_what_is_asked_for_is_more_than_what_is_written(tiny: Tiny) -> None:
+def test_what_is_asked_for_is_more_than_what_is_written(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest, store = tiny
+    with monkeypatch.context() as patch:
+        patch.setattr(cell, "commit_record", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(tiny, Path("out"))
+    (where,) = Path(".bench/checkpoints").iterdir()
+    kept = sum(path.stat().st_size for path in where.iterdir())
     run(tiny, Path("out"))
     size = sum(path.stat().st_size for path in Path("out").iterdir())
-    assert size < disk_space.weights_size(config(), store) + disk_space.numbers_size(config(), manifest) < size + 2**21
+    weights, rest = disk_space.weights_size(config(), store), disk_space.numbers_size(config(), manifest)
+    assert size < weights + rest < size + 2**21
+    assert kept < disk_space.checkpoint_size(config(), weights) + rest < kept + 2**21
 
 
 def test_outside_the_project_nothing_lies_in_it(tiny: Tiny, tmp_path: Path) -> None:
-    assert checkpoint.place(Path("runs/tiny/fne/seed-0")).parts[:2] == (".bench", "kept")
+    assert checkpoint.place(Path("runs/tiny/fne/seed-0")).parts[:2] == (".bench", "checkpoints")
     assert checkpoint.place(Path("a-b/c")) != checkpoint.place(Path("a/b-c"))
-    assert checkpoint.place(tmp_path.parent / "out") == tmp_path.parent / ".out.kept"
+    assert checkpoint.place(tmp_path.parent / "out") == tmp_path.parent / ".out.checkpoints"
 
 
 def test_two_runs_of_a_cell_at_once_train_once(project: Path) -> None:

@@ -51,6 +51,24 @@ class PickCount:
             {name: count[0] for name, count in counts.items()}, {name: count[1] for name, count in counts.items()}
         )
 
+    def state(self) -> dict[str, Tensor]:
+        """Everything noted, for ``restore``."""
+        noted = {
+            f"{direction}.{column}": torch.cat(parts)
+            for direction, pairs in self._pairs.items()
+            if pairs
+            for column, parts in zip(("image", "caption"), zip(*pairs, strict=True), strict=True)
+        }
+        return {**noted, "counts": torch.tensor([list(self._true.values()), list(self._all.values())])}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go on from a ``state``."""
+        for direction, pairs in self._pairs.items():
+            if f"{direction}.image" in state:
+                pairs[:] = [(state[f"{direction}.image"], state[f"{direction}.caption"])]
+        for counts, row in zip((self._true, self._all), state["counts"].tolist(), strict=True):
+            counts.update(zip(counts, row, strict=True))
+
     def overall(self) -> dict[str, float]:
         """The same over all epochs so far."""
         return rates(self._true, self._all)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from negbench.benchmark.cli.tracked import tell_dvc
 from negbench.benchmark.reports.screen import log
 
 
@@ -20,8 +21,15 @@ def audit(
     """Audit recorded cells again, without training: with this version, or from where on judged pairs match."""
     from negbench.benchmark.reports.terminal.audit import show
     from negbench.benchmark.sweeps.audit import audit_again
+    from negbench.benchmark.sweeps.tracking import check_judging, is_current
 
     said = {"expert_match": expert_match, "crowd_match": crowd_match}
     judging = {name: value for name, value in said.items() if value is not None}
-    for folder in runs:
-        show(folder, audit_again(folder, judging), log())
+    here = Path.cwd()
+    for given in runs:
+        folder = given.relative_to(here) if given.is_relative_to(here) else given
+        check_judging(folder, judging)
+        record = audit_again(folder, judging)
+        show(folder, record, log())
+        if is_current(folder, record):
+            tell_dvc([(record.config, folder)])

@@ -8,6 +8,7 @@ from negbench.benchmark.cli.tracked import tell_dvc
 from negbench.benchmark.reports.screen import log, out
 
 if TYPE_CHECKING:
+    from negbench.benchmark.recipe.schema import RunConfig
     from negbench.pipelines.manifest import Manifest
     from negbench.pipelines.store import FeatureStore
 
@@ -22,7 +23,7 @@ def features(
     ] = None,
     dtype: Annotated[
         Literal["float32", "float16"] | None,
-        typer.Option(help="Numbers of the store: float16 halves it. That of the store before if not given."),
+        typer.Option(help="Numbers of vectors: float16 halves them, pixels stay uint8. As before if not given."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Encode again, even if nothing changed.")] = False,
     batch: Annotated[
@@ -45,6 +46,10 @@ def features(
     from negbench.pipelines.names import check_dataset
 
     check_dataset(dataset)
+    if device is not None:
+        from negbench.benchmark.training import devices
+
+        devices.check_here(device)
     screen = log()
     with encoding(screen) as report:
         folder = make(
@@ -62,6 +67,13 @@ def features(
         )
     out().print(str(folder))
     tell_dvc(features=[dataset])
+
+
+def ensure_for(config: "RunConfig") -> "tuple[Manifest, FeatureStore]":
+    """Manifest and features of a cell, those of its guide too."""
+    if config.guide_encoder:
+        ensure_with_progress(config.dataset, config.guide_encoder)
+    return ensure_with_progress(config.dataset, config.encoder)
 
 
 def ensure_with_progress(dataset: str, encoder: str | None = None) -> "tuple[Manifest, FeatureStore]":

@@ -25,8 +25,10 @@ from negbench.benchmark.cli import (
     inspect,
     leaderboard,
     methods,
+    models,
     params,
     plot,
+    recipes,
     run,
     speed,
     sweep,
@@ -150,8 +152,10 @@ app.command("encoders")(encoders.encoders)
 app.command("false-marks")(false_marks.false_marks)
 app.command("inspect")(inspect.inspect)
 app.command("leaderboard")(leaderboard.leaderboard)
+app.command("models")(models.models)
 app.command("params")(params.params)
 app.command("plot")(plot.plot)
+app.command("recipes")(recipes.recipes)
 app.command("run")(run.run)
 app.command("sweep")(sweep.sweep)
 app.command("tune")(tune.tune)

@@ -9,9 +9,11 @@ from negbench.benchmark.reports.screen import out
 
 
 def params(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
-    """Check params.yaml: its keys, and every name in it. The stages of dvc.yaml wait for this."""
-    from negbench.benchmark.recipe.stages import mark_params
+    """Check params.yaml: its keys, every name in it, and its cells. The stages of dvc.yaml wait for this."""
+    from negbench.benchmark.recipe.params import check_params
+    from negbench.benchmark.recipe.stages import check_cells, mark_params
 
+    check_cells(check_params())
     project = mark_params()
     if as_json:
         typer.echo(json.dumps(project.model_dump(), indent=2))

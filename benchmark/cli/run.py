@@ -1,5 +1,9 @@
 """``bench run``: one cell."""
 
+import os
+import re
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,23 +11,34 @@ import typer
 
 from negbench.benchmark.cli.tracked import tell_dvc
 from negbench.benchmark.reports.screen import log, out
-from negbench.pipelines.text import json_text
+from negbench.pipelines.text import json_text, short
 
 if TYPE_CHECKING:
     from negbench.benchmark.recipe.schema import RunConfig
     from negbench.benchmark.results.records import RunRecord
 
 
+PLACEHOLDER = re.compile(r"{([^{}]*)}")
+"""In ``--out``, for a name of the cell."""
+
+
 def run(
     method: Annotated[str | None, typer.Option(help="Method; bench methods lists them.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Dataset; bench data list shows them.")] = None,
     seed: Annotated[int | None, typer.Option(help="Root seed.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="Named recipe; bench recipes lists them.")] = None,
     encoder: Annotated[str | None, typer.Option(help="Encoder; the dataset's own if not given.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training captions.")] = None,
     batch: Annotated[int | None, typer.Option(help="Anchors per step.")] = None,
     memory: Annotated[int | None, typer.Option(help="Pairs in the momentum memory; 0: none.")] = None,
     device: Annotated[str | None, typer.Option(help="Device, as torch names it.")] = None,
-    changes: Annotated[list[str] | None, typer.Option("--set", help="key=value of the recipe or method.")] = None,
+    image_tower: Annotated[str | None, typer.Option(help="Image tower; bench models lists them.")] = None,
+    text_tower: Annotated[str | None, typer.Option(help="Text tower.")] = None,
+    processes: Annotated[int, typer.Option(min=1, help="Processes that share each batch, on this machine.")] = 1,
+    micro_batch: Annotated[int | None, typer.Option(help="Pairs in a tower at once; 0: the whole batch.")] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value of recipe or method; image.KEY, text.KEY of a tower.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML or JSON file with the same keys.")] = None,
     to: Annotated[
         Path | None,
@@ -34,65 +49,126 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
 ) -> None:
     """Train and evaluate one cell, and record it."""
+    if processes > 1 and "WORLD_SIZE" not in os.environ:
+        from negbench.benchmark.training.launch import launch
+
+        raise typer.Exit(launch(processes, without_processes(sys.argv[1:])))
     from negbench.benchmark.recipe.flags import parse_changes, resolve
 
     flags = {
         "method": method,
         "dataset": dataset,
         "seed": seed,
+        "preset": recipe,
         "encoder": encoder,
         "epochs": epochs,
         "batch": batch,
         "memory": memory,
         "device": device,
+        "image_tower": image_tower,
+        "text_tower": text_tower,
+        "micro_batch": micro_batch,
     }
     resolved = resolve(flags, parse_changes(changes or []), config)
 
+    _run(resolved, to, method, force, replace, as_json)
+
+
+def _run(config: "RunConfig", to: Path | None, method: str | None, force: bool, replace: bool, as_json: bool) -> None:
+    """Run a cell, alone or as one of several processes."""
     from negbench.benchmark.reports import destinations
     from negbench.benchmark.reports.terminal import configuration
     from negbench.benchmark.reports.terminal.record import show
     from negbench.benchmark.results import records
     from negbench.benchmark.sweeps import cell, places
     from negbench.benchmark.sweeps.tracking import is_added
-    from negbench.benchmark.training import devices
+    from negbench.benchmark.training import devices, processes
 
-    folder = cell.folder_of(resolved) if to is None else filled(to, resolved, method)
+    config = config.model_copy(update={"device": processes.join(config.device, config.batch)})
+    folder = cell.folder_of(config) if to is None else filled(to, config, method)
     destinations.check_folder(f"--out {folder}" if to else str(folder), folder, records.KIND, records.RUNS)
-    configuration.show(resolved, log())
-    devices.check_cell(resolved)  # before features are made
-    record, said = _made(resolved, folder, force, replace)
+    devices.check_cell(config)  # before features are made
+    if processes.rank():
+        _assist(config, folder)
+        return
+    configuration.show(config, log())
+    record, said = _made(config, folder, force, replace)
     if as_json:
         typer.echo(json_text(record.model_dump(mode="json")))
     else:
         show(record, out())
     without = f" without an audit: {record.error}" if record.error else ""
-    log().print(f"{said} in {folder}{without}")
+    log().print(f"{said} in {folder}{without}{judged(record.config, config, folder)}")
     if not (said == places.THERE and is_added(folder)):
-        tell_dvc([(resolved, folder)])
+        tell_dvc([(config, folder)])
+
+
+def judged(there: "RunConfig", asked: "RunConfig", folder: Path) -> str:
+    """Where a record was judged by thresholds other than those asked for: by which, and what judges it anew."""
+    from negbench.benchmark.recipe.schema import Judging
+
+    other = [name for name in Judging.model_fields if getattr(there, name) != getattr(asked, name)]
+    if not other:
+        return ""
+    was = ", ".join(f"{name} {getattr(there, name)}" for name in other)
+    flags = " ".join(f"--{name.replace('_', '-')} {getattr(asked, name)}" for name in other)
+    return f", judged at {was}; bench audit {shlex.quote(str(folder))} {flags} judges it anew"
 
 
 def _made(config: "RunConfig", folder: Path, force: bool, replace: bool) -> "tuple[RunRecord, str]":
     """The record of a cell, and a word on whether it was there."""
-    from negbench.benchmark.cli.features import ensure_with_progress
+    from negbench.benchmark.cli.features import ensure_for
     from negbench.benchmark.reports.progress import ShowTraining
     from negbench.benchmark.sweeps import cell, places
+    from negbench.benchmark.training import processes
     from negbench.benchmark.training.checkpoint import alone
 
-    manifest, store = ensure_with_progress(config.dataset, config.encoder)
-    if not force and (found := places.found(folder, config, manifest, store, replace)):
-        return found
-    with alone(folder, log().print):
-        if not force and (found := places.found(folder, config, manifest, store, replace)):
-            return found  # somebody else made it meanwhile
-        with ShowTraining(log(), config) as watcher:
-            return cell.run(config, folder, manifest, store, watcher), "recorded"
+    manifest, store = ensure_for(config)
+    found = None if force else places.found(folder, config, manifest, store, replace)
+    if found is None:
+        with alone(folder, log().print):
+            found = None if force else places.found(folder, config, manifest, store, replace)  # made meanwhile
+            if processes.told(found is None):
+                with ShowTraining(log(), config) as watcher:
+                    return cell.run(config, folder, manifest, store, watcher), "recorded"
+    else:
+        processes.told(False)
+    assert found is not None
+    return found
+
+
+def _assist(config: "RunConfig", folder: Path) -> None:
+    """A process that is not the first trains along, and leaves the record to it."""
+    from negbench.benchmark.sweeps import cell
+    from negbench.benchmark.training import processes
+    from negbench.pipelines import features
+
+    if processes.told(None):
+        cell.assist(config, folder, *features.ensure(config.dataset, config.encoder))
+
+
+def without_processes(words: list[str]) -> list[str]:
+    """A command line without ``--processes``."""
+    kept: list[str] = []
+    skip = False
+    for word in words:
+        if skip or word.startswith("--processes="):
+            skip = False
+        elif word == "--processes":
+            skip = True
+        else:
+            kept.append(word)
+    return kept
 
 
 def filled(place: Path, config: "RunConfig", method: str | None) -> Path:
     """``--out`` with the cell's own names in it, the method's as it was asked for, or as that of its file."""
+    from negbench.benchmark.errors import BenchError
+
     asked = method if method and "+" in method else config.method.replace("-", "_")
     own = {"dataset": config.dataset, "method": asked, "seed": str(config.seed)}
-    text = str(place)
-    for key, value in own.items():
-        text = text.replace("{" + key + "}", value)
-    return Path(text)
+    for key in PLACEHOLDER.findall(str(place)):
+        if key not in own:
+            valid = ", ".join(f"{{{name}}}" for name in own)
+            raise BenchError(f"--out: unknown placeholder {{{short(key)}}}; valid: {valid}")
+    return Path(PLACEHOLDER.sub(lambda found: own[found[1]], str(place)))

@@ -16,18 +16,20 @@ def sweep(
     seeds: Annotated[int, typer.Option(min=1, max=10**6, help="Number of seeds: 0, 1, ...")] = 3,
     memory: Annotated[str | None, typer.Option(help="Memory sizes, separated by commas, such as 0,4096.")] = None,
     jobs: Annotated[int, typer.Option(min=1, max=1024, help="Cells at a time.")] = 1,
+    recipe: Annotated[str | None, typer.Option(help="Named recipe; bench recipes lists them.")] = None,
     changes: Annotated[list[str] | None, typer.Option("--set", help="key=value, for every cell.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Run again what is recorded.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the commands and stop.")] = False,
 ) -> None:
     """Run every combination of methods, datasets, memories and seeds. What is recorded is not run again."""
-    from negbench.benchmark.cli.features import ensure_with_progress
+    from negbench.benchmark.cli.features import ensure_for
     from negbench.benchmark.errors import BenchError, SweepFailedError
     from negbench.benchmark.reports.progress import show_sweep
     from negbench.benchmark.sweeps import sweep as sweeps
     from negbench.benchmark.sweeps.cell import folder_of
 
-    plan = sweeps.cells(names(methods), names(datasets), range(seeds), sizes(memory), changes or [], force)
+    words = [*([f"preset={recipe}"] if recipe else []), *(changes or [])]
+    plan = sweeps.cells(names(methods), names(datasets), range(seeds), sizes(memory), words, force)
     if not plan:
         raise BenchError("nothing to run: name at least one method and one dataset")
     configs = [cell.config for cell in plan]  # a wrong word is told before the first cell runs
@@ -35,8 +37,8 @@ def sweep(
         for cell in plan:
             typer.echo(clean(shlex.join(["bench", *cell.command])))
         return
-    for dataset, encoder in dict.fromkeys((config.dataset, config.encoder) for config in configs):
-        ensure_with_progress(dataset, encoder)  # once, before all cells ask for them at the same time
+    for config in {(config.dataset, config.encoder, config.guide_encoder): config for config in configs}.values():
+        ensure_for(config)  # once, before all cells ask for them at the same time
     with show_sweep(log(), len(plan)) as finished:
         done = sweeps.run(plan, jobs, finished)
     good = {one.cell for one in done if one.code == 0}

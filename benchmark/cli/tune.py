@@ -28,6 +28,7 @@ def tune(
     encoder: Annotated[str | None, typer.Option(help="Encoder; the dataset's own if not given.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training captions.")] = None,
     memory: Annotated[int | None, typer.Option(help="Pairs in the momentum memory; 0: none.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="Named recipe; bench recipes lists them.")] = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", help="key=value of the recipe or method; held in all trials.")
     ] = None,
@@ -49,6 +50,7 @@ def tune(
         "encoder": encoder,
         "epochs": epochs,
         "memory": memory,
+        "preset": recipe,
     }
     parsed = parse_changes(changes or [])
     resolved = resolve(flags, parsed, config)
@@ -68,7 +70,7 @@ def tune(
 
 def _tuned(config: "RunConfig", held: set[str], trials: int, fresh_seeds: int) -> "Outcome":
     """Search what is not ``held``, with progress on stderr, and write what came out."""
-    from negbench.benchmark.cli.features import ensure_with_progress
+    from negbench.benchmark.cli.features import ensure_for
     from negbench.benchmark.reports import study_folder
     from negbench.benchmark.reports.progress import ShowTuning
     from negbench.benchmark.reports.terminal import configuration
@@ -76,13 +78,15 @@ def _tuned(config: "RunConfig", held: set[str], trials: int, fresh_seeds: int) -
     from negbench.benchmark.sweeps.cell import texts_for
     from negbench.benchmark.sweeps.search_space import space_of
     from negbench.benchmark.training import devices
+    from negbench.benchmark.training.inputs import check_towers
     from negbench.pipelines.sources import manifest_folder
     from negbench.pipelines.truth import Truth
 
     devices.check_cell(config)
     space = space_of(config, held)
     configuration.show(config, log())
-    manifest, store = ensure_with_progress(config.dataset, config.encoder)
+    manifest, store = ensure_for(config)
+    check_towers(store, config)
     truth = Truth.read(manifest_folder(config.dataset))
     texts = texts_for(config.method, manifest, store)
     task = tuning.TuningTask(config, space, manifest.hash, store, truth, texts)

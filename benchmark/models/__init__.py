@@ -1,1 +1,1 @@
-"""What is trained."""
+"""What is trained: towers, one file each, and what they share in ``parts``."""

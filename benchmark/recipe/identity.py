@@ -16,19 +16,19 @@ STARTS = ("training/loop.py", "evaluation/measures.py", "audit/figures.py")
 """Of ``benchmark``: what trains, measures and audits a cell."""
 
 
-def files_of_a_cell(methods: Iterable[Path]) -> set[Path]:
-    """All code that decides a cell's numbers; ``methods``: files of its method and of its warm-up.
+def files_of_a_cell(own: Iterable[Path]) -> set[Path]:
+    """All code that decides a cell's numbers; ``own``: files of its method, its warm-up and its towers.
 
     The imports of ``pipelines`` are not followed: its work is known by the digests of what it made. Of it there are the
     files that the others import themselves.
     """
-    starts = {ROOT / "benchmark" / start for start in STARTS} | {*methods}
+    starts = {ROOT / "benchmark" / start for start in STARTS} | {*own}
     return files_of(starts, ("benchmark", "methods"))
 
 
-def code_of_a_cell(methods: Iterable[Path]) -> str:
+def code_of_a_cell(own: Iterable[Path]) -> str:
     """Digest of it."""
-    return code_digest(files_of_a_cell(methods))
+    return code_digest(files_of_a_cell(own))
 
 
 def versions() -> dict[str, str]:

@@ -17,6 +17,7 @@ from negbench.pipelines.names import check_dataset, check_encoder
 from negbench.pipelines.text import short
 
 PARAMS = Path("params.yaml")
+HEAD = "'head' is two keys by now, image_tower and text_tower; bench models lists what they may be"
 ENTRY = re.compile(r"[A-Za-z0-9_-]+(\+[a-z_]+=[A-Za-z0-9._-]+)*")
 """A method with what differs from the recipe: it names a folder."""
 
@@ -118,6 +119,9 @@ def default_encoder(dataset: str) -> str:
 
 
 def check_known(keys: Iterable[str], valid: Iterable[str], where: str, what: str = "key") -> None:
+    """``BenchError`` for the first that is not valid, with what was probably meant."""
     for key in keys:
+        if key == "head" and key not in valid and "image_tower" in valid:
+            raise BenchError(f"{where}: {HEAD}")
         if key not in valid:
             raise BenchError(f"{where}: {unknown(what, str(key), valid)}")

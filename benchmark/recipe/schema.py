@@ -8,8 +8,9 @@ import hashlib
 import json
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from negbench.benchmark.recipe import presets
 from negbench.methods.registry import check_name
 from negbench.pipelines.errors import RequestError
 from negbench.pipelines.names import check_dataset, check_encoder
@@ -19,6 +20,10 @@ INTRODUCED: dict[str, Any] = {}
 key out, so that neither a new key nor a new default orphans a record."""
 OF_A_ROW = {"method", "settings", "seed", "memory", "momentum"}
 """Keys in which the cells of one table may differ."""
+PLAIN = "heads"
+"""The preset that changes nothing."""
+HEADS = ("linear", "mlp", "attention")
+"""What one key, ``head``, named for both sides, when there were no other towers."""
 LONGEST_LABEL = 100
 """A longer name of a folder is replaced by a digest."""
 KEYS_OF_SCHEMA_1 = (
@@ -54,16 +59,24 @@ class Recipe(Keys):
     """What is never a negative: pairs of one image, or, as an oracle where the truth is known, every true pair."""
     guide: Literal["image", "own", "shuffled"] = "image"
     """Captions a guide knows of an anchor: all of its image, its own alone, or, as a control, another image's."""
+    guide_encoder: str = ""
+    """Encoder whose frozen vectors the guide knows, where the towers read pixels or text; empty: the cell's own."""
     warmup: str = "mean"
     """Method of the warm-up epochs, always in the batch."""
     warmup_epochs: int = Field(default=1, ge=0, le=10**6)
     """Epochs trained with the warm-up method."""
-    head: Literal["linear", "mlp", "attention"] = "linear"
-    """Projection head on the features of either side; ``attention`` weighs the regions or tokens of the store."""
+    image_tower: str = "linear"
+    """What is trained on the image side; bench models lists them."""
+    image_settings: dict[str, Any] = Field(default_factory=dict)
+    """Its settings, where they differ from its defaults: image.KEY on the command line."""
+    text_tower: str = "linear"
+    """The same of the text side."""
+    text_settings: dict[str, Any] = Field(default_factory=dict)
+    """Its settings: text.KEY on the command line."""
     hidden: int = Field(default=512, ge=1, le=2**16)
-    """Width of the hidden layer, for ``mlp``."""
+    """Width of hidden layers of towers on features."""
     dropout: float = Field(default=0.2, ge=0, lt=1)
-    """Dropout before each linear layer of a head."""
+    """Dropout before the linear layers that lead into the joint space."""
     dim: int = Field(default=256, ge=1, le=2**16)
     """Dimension of the joint space."""
     learning_rate: float = Field(default=5e-4, gt=0)
@@ -72,8 +85,23 @@ class Recipe(Keys):
     """AdamW's weight decay."""
     decay_at: float = Field(default=0.6, gt=0, le=1)
     """Share of the epochs after which the learning rate is divided by ten."""
+    decays: tuple[int, ...] = ()
+    """Epochs, counted from 0, before which it is divided by ten, in place of decay_at."""
+    schedule: Literal["steps", "cosine"] = "steps"
+    """Whether the learning rate falls by those steps, or along a cosine to nothing."""
+    rise: float = Field(default=0, ge=0, lt=1)
+    """Share of all training steps in which the learning rate rises from nothing."""
     clip: float = Field(default=2.0, gt=0)
     """Gradient clipping: global norm."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Numbers that the towers compute in, by autocast; the method computes in float32 in any case."""
+
+
+class Naming(Keys):
+    """What a recipe is called: no part of its identity, which is what it says."""
+
+    preset: str = PLAIN
+    """The preset that the recipe began with; bench recipes lists them."""
 
 
 class Execution(Keys):
@@ -83,6 +111,10 @@ class Execution(Keys):
     """CPU threads."""
     device: str = "cpu"
     """Device of the training, as torch names it."""
+    micro_batch: int = Field(default=0, ge=0, le=10**6)
+    """Pairs that go through the towers at once, for less memory and the same gradient; 0: the whole batch."""
+    checkpoint_minutes: float = Field(default=10, gt=0, le=10**6)
+    """Minutes of training that a kill may cost: how often all is saved."""
 
 
 class Judging(Keys):
@@ -99,11 +131,11 @@ class Judging(Keys):
         return {"expert": self.expert_match, "crowd": self.crowd_match}
 
 
-COMMON = (*Recipe.model_fields, *Execution.model_fields, *Judging.model_fields)
+COMMON = (*Naming.model_fields, *Recipe.model_fields, *Execution.model_fields, *Judging.model_fields)
 """Keys that belong to no single cell."""
 
 
-class RunConfig(Judging, Execution, Recipe):
+class RunConfig(Judging, Execution, Recipe, Naming):
     """A cell, method x dataset x seed under one recipe, with where it runs and how it is judged."""
 
     method: str
@@ -116,6 +148,15 @@ class RunConfig(Judging, Execution, Recipe):
     """Encoder of the feature store."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Root seed; every random stream derives from it and a role."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_one_head(cls, told: Any) -> Any:
+        """Records from before there were towers name one head for both sides."""
+        if not isinstance(told, dict) or "head" not in told:
+            return told
+        rest = {name: value for name, value in told.items() if name != "head"}
+        return {"image_tower": told["head"], "text_tower": told["head"], **rest}
 
     @field_validator("method", "dataset", "encoder")
     @classmethod
@@ -138,8 +179,13 @@ class RunConfig(Judging, Execution, Recipe):
 
     def label(self, encoder: str) -> str:
         """Name of the cell's folder: the method and all that differs from the default recipe and ``encoder``."""
-        default = Recipe()
-        parts = [
+        begun = presets.load(self.preset)
+        default, encoder = (
+            Recipe(**{key: begun[key] for key in begun if key != "encoder"}),
+            begun.get("encoder", encoder),
+        )
+        parts = [] if self.preset == PLAIN else [f"recipe={self.preset}"]
+        parts += [
             f"{name}={value}"
             for name in Recipe.model_fields
             if (value := getattr(self, name)) != getattr(default, name)
@@ -147,7 +193,7 @@ class RunConfig(Judging, Execution, Recipe):
         if self.encoder != encoder:
             parts.append(f"encoder={self.encoder}")
         label = "+".join([self.method_id.replace("-", "_"), *parts])
-        if len(label) > LONGEST_LABEL:
+        if len(label) > LONGEST_LABEL or "/" in label or "{" in label:
             label = f"{self.method.replace('-', '_')}+{self._digest({'seed'})}"
         return label
 
@@ -164,9 +210,17 @@ class RunConfig(Judging, Execution, Recipe):
     def _digest(self, apart: set[str]) -> str:
         """Of all that decides numbers but some keys, and but those at the values they were introduced with."""
         fields = type(self).model_fields
-        told = self.model_dump(exclude=apart | Execution.model_fields.keys() | Judging.model_fields.keys())
+        told = self.model_dump(exclude=apart | OUTSIDE)
         introduced = {name: field.get_default(call_default_factory=True) for name, field in fields.items()} | INTRODUCED
-        return digest({name: value for name, value in told.items() if value != introduced[name]})
+        told = {name: value for name, value in told.items() if value != introduced[name]}
+        if told.get("image_tower") == told.get("text_tower") in HEADS:
+            told["head"] = told.pop("image_tower")
+            del told["text_tower"]
+        return digest(told)
+
+
+OUTSIDE = {*Execution.model_fields, *Judging.model_fields, *Naming.model_fields}
+"""Keys that are no part of a cell's identity."""
 
 
 def digest(content: dict[str, Any]) -> str:
@@ -177,7 +231,7 @@ def digest(content: dict[str, Any]) -> str:
 
 def hashes_of_schema_1(config: RunConfig) -> dict[str, str]:
     """``config_hash`` and ``recipe_hash`` as records of schema 1 have them, which took in every key of their time."""
-    told = config.model_dump(include=set(KEYS_OF_SCHEMA_1))
+    told = config.model_dump(include=set(KEYS_OF_SCHEMA_1)) | {"head": config.image_tower}
     if told["guide"] == "image":  # the one key that came later
         del told["guide"]
     return {

@@ -7,8 +7,10 @@ output changed, and not for a docstring, nor for a file that is somebody else's.
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from negbench.benchmark.recipe.flags import resolve
+from negbench.benchmark.models import registry as towers
+from negbench.benchmark.recipe.flags import SIDES, begun_with, parse_changes, resolve
 from negbench.benchmark.recipe.identity import code_of_a_cell
 from negbench.benchmark.recipe.params import Params, check_params, params
 from negbench.benchmark.recipe.schema import Recipe, RunConfig
@@ -40,6 +42,16 @@ def mark_params() -> Params:
     return project
 
 
+def check_cells(project: Params) -> None:
+    """``BenchError`` for what ``bench run`` would refuse in a cell of ``project``, or for its settings."""
+    entries = dict.fromkeys([*project.methods, *project.settings, project.tune.method or Recipe().warmup])
+    for entry in entries:
+        for name in project.datasets:
+            resolve({"method": entry, "dataset": name})
+        if not project.datasets:  # the recipe and settings are wrong all the same
+            resolve({"method": entry, "dataset": "none", "encoder": "none+none"})
+
+
 def digests(project: Params) -> dict[str, str]:
     """File below ``CHECKED`` to the digest of the code behind its stage."""
     found = {"leaderboard": code_digest(files_of([BOARD], ["benchmark"]))}
@@ -47,22 +59,22 @@ def digests(project: Params) -> dict[str, str]:
         source = sources.read(name)
         pair = encoders.pair(encoder, datasets.holds_features(source.format))
         found |= {f"prepare-{name}": datasets.code_of(source.format), f"features-{name}": current.code_of(pair)}
-    warmup = str(project.recipe.get("warmup", Recipe().warmup))
-    found |= {f"run-{entry}": code_of_entry(entry, warmup) for entry in project.methods}
+    found |= {f"run-{entry}": code_of_entry(entry, project.recipe) for entry in project.methods}
     if project.tune.method is not None:
-        found["tune"] = code_of_entry(project.tune.method, warmup)
+        found["tune"] = code_of_entry(project.tune.method, project.recipe)
     return found
 
 
-def code_of_entry(entry: str, warmup: str) -> str:
-    """Digest of the code of an entry of ``methods``; a method of another package goes by its version.
+def code_of_entry(entry: str, recipe: dict[str, Any]) -> str:
+    """Digest of the code of an entry of ``methods``; what is of another package goes by its version.
 
-    ``warmup`` is the recipe's; the entry may name its own.
+    Warm-up and towers are those of the ``recipe`` of ``params.yaml``; the entry may name its own.
     """
-    method, *changes = entry.split("+")
-    own = [change.removeprefix("warmup=") for change in changes if change.startswith("warmup=")]
-    names = (method, own[-1] if own else warmup)
-    places = [registry.place_of(name.replace("_", "-")) for name in names]
+    method, *words = entry.split("+")
+    changes = parse_changes(words)
+    keys = {**Recipe().model_dump(), **begun_with(recipe, {}, changes), **changes}
+    places = [registry.place_of(str(name).replace("_", "-")) for name in (method, keys["warmup"])]
+    places += [towers.place_of(str(keys[f"{side}_tower"])) for side in SIDES]
     said = [place for place in places if isinstance(place, str)]
     return " ".join([code_of_a_cell(place for place in places if isinstance(place, Path)), *said])
 

@@ -178,6 +178,9 @@ class ShowTraining(WithBars, Watcher):
     def epoch(self, row: History) -> None:
         self.console.print(epoch_line(row, self.config), markup=False)
 
+    def said(self, line: str) -> None:
+        self.console.print(line, markup=False)
+
 
 def epoch_line(row: History, config: RunConfig) -> str:
     """One epoch in one line of less than 80 characters."""

@@ -25,8 +25,9 @@ from negbench.pipelines.files import LARGEST, open_plain, read_bytes, read_json
 from negbench.pipelines.sources.archives import limit_of
 
 RUNS = Path("runs")
-SCHEMA_VERSION: Literal[2] = 2
-"""Records of schema 1 are read too: their digests, which took in where a cell ran, are replaced by those of today."""
+SCHEMA_VERSION: Literal[3] = 3
+"""Earlier ones are read too. The digests of schema 1, which took in where a cell ran, are replaced by those of today;
+up to schema 2 one key, ``head``, named the towers of both sides."""
 AGAIN = "run the cell again with --force"
 LARGEST_WEIGHTS = 2**32
 """Bytes of a file of weights; any other of a record has ``negbench.pipelines.files.LARGEST`` at the most."""
@@ -64,7 +65,7 @@ class RunRecord(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    schema_version: Literal[1, 2] = SCHEMA_VERSION
+    schema_version: Literal[1, 2, 3] = SCHEMA_VERSION
     status: Literal["done", "collapsed", "failed"]
     error: str | None = None
     """One line, where the run failed, or, where ``status`` says otherwise, its audit alone."""

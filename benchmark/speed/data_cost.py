@@ -23,7 +23,7 @@ import pandas as pd
 
 from negbench.benchmark.errors import BenchError
 from negbench.benchmark.speed.environment import environment
-from negbench.benchmark.speed.peak_memory import peak_mb
+from negbench.benchmark.training.peak_memory import peak_mb
 from negbench.pipelines.rows import BLOCK, Indices, Rows, ahead, read_through
 from negbench.pipelines.store import SCHEMA_VERSION, FeatureStore, digest_of, digests, load_array
 
@@ -71,7 +71,8 @@ def measure(scale: Scale, folder: Path, dtype: str = "float32", repeats: int = 3
     digests checked), ``batch_ms`` (a batch of both sides as a training reads it), ``peak_mb`` (resident memory, mapped
     pages of the files included).
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    if not folder.is_dir():
+        raise BenchError(f"{folder}: there is no such folder; name another with --folder")
     free, needed = shutil.disk_usage(folder).free, scale.size(dtype)
     if needed * 1.1 > free:
         raise BenchError(f"{folder}: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free; use --folder")
@@ -126,14 +127,16 @@ def read(folder: Path, repeats: int) -> dict[str, Any]:
     split, sequences = store.split("train"), store.sequences("train")
     open_s = time.perf_counter() - start
     random = np.random.default_rng(0)
-    images = sequences.get("images", split.images)
-    paths = [images.path, split.captions.path]
-    captions = random.permutation(len(split.captions))[: STEPS * BATCH]
+    images, texts = sequences.get("images", split.images), split.captions
+    if texts is None:
+        raise BenchError(f"{folder} has captions as text alone: there is no file of them to read")
+    paths = [images.path, texts.path]
+    captions = random.permutation(len(texts))[: STEPS * BATCH]
     wanted = [(split.caption_image[rows], rows) for rows in batches(captions)]
     start = time.perf_counter()
-    exhaust(ahead([images, split.captions], wanted))
+    exhaust(ahead([images, texts], wanted))
     batch_ms = 1e3 * (time.perf_counter() - start) / len(wanted)
-    del split, sequences, images  # what is mapped stays in the page cache
+    del split, sequences, images, texts  # what is mapped stays in the page cache
     files = [file_speeds(path, repeats, random) for path in paths]
     return {"files": [*files, together(files)], "open_s": open_s, "batch_ms": batch_ms, "peak_mb": peak_mb()}
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from negbench.benchmark.evaluation.ranks import BLOCK, ranks
-from negbench.benchmark.speed.peak_memory import peak_mb
+from negbench.benchmark.training.peak_memory import peak_mb
 
 
 def measure(images: int, captions: int, dim: int, threads: int, repeats: int) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import errno
 import os
 import time
-from contextlib import suppress
 from datetime import UTC, datetime
 from inspect import getfile
 from pathlib import Path
@@ -16,23 +15,24 @@ from negbench.benchmark.errors import BenchError, NoDataError, RunFailedError
 from negbench.benchmark.evaluation.measures import beyond_labels, known_pairs_of
 from negbench.benchmark.evaluation.metrics import CUTOFFS, check_cutoffs
 from negbench.benchmark.evaluation.protocols import protocols_for
+from negbench.benchmark.models import registry as towers
+from negbench.benchmark.models.base import Tower
 from negbench.benchmark.recipe import identity
 from negbench.benchmark.recipe.params import default_encoder
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.recipe.stages import OWN, is_in_pipeline, stages_of
 from negbench.benchmark.results import integrity, records
 from negbench.benchmark.results.records import RUNS, RunRecord
-from negbench.benchmark.sweeps.recording import add_audit, commit_record, peak, write_json
+from negbench.benchmark.sweeps.recording import Finished, add_audit, commit_record, write_json
 from negbench.benchmark.training import checkpoint, devices, disk_space
-from negbench.benchmark.training.checkpoint import Kept
+from negbench.benchmark.training.checkpoint import Checkpoint
 from negbench.benchmark.training.extras import Texts
-from negbench.benchmark.training.inputs import opened
+from negbench.benchmark.training.inputs import features_hash, opened
 from negbench.benchmark.training.loop import train
 from negbench.benchmark.training.watcher import Watcher
 from negbench.methods.base import Method
 from negbench.pipelines import encoders
 from negbench.pipelines.atomic import new_folder, real, whole
-from negbench.pipelines.errors import DataError
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.sources import manifest_folder
 from negbench.pipelines.store import FeatureStore
@@ -61,7 +61,7 @@ def recorded(
             f"{folder} holds a run with other settings; use --replace to take its place or --out for elsewhere"
         )
     made_from = (record.manifest_hash, record.features_hash, record.code_hash)
-    same = made_from == (manifest.hash, store.hash, code_hash(config))
+    same = made_from == (manifest.hash, features_hash(store, config), code_hash(config))
     if not same or record.status == "failed":
         return None
     if checkpoint.facts_of(checkpoint.place(folder)).get("created") == record.created:  # killed before its audit
@@ -71,10 +71,11 @@ def recorded(
 
 
 def code_hash(config: RunConfig) -> str:
-    """Digest of the code that decides a cell's numbers: training, method, warm-up, evaluation, and what they import."""
-    kinds = [kind for name in (config.method, config.warmup) for kind in methods.get(name).__mro__]
-    classes = {Path(getfile(kind)) for kind in kinds if issubclass(kind, Method)}
-    return identity.code_of_a_cell(classes)
+    """Digest of the code that decides a cell's numbers: training, method, warm-up, towers, evaluation, all imports."""
+    used: list[type] = [methods.get(name) for name in (config.method, config.warmup)]
+    used += [towers.get(name) for name in (config.image_tower, config.text_tower)]
+    kinds = [kind for each in used for kind in each.__mro__ if issubclass(kind, Method | Tower)]
+    return identity.code_of_a_cell({Path(getfile(kind)) for kind in kinds})
 
 
 def texts_for(method: str, manifest: Manifest, store: FeatureStore) -> Texts | None:
@@ -98,21 +99,24 @@ def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore
     texts = texts_for(config.method, manifest, store)
     facts = facts_for(config, manifest, store)
     where = checkpoint.place(folder)
-    done = checkpoint.restore(where, facts, config, store, truth, texts)
-    if done is None:
-        disk_space.check(config, manifest, store, folder, where)
-        done = trained(config, folder, store, truth, texts, facts, watcher)
-        with suppress(OSError, DataError):  # no room: the record itself may find some
-            checkpoint.keep(where, done)
+    disk_space.check(config, manifest, store, folder, where)
+    done = trained(config, folder, store, truth, texts, Checkpoint(where, facts, watcher.said), facts, watcher)
     with checkpoint.named(where):
         record = evaluated(config, done, folder, store, manifest, truth, {**facts, **done.facts})
     checkpoint.forget(where)
     return record
 
 
+def assist(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore) -> None:
+    """Train a cell along with the process that runs and records it."""
+    facts = facts_for(config, manifest, store)
+    truth, texts = Truth.read(manifest_folder(config.dataset)), texts_for(config.method, manifest, store)
+    train(config, store, truth, texts=texts, checkpoint=Checkpoint(checkpoint.place(folder), facts))
+
+
 def evaluated(
     config: RunConfig,
-    done: Kept,
+    done: Finished,
     folder: Path,
     store: FeatureStore,
     manifest: Manifest,
@@ -120,8 +124,8 @@ def evaluated(
     facts: dict[str, Any],
 ) -> RunRecord:
     """Open the test split, this once, and write the record: first without its audit, then with it."""
-    data = opened(store, "test", config)
     task, start = done.trained.task, done.trained.start
+    data = opened(store, "test", config, task.towers)
     tested = data.gallery(task.towers)
     beyond = beyond_labels(tested, data.split, manifest, truth, config.matches)
     record = commit_record(folder, done, tested, beyond, facts)
@@ -144,7 +148,7 @@ def facts_for(config: RunConfig, manifest: Manifest, store: FeatureStore) -> dic
         "config_hash": config.hash,
         "recipe_hash": config.recipe_hash,
         "manifest_hash": manifest.hash,
-        "features_hash": store.hash,
+        "features_hash": features_hash(store, config),
         "code_hash": code_hash(config),
         "protocol": protocols_for(config.dataset, counts["images"], counts["captions"])[0],
         "versions": identity.versions(),
@@ -160,18 +164,20 @@ def trained(
     store: FeatureStore,
     truth: Truth | None,
     texts: Texts | None,
+    saved: Checkpoint,
     facts: dict[str, Any],
     watcher: Watcher,
-) -> Kept:
+) -> Finished:
     """A training; a failed one is recorded, and raised."""
     start = time.perf_counter()
     try:
-        found = train(config, store, truth, watcher, texts)
+        found = train(config, store, truth, watcher, texts, saved)
     except RunFailedError as error:
         with new_folder(folder, records.KIND) as scratch:
             write_json(scratch, RunRecord(status="failed", error=str(error), **facts))
         raise
-    return Kept(found, facts, time.perf_counter() - start, peak(config))
+    seconds = saved.seconds + time.perf_counter() - start
+    return Finished(found, saved.facts, seconds, max(saved.peak_mb, devices.peak(config.device)))
 
 
 def check_galleries(manifest: Manifest) -> None:

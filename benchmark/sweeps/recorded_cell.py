@@ -12,11 +12,10 @@ from safetensors.torch import load
 from negbench import methods
 from negbench.benchmark.errors import NoDataError
 from negbench.benchmark.evaluation.measures import known_pairs_of
-from negbench.benchmark.models.heads import make
 from negbench.benchmark.results import integrity
 from negbench.benchmark.results.records import AGAIN, RUNS, RunRecord, content
 from negbench.benchmark.training.extras import ExtrasOf
-from negbench.benchmark.training.inputs import opened
+from negbench.benchmark.training.inputs import features_hash, opened, towers_for
 from negbench.methods.base import Method
 from negbench.pipelines import sources
 from negbench.pipelines.errors import damage
@@ -40,10 +39,10 @@ class RecordedCell:
             raise NoDataError(f"{folder}: the run failed, it left no model: {self.record.error}")
         self.config = self.record.config.model_copy(update={"device": "cpu", **(judging or {})})
         self.manifest, self.store = data_of(self.record)
-        self.data = opened(self.store, "test", self.config)
-        self.split = self.data.split
-        self.towers = make(self.data.images.shape[-1], self.data.captions.shape[-1], self.config, self.config.seed)
+        self.towers = towers_for(self.store, self.config)
         load_state(self.towers, folder, self.record, "model.safetensors")
+        self.data = opened(self.store, "test", self.config, self.towers)
+        self.split = self.data.split
         self.gallery = self.data.gallery(self.towers)
         self.truth = Truth.read(manifest_folder(self.config.dataset))
         self.known_pairs = known_pairs_of(self.split, self.manifest, self.truth, self.config.matches)
@@ -73,7 +72,7 @@ class RecordedCell:
         """What some methods see besides; the guide is centred as in the training. Texts are not made here."""
         some = [method for method in asked if "words" not in method.needs]
         guided = any("guide" in method.needs for method in some)
-        data = opened(self.store, "train", self.config) if guided else self.data
+        data = opened(self.store, "train", self.config, self.towers) if guided else self.data
         truth = self.truth if self.config.positives == "oracle" else None
         return ExtrasOf(some, data, self.towers, truth=truth, captions_known=self.config.guide).of(self.data)
 
@@ -100,7 +99,7 @@ def data_of(record: RunRecord) -> tuple[Manifest, FeatureStore]:
     store = FeatureStore(folder, manifest.hash)
     for what, where, now, then in (
         ("dataset", manifest_folder(name), manifest.hash, record.manifest_hash),
-        ("features", folder, store.hash, record.features_hash),
+        ("features", folder, features_hash(store, record.config), record.features_hash),
     ):
         if now != then:
             raise NoDataError(

@@ -5,6 +5,7 @@ import hashlib
 import io
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,8 @@ from negbench.benchmark.results import records
 from negbench.benchmark.results.ranks_file import write_ranks
 from negbench.benchmark.results.records import Cost, RunRecord
 from negbench.benchmark.speed.method_cost import interleaved
-from negbench.benchmark.speed.peak_memory import peak_mb
-from negbench.benchmark.training.checkpoint import Kept, weights
+from negbench.benchmark.training import devices
+from negbench.benchmark.training.checkpoint import weights
 from negbench.benchmark.training.loop import Trained, failing
 from negbench.pipelines.atomic import new_folder
 
@@ -31,8 +32,19 @@ KEPT = ("history.csv", "ranks.npz", "model.safetensors", "method.safetensors")
 """Files of a record that no audit changes."""
 
 
+@dataclass(frozen=True)
+class Finished:
+    """A training, of this process or of an earlier one."""
+
+    trained: Trained
+    facts: dict[str, Any]
+    seconds: float
+    """From the start to the last epoch's end."""
+    peak_mb: float
+
+
 def commit_record(
-    folder: Path, done: Kept, tested: Gallery, beyond: dict[str, float], facts: dict[str, Any]
+    folder: Path, done: Finished, tested: Gallery, beyond: dict[str, float], facts: dict[str, Any]
 ) -> RunRecord:
     """Write the record of a training, all but its audit.
 
@@ -119,7 +131,7 @@ def _write_history(folder: Path, trained: Trained) -> None:
         writer.writerows(trained.history)
 
 
-def cost(config: RunConfig, done: Kept) -> Cost:
+def cost(config: RunConfig, done: Finished) -> Cost:
     """Time and memory of a cell, and of the two bare similarity products of one of its steps."""
     anchors = torch.randn(config.batch, config.dim, device=config.device)
     candidates = torch.randn(config.batch + config.memory, config.dim, device=config.device)
@@ -133,10 +145,5 @@ def cost(config: RunConfig, done: Kept) -> Cost:
         wall_s=done.seconds,
         step_ms=done.trained.step_ms,
         product_ms=times["product"],
-        peak_mb=max(done.peak_mb, peak(config)),
+        peak_mb=max(done.peak_mb, devices.peak(config.device)),
     )
-
-
-def peak(config: RunConfig) -> float:
-    """Peak memory so far, of the device or of the process, in MiB."""
-    return torch.cuda.max_memory_allocated() / 2**20 if config.device.startswith("cuda") else peak_mb()

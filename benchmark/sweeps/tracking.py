@@ -4,15 +4,17 @@ Only what is what a stage would make now is committed to it, so that DVC runs wh
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from negbench.benchmark.errors import BenchError
 from negbench.benchmark.recipe.flags import resolve
-from negbench.benchmark.recipe.params import params
-from negbench.benchmark.recipe.schema import RunConfig
+from negbench.benchmark.recipe.params import PARAMS, params
+from negbench.benchmark.recipe.schema import Judging, RunConfig
 from negbench.benchmark.recipe.stages import is_in_pipeline, mark_params, stages_of
-from negbench.benchmark.results.records import RUNS
+from negbench.benchmark.results import records
+from negbench.benchmark.results.records import RUNS, RunRecord
+from negbench.benchmark.sweeps.cell import code_hash
 from negbench.benchmark.sweeps.processes import UNTRACKED
 from negbench.pipelines import project
 from negbench.pipelines.current import made
@@ -30,6 +32,32 @@ def is_tracked() -> bool:
 def is_added(folder: Path) -> bool:
     """Whether DVC knows a record that belongs to no stage."""
     return folder.with_name(f"{folder.name}.dvc").exists()
+
+
+def check_judging(folder: Path, judging: Mapping[str, float]) -> None:
+    """``BenchError`` where an audit would leave in a stage's folder what the stage would not: other thresholds.
+
+    ``judging``: thresholds other than those of the record.
+    """
+    if not is_tracked() or not (folder / "run.json").exists():
+        return
+    config = records.read(folder).config.model_copy(update=dict(judging))
+    stage, place = stages_of([config]).get(config.hash, ("", None))
+    if folder != place:
+        return
+    meant = resolve({"method": folder.parent.name, "dataset": config.dataset, "seed": config.seed})
+    for name in Judging.model_fields:
+        one, other = getattr(config, name), getattr(meant, name)
+        if one != other:
+            raise BenchError(
+                f"{folder} is of the stage {stage}, and {PARAMS} means {name} {other:g}, not {one:g}: change it there,"
+                " or audit a copy of the folder elsewhere"
+            )
+
+
+def is_current(folder: Path, record: RunRecord) -> bool:
+    """Whether DVC may be told of a record: of one that was audited again, where its code is that of now."""
+    return is_added(folder) or record.code_hash == code_hash(record.config)
 
 
 def track(cells: Sequence[tuple[RunConfig, Path]], say: Say, features: Sequence[str] = ()) -> Iterator[str]:

@@ -39,6 +39,7 @@ from negbench.benchmark.sweeps.studies import (
     told,
 )
 from negbench.benchmark.training.extras import Texts
+from negbench.benchmark.training.inputs import features_hash
 from negbench.benchmark.training.loop import Trained, train
 from negbench.benchmark.training.watcher import History, Watcher
 from negbench.pipelines.store import FeatureStore, read_info
@@ -69,7 +70,11 @@ class TuningTask:
     def name(self) -> str:
         """Name of the study: the same for the same trials only."""
         space = {name: {type(search).__name__: asdict(search)} for name, search in self.space.items()}
-        made_of = {"manifest": self.manifest_hash, "features": self.store.hash, "code": code_hash(self.config)}
+        made_of = {
+            "manifest": self.manifest_hash,
+            "features": features_hash(self.store, self.config),
+            "code": code_hash(self.config),
+        }
         return f"{self.config.method}-{digest({'cell': self.config.hash, 'space': space, **made_of})}"
 
     @property
@@ -185,7 +190,7 @@ class Study:
             "config": config.model_dump(),
             "recipe_hash": config.recipe_hash,
             "manifest_hash": self.task.manifest_hash,
-            "features_hash": self.task.store.hash,
+            "features_hash": features_hash(self.task.store, self.task.config),
             "space": {name: asdict(search) for name, search in self.task.space.items()},
             **self.optuna.user_attrs["made"],
         }

@@ -1,64 +1,116 @@
-"""A training that is kept until its record stands, so that nothing that comes after it costs it.
+"""A training that can go on from where it was, in any place: weights, memory, optimiser, random streams, history.
 
 What belongs to a cell besides its record lies in ``.bench/``, which DVC ignores; where the record is written to a
-place outside the project it lies beside the record, as the project may be read-only.
+place outside the project it lies beside the record, as the project may be read-only. It is there until the record
+stands: whatever fails after the last epoch does not cost the training.
 """
 
-import copy
 import json
 import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
+from torch import Tensor
 
-from negbench.benchmark.recipe.schema import RunConfig
-from negbench.benchmark.training.extras import Texts
-from negbench.benchmark.training.inputs import opened
-from negbench.benchmark.training.loop import Trained, prepare
-from negbench.benchmark.training.task import Task
+from negbench.benchmark.errors import BenchError, first_line
+from negbench.benchmark.training import devices, processes
+from negbench.benchmark.training.progress import Saved
 from negbench.pipelines import locks
-from negbench.pipelines.atomic import Kind, new_folder
+from negbench.pipelines.atomic import Kind, new_folder, whole
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.files import digest, read_json
-from negbench.pipelines.store import FeatureStore
-from negbench.pipelines.truth import Truth
 
 BENCH = Path(".bench")
-KIND = Kind(
-    "kept training",
-    "trained.json",
-    ("model.safetensors", "method.safetensors", "start.safetensors", "similarities.safetensors"),
-)
-IDENTITY = ("config_hash", "manifest_hash", "features_hash", "code_hash")
-"""Facts that must agree before a training is used again."""
+KIND = Kind("checkpoint", "checkpoint.json", ("checkpoint.safetensors",))
+IDENTITY = {
+    "config_hash": "another configuration",
+    "manifest_hash": "another manifest",
+    "features_hash": "other features",
+    "code_hash": "other code",
+}
+"""Facts that must agree before a training goes on, and what to say where one does not."""
 FACTS = (*IDENTITY, "versions", "device", "commit", "dirty", "created")
 """Facts of the record that are those of the training."""
-NUMBERS = ("best_epoch", "validation", "history", "collapsed", "step_ms", "false_negative_rate")
-"""What is plain in ``Trained``."""
 
 
-@dataclass(frozen=True)
-class Kept:
-    """A training, of this process or of an earlier one."""
+class Checkpoint:
+    """Of one cell."""
 
-    trained: Trained
-    facts: dict[str, Any]
-    seconds: float
-    """From the start to the last epoch's end."""
-    peak_mb: float
+    def __init__(self, where: Path, facts: dict[str, Any], said: Callable[[str], None] = lambda line: None) -> None:
+        """``facts``: of the cell, as its record will say them; ``said`` is told, in a line, what was found."""
+        self.where, self.facts, self._said = where, {name: facts[name] for name in FACTS}, said
+        self.seconds = 0.0
+        """Of training, in processes before this one."""
+        self.peak_mb = 0.0
+        """What they took of memory."""
+
+    def resume(self, training: Saved) -> None:
+        """Put a training where it was saved; leave it where there is none, or one of another cell, or a damaged one."""
+        before = facts_of(self.where)
+        if not before:
+            return
+        for name, other in IDENTITY.items():
+            if before.get(name) != self.facts[name]:
+                self._said(f"{self.where} is of {other}: the training begins anew")
+                return
+        try:
+            content = read_json(self.where / KIND.mark)
+            tensors = load_file(self.where / "checkpoint.safetensors")
+        except (DataError, SafetensorError, OSError):
+            self._said(f"{self.where} is damaged: the training begins anew")
+            return
+        if content["processes"] != processes.count():
+            raise BenchError(
+                f"{self.where} is of {content['processes']} processes, not {processes.count()}: go on with as many, or"
+                " remove it to begin anew"
+            )
+        training.restore(content["progress"], tensors)
+        self.seconds, self.peak_mb = content["seconds"], content["peak_mb"]
+        self.facts = {name: before[name] for name in FACTS}
+        done = training.progress
+        if done.epoch < training.config.epochs:
+            self._said(f"going on from {self.where}: epoch {done.epoch + 1}, after {done.step:,} of its steps")
+
+    def save(self, training: Saved) -> None:
+        """Write where a training is, complete or not at all."""
+        tensors = training.tensors()  # of all processes
+        if processes.rank() == 0:
+            content = {
+                "facts": self.facts,
+                "processes": processes.count(),
+                "seconds": self.seconds + training.seconds,
+                "peak_mb": max(self.peak_mb, devices.peak(training.config.device)),
+                "progress": asdict(training.progress),
+            }
+            try:
+                with new_folder(self.where, KIND) as scratch:
+                    (scratch / "checkpoint.safetensors").write_bytes(saved(tensors))
+                    (scratch / KIND.mark).write_text(json.dumps(content, default=float), encoding="utf-8")
+            except (OSError, DataError) as error:  # the training may find room for its record yet
+                self._said(f"{self.where} could not be written: {first_line(error)}")
+
+
+def saved(tensors: dict[str, Tensor]) -> bytes:
+    """Tensors as a ``.safetensors`` file; the bytes, as a full disk is then an ``OSError`` like everywhere."""
+    return save({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()})
+
+
+def weights(module: torch.nn.Module) -> bytes:
+    """A module's state as a ``.safetensors`` file."""
+    return saved(module.state_dict())
 
 
 def place(folder: Path) -> Path:
-    """Where the training of the record ``folder`` is kept."""
-    return _beside(folder, "kept", "")
+    """Where the checkpoint of the record ``folder`` is."""
+    return _beside(folder, "checkpoints", "")
 
 
 def alone(folder: Path, waiting: Callable[[str], None]) -> AbstractContextManager[None]:
@@ -79,88 +131,15 @@ def _beside(folder: Path, what: str, end: str) -> Path:
     return BENCH / what / f"{'-'.join(inside.parts[-3:])[:100]}-{digest(inside.as_posix())[:8]}{end}"
 
 
-def keep(where: Path, kept: Kept) -> None:
-    """Write a training to the folder ``where``, complete or not at all."""
-    trained = kept.trained
-    modules: dict[str, torch.nn.Module] = {"model": trained.task.towers, "method": trained.task.method}
-    modules |= {"start": trained.start} if trained.start else {}
-    counts = {
-        f"{epoch}.{name}": torch.from_numpy(count)
-        for epoch, found in enumerate(trained.similarities)
-        for name, count in found.items()
-    }
-    content = {
-        "facts": {name: kept.facts[name] for name in FACTS},
-        "numbers": {name: getattr(trained, name) for name in NUMBERS},
-        "kinds": list(trained.similarities[0]),
-        "seconds": kept.seconds,
-        "peak_mb": kept.peak_mb,
-    }
-    with new_folder(where, KIND) as scratch:
-        for name, module in modules.items():
-            (scratch / f"{name}.safetensors").write_bytes(weights(module))
-        (scratch / "similarities.safetensors").write_bytes(save(counts))
-        (scratch / KIND.mark).write_text(json.dumps(content, default=float), encoding="utf-8")
-
-
-def weights(module: torch.nn.Module) -> bytes:
-    """A module's state as a ``.safetensors`` file; the bytes, as a full disk is then an ``OSError`` like everywhere."""
-    return save({key: value.cpu().contiguous() for key, value in module.state_dict().items()})
-
-
 def facts_of(where: Path) -> dict[str, Any]:
-    """The facts of the training that is kept at ``where``; none where there is none."""
-    if not (where / KIND.mark).exists():
+    """The facts of the training that is saved at ``where``; none where there is none."""
+    if not (whole(where) / KIND.mark).exists():
         return {}
     try:
         facts = read_json(where / KIND.mark)["facts"]
     except (DataError, LookupError, TypeError):
         return {}
-    return facts if isinstance(facts, dict) else {}
-
-
-def same_cell(facts: dict[str, Any], others: dict[str, Any]) -> bool:
-    """Whether two trainings are of one configuration, data and code."""
-    return all(facts.get(name) == others.get(name) for name in IDENTITY)
-
-
-def restore(
-    where: Path, facts: dict[str, Any], config: RunConfig, store: FeatureStore, truth: Truth | None, texts: Texts | None
-) -> Kept | None:
-    """The training that is kept at ``where``; None where there is none, or one of another cell, or a damaged one."""
-    before = facts_of(where)
-    if not before or not same_cell(before, facts):
-        return None
-    try:
-        content = read_json(where / KIND.mark)
-        numbers = {name: content["numbers"][name] for name in NUMBERS}
-        counts = load_file(where / "similarities.safetensors")
-        numbers["similarities"] = [
-            {kind: counts[f"{epoch}.{kind}"].numpy() for kind in content["kinds"]}
-            for epoch in range(len(numbers["history"]))
-        ]
-        trained = _filled(where, numbers, config, store, truth, texts)
-        return Kept(trained, {name: before[name] for name in FACTS}, content["seconds"], content["peak_mb"])
-    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError, OSError):  # damaged: trained again
-        return None
-
-
-def _filled(
-    where: Path,
-    numbers: dict[str, Any],
-    config: RunConfig,
-    store: FeatureStore,
-    truth: Truth | None,
-    texts: Texts | None,
-) -> Trained:
-    """Towers and method as they were, with what surrounds them."""
-    prepare(config)
-    task = Task(config, opened(store, "train", config), truth, texts)
-    start = copy.deepcopy(task.towers) if (where / "start.safetensors").exists() else None
-    for name, module in (("model", task.towers), ("method", task.method), ("start", start)):
-        if module is not None:
-            module.load_state_dict(load_file(where / f"{name}.safetensors"))
-    return Trained(task=task, start=start, **numbers)
+    return facts if isinstance(facts, dict) and facts.keys() >= set(FACTS) else {}
 
 
 @contextmanager
@@ -175,7 +154,7 @@ def named(where: Path) -> Iterator[None]:
 
 
 def forget(where: Path) -> None:
-    """Remove what was kept, in one step: no half of it is ever found."""
+    """Remove a checkpoint, in one step: no half of it is ever found."""
     if not where.exists():
         return
     gone = where.with_name(f".{where.name}.bench-{secrets.token_hex(4)}")  # what a kill leaves of it is swept

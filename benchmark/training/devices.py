@@ -8,6 +8,7 @@ import torch
 
 from negbench.benchmark.errors import BenchError
 from negbench.benchmark.recipe.schema import RunConfig
+from negbench.benchmark.training.peak_memory import peak_mb
 
 USABLE = re.compile(r"cpu|(cuda|xpu)(:\d+)?")
 """What can train: it has random streams of its own, and numbers of 64 bits for the ranks."""
@@ -18,6 +19,11 @@ def check(device: str) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic products on CUDA need it
     if not USABLE.fullmatch(device):
         raise BenchError(f"device '{device}' cannot be used for a training; use cpu, cuda or cuda:N")
+    check_here(device)
+
+
+def check_here(device: str) -> None:
+    """``BenchError`` where torch has no such device."""
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError):
@@ -41,6 +47,11 @@ def room_of(device: str) -> int:
     if device == "cpu":
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return int(torch.get_device_module(device).get_device_properties(device).total_memory)
+
+
+def peak(device: str) -> float:
+    """Peak memory so far, of the device or of the process, in MiB."""
+    return torch.cuda.max_memory_allocated(device) / 2**20 if device.startswith("cuda") else peak_mb()
 
 
 def name(device: str) -> str:

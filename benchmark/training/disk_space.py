@@ -7,27 +7,29 @@ from pathlib import Path
 from negbench import methods
 from negbench.benchmark.errors import RunFailedError
 from negbench.benchmark.evaluation.similarities import BINS
-from negbench.benchmark.models.heads import make
 from negbench.benchmark.recipe.schema import RunConfig
+from negbench.benchmark.training.inputs import towers_for
 from negbench.pipelines.manifest import Manifest
-from negbench.pipelines.store import FeatureStore, load_array
+from negbench.pipelines.store import FeatureStore
 
 KINDS = 10
 """More kinds of pairs than there are histograms of."""
 ROW = 1000
 """Bytes of an epoch's row, generously."""
 TIMES = 2
-"""The record stands already while it is written once more, with its audit."""
+"""The record stands already while it is written once more, with its audit; and a checkpoint while the next one is."""
+COPIES = 6
+"""Of the weights in a checkpoint: as they are, of the memory, at the best epoch, after the warm-up, two of AdamW."""
 
 
 def check(config: RunConfig, manifest: Manifest, store: FeatureStore, folder: Path, where: Path) -> None:
-    """``RunFailedError`` where the record ``folder``, or the training kept at ``where``, would not find room."""
+    """``RunFailedError`` where the record ``folder``, or the checkpoint at ``where``, would not find room."""
     weights, rest = weights_size(config, store), numbers_size(config, manifest)
     disks: dict[int, tuple[Path, int]] = {}
-    for place, needed in ((folder, TIMES * (weights + rest)), (where, 2 * weights + rest)):  # kept: the start as well
+    for place, size in ((folder, weights + rest), (where, checkpoint_size(config, weights) + rest)):
         there = next(path for path in Path(os.path.realpath(place)).parents if path.exists())
         disk = there.stat().st_dev
-        disks[disk] = (there, disks.get(disk, (there, 0))[1] + needed)
+        disks[disk] = (there, disks.get(disk, (there, 0))[1] + TIMES * size)
     for there, needed in disks.values():
         if (free := shutil.disk_usage(there).free) < needed:
             raise RunFailedError(
@@ -38,9 +40,14 @@ def check(config: RunConfig, manifest: Manifest, store: FeatureStore, folder: Pa
 
 def weights_size(config: RunConfig, store: FeatureStore) -> int:
     """Bytes of a cell's model and method."""
-    image, text = (load_array(store.folder / f"train_{side}.npy").shape[-1] for side in ("images", "captions"))
-    modules = (make(image, text, config, config.seed), methods.get(config.method)(**config.settings))
+    modules = (towers_for(store, config), methods.get(config.method)(**config.settings))
     return sum(value.nbytes for module in modules for value in module.state_dict().values())
+
+
+def checkpoint_size(config: RunConfig, weights: int) -> int:
+    """Bytes of a checkpoint's tensors, for so many bytes of model and method."""
+    pairs = config.batch + config.memory if config.memory else 0
+    return COPIES * weights + pairs * (2 * 4 * config.dim + 2 * 8)
 
 
 def numbers_size(config: RunConfig, manifest: Manifest) -> int:

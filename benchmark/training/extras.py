@@ -4,6 +4,7 @@ The guide is the frozen encoders themselves: features centred on the training sp
 """
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,7 +16,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from negbench.benchmark.errors import BenchError
-from negbench.benchmark.models.heads import TwoHeads
+from negbench.benchmark.models.two_towers import TwoTowers
+from negbench.benchmark.training import processes
 from negbench.benchmark.training.inputs import SplitTensors
 from negbench.methods.base import Direction, Extras, Guide, Method, Words
 
@@ -40,7 +42,7 @@ class ExtrasOf:
         self,
         losses: Sequence[Method],
         data: SplitTensors,
-        model: TwoHeads,
+        model: TwoTowers,
         texts: Texts | None = None,
         truth: "Truth | None" = None,
         captions_known: str = "image",
@@ -110,10 +112,16 @@ class ExtrasOf:
         rows = self.data.caption_rows[torch.cat([captions[:, None], self.others[captions]], dim=1)]
 
         def encode(sentences: list[str]) -> Tensor:
-            features = torch.as_tensor(texts.encode(sentences), dtype=torch.float32, device=captions.device)
+            count = processes.count()
+            part = processes.own(torch.arange(math.ceil(len(sentences) / count) * count)).clamp_max(len(sentences) - 1)
+            own = [sentences[row] for row in part.tolist()]
+            if self.model.text.reads["text"] == "text":
+                items = self.model.text.tokens(own).to(captions.device)
+            else:
+                items = torch.as_tensor(texts.encode(own), dtype=torch.float32, device=captions.device)
             with torch.random.fork_rng():  # its dropout must not change that of the next batches
-                joint: Tensor = self.model.text(features)
-            return joint
+                joint: Tensor = self.model.text(items)
+            return processes.whole(joint)[: len(sentences)]
 
         return Words([[texts.captions[row] for row in some] for some in rows.tolist()], encode)
 

@@ -5,10 +5,9 @@ split is not touched here.
 """
 
 import copy
-import math
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,16 +17,21 @@ from torch import Tensor
 
 from negbench.benchmark.audit.asking import Examination
 from negbench.benchmark.audit.pushes import audit
-from negbench.benchmark.errors import BenchError, RunFailedError, first_line, out_of_memory
+from negbench.benchmark.errors import BenchError, LostError, RunFailedError, first_line, out_of_memory
 from negbench.benchmark.evaluation.known_pairs import KnownPairs, exact
 from negbench.benchmark.evaluation.measures import measured
 from negbench.benchmark.evaluation.metrics import COLLAPSED
 from negbench.benchmark.evaluation.similarities import Counts, histograms
-from negbench.benchmark.models.heads import TwoHeads
+from negbench.benchmark.models.two_towers import TwoTowers
 from negbench.benchmark.recipe.seeds import seed_for
+from negbench.benchmark.training import processes
+from negbench.benchmark.training.checkpoint import Checkpoint
 from negbench.benchmark.training.extras import Texts
-from negbench.benchmark.training.inputs import Batch, opened
+from negbench.benchmark.training.inputs import opened, towers_for
+from negbench.benchmark.training.progress import Progress
+from negbench.benchmark.training.saving import Saving, Signals
 from negbench.benchmark.training.task import Task
+from negbench.benchmark.training.trainer import Trainer
 from negbench.benchmark.training.watcher import History, Watcher
 
 if TYPE_CHECKING:
@@ -46,7 +50,7 @@ class Trained:
 
     task: Task
     """Its towers have the weights of the best epoch, its method the state that the last epoch left."""
-    start: TwoHeads | None
+    start: TwoTowers | None
     """The towers as they were before the method's first epoch, after the warm-up; None where that never came."""
     best_epoch: int
     validation: dict[str, float]
@@ -64,7 +68,7 @@ def prepare(config: "RunConfig") -> None:
     torch.set_num_threads(config.threads)
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # saves a pass over each new tensor
-    torch.manual_seed(seed_for(config.seed, "dropout"))
+    torch.manual_seed(seed_for(config.seed, "dropout", *([processes.rank()] if processes.rank() else [])))
 
 
 def train(
@@ -73,60 +77,172 @@ def train(
     truth: "Truth | None",
     watcher: Watcher | None = None,
     texts: Texts | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Trained:
-    """Train a cell; ``RunFailedError`` when the loss is no longer a number. ``texts``: for methods that need them."""
-    watcher = watcher or Watcher()
+    """Train a cell, from its ``checkpoint`` on if it has one; ``RunFailedError`` when the loss is no longer a number.
+
+    ``texts``: for methods that need them.
+    """
     prepare(config)
-    data = opened(store, "train", config)
-    validation = Validation(config, store, truth)
-    if len(data.captions) < config.batch:
-        raise BenchError(
-            f"batch: {config.batch} is more than the {len(data.captions)} captions of the training split;"
-            " use a smaller --batch"
+    training = Training(config, store, truth, texts)
+    if checkpoint is not None:
+        checkpoint.resume(training)
+    with Signals() as signals:
+        training.run(watcher or Watcher(), Saving(training, checkpoint, signals))
+    return training.trained()
+
+
+class Training:
+    """A task under one optimiser, from its first step to its last epoch: all that a checkpoint holds."""
+
+    def __init__(
+        self, config: "RunConfig", store: "FeatureStore", truth: "Truth | None", texts: Texts | None = None
+    ) -> None:
+        towers = towers_for(store, config)
+        data = opened(store, "train", config, towers)
+        self.config, self.validation = config, Validation(config, store, towers, truth)
+        if len(data.captions) < config.batch:
+            raise BenchError(
+                f"batch: {config.batch} is more than the {len(data.captions)} captions of the training split;"
+                " use a smaller --batch"
+            )
+        self.task = Task(config, towers, data, truth, texts)
+        self.trainer = Trainer(config, self.task)
+        self.progress = Progress()
+        self.best: dict[str, Tensor] = {}
+        """Weights of the towers at the best epoch so far."""
+        self.start: dict[str, Tensor] = {}
+        """The same before the method's first epoch."""
+        self.similarities: list[dict[str, Counts]] = []
+        self._began = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Since it was made."""
+        return time.perf_counter() - self._began
+
+    def run(self, watcher: Watcher, saving: Saving) -> None:
+        """Train what is left."""
+        progress, config = self.progress, self.config
+        while progress.epoch < config.epochs:
+            epoch = progress.epoch
+            self.task.in_warmup = epoch < config.warmup_epochs
+            if epoch == config.warmup_epochs and progress.step == 0:
+                self.start = copied(self.task.towers)
+            with failing(f"epoch {epoch}"):
+                row = self.trainer.epoch(progress, watcher, saving.after_step)
+            found, pushed, counts = self.validation.look(self.task, epoch, watcher.said)
+            row |= pushed | {f"val_{name}": value for name, value in found.items()}
+            self.similarities.append(counts)
+            if found["rsum"] > progress.validation.get("rsum", -1.0):
+                progress.best_epoch, progress.validation, self.best = epoch, found, copied(self.task.towers)
+            progress.history.append(row)
+            progress.epoch, progress.step = epoch + 1, 0
+            saving.after_epoch()
+            watcher.epoch(row)
+
+    def trained(self) -> Trained:
+        """What there is at the end."""
+        task, progress = self.task, self.progress
+        start = copy.deepcopy(task.towers) if self.start else None
+        if start is not None:
+            start.load_state_dict(self.start)
+        task.towers.load_state_dict(self.best)
+        last = progress.history[-1]
+        return Trained(
+            task=task,
+            start=start,
+            best_epoch=progress.best_epoch,
+            validation=progress.validation,
+            history=progress.history,
+            similarities=self.similarities,
+            collapsed=last["val_positive_similarity"] - last["val_mean_similarity"] < COLLAPSED,
+            step_ms=statistics.median(progress.step_ms),
+            false_negative_rate=task.picks.overall(),
         )
-    task = Task(config, data, truth, texts)
-    trainer = Trainer(config, task)
-    best: dict[str, Any] = {"rsum": -1.0}
-    history: list[History] = []
-    similarities: list[dict[str, Counts]] = []
-    start: TwoHeads | None = None
-    for epoch in range(config.epochs):
-        task.in_warmup = epoch < config.warmup_epochs
-        if epoch == config.warmup_epochs:
-            start = copy.deepcopy(task.towers)
-        with failing(f"epoch {epoch}"):
-            row = trainer.epoch(epoch, watcher)
-        found, pushed, counts = validation.look(task, epoch)
-        similarities.append(counts)
-        row |= pushed | {f"val_{name}": value for name, value in found.items()}
-        history.append(row)
-        if found["rsum"] > best["rsum"]:
-            weights = {name: value.clone() for name, value in task.towers.state_dict().items()}
-            best = {"rsum": found["rsum"], "epoch": epoch, "weights": weights, "validation": found}
-        watcher.epoch(row)
-    task.towers.load_state_dict(best["weights"])
-    last = history[-1]
-    return Trained(
-        task=task,
-        start=start,
-        best_epoch=best["epoch"],
-        validation=best["validation"],
-        history=history,
-        similarities=similarities,
-        collapsed=last["val_positive_similarity"] - last["val_mean_similarity"] < COLLAPSED,
-        step_ms=statistics.median(trainer.step_ms),
-        false_negative_rate=task.picks.overall(),
-    )
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors that decide how it goes on."""
+        optimizer = self.trainer.optimizer.state_dict()["state"]
+        groups: dict[str, dict[str, Tensor]] = {
+            "task": self.task.state_dict(),
+            "best": self.best,
+            "start": self.start,
+            "picks": self.task.picks.state(),
+            "optimizer": {f"{n}.{name}": value for n, state in optimizer.items() for name, value in state.items()},
+            "scaler": {name: torch.tensor(value) for name, value in self.trainer.scaler.state_dict().items()},
+            "similarities": {
+                f"{epoch}.{place}.{kind}": torch.from_numpy(counts)
+                for epoch, found in enumerate(self.similarities)
+                for place, (kind, counts) in enumerate(found.items())
+            },
+            "random": {"negatives": self.task.generator.get_state(), **random_states(self.config.device)},
+        }
+        flat = {f"{group}.{name}": value for group, content in groups.items() for name, value in content.items()}
+        return {"losses": self.trainer.losses, **flat}
+
+    def restore(self, progress: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        """The opposite."""
+
+        def of(group: str) -> dict[str, Tensor]:
+            start = f"{group}."
+            return {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
+
+        def on_device(group: str) -> dict[str, Tensor]:
+            return {name: value.to(self.config.device) for name, value in of(group).items()}
+
+        self.progress = Progress(**progress)
+        self.trainer.losses.copy_(tensors["losses"])
+        self.task.load_state_dict(of("task"))
+        self.best, self.start = on_device("best"), on_device("start")
+        self.task.picks.restore(on_device("picks"))
+        optimizer = self.trainer.optimizer.state_dict()
+        for name, value in of("optimizer").items():
+            number, _, kind = name.partition(".")
+            optimizer["state"].setdefault(int(number), {})[kind] = value
+        self.trainer.optimizer.load_state_dict(optimizer)
+        if scaler := of("scaler"):
+            self.trainer.scaler.load_state_dict({name: value.item() for name, value in scaler.items()})
+        self.similarities = [{} for _ in self.progress.history]
+        for name, counts in sorted(of("similarities").items()):  # in the order in which they go into the record
+            epoch, _, kind = name.split(".")
+            self.similarities[int(epoch)][kind] = counts.numpy()
+        self.task.generator.set_state(of("random")["negatives"])
+        set_random_states(of("random"), self.config.device)
+
+
+def random_states(device: str) -> dict[str, Tensor]:
+    """Of torch's own streams, which dropout and augmentation draw from, in every process."""
+    states = {f"cpu.{rank}": state for rank, state in enumerate(processes.each(torch.get_rng_state()))}
+    if torch.device(device).type == "cuda":
+        own = torch.cuda.get_rng_state(device)
+        states |= {f"cuda.{rank}": state for rank, state in enumerate(processes.each(own))}
+    return states
+
+
+def set_random_states(states: dict[str, Tensor], device: str) -> None:
+    """Those of this process."""
+    torch.set_rng_state(states[f"cpu.{processes.rank()}"])
+    if torch.device(device).type == "cuda":
+        torch.cuda.set_rng_state(states[f"cuda.{processes.rank()}"], device)
+
+
+def copied(towers: TwoTowers) -> dict[str, Tensor]:
+    """Weights as they are now."""
+    return {name: value.clone() for name, value in towers.state_dict().items()}
 
 
 class Validation:
     """The validation split, looked at after each epoch."""
 
-    def __init__(self, config: "RunConfig", store: "FeatureStore", truth: "Truth | None") -> None:
-        self.config, self.data = config, opened(store, "val", config)
+    def __init__(self, config: "RunConfig", store: "FeatureStore", towers: TwoTowers, truth: "Truth | None") -> None:
+        self.config, self.data = config, opened(store, "val", config, towers)
         self.known_pairs = exact(truth, self.data.split.image_rows, self.data.split.caption_rows)
+        self._audit_failed = False
 
-    def look(self, task: Task, epoch: int) -> tuple[dict[str, float], History, dict[str, Counts]]:
+    def look(
+        self, task: Task, epoch: int, said: Callable[[str], None] = lambda line: None
+    ) -> tuple[dict[str, float], History, dict[str, Counts]]:
         """Metrics; shares of the push on false negatives, where they are known; histograms of similarities."""
         gallery = self.data.gallery(task.towers)
         found, _ = measured(gallery)
@@ -135,8 +251,23 @@ class Validation:
         pushed: History = {}
         if not task.in_warmup and self.known_pairs is not None:
             with failing(f"the audit of epoch {epoch}"):
-                pushed = pushed_shares(task.method, examination, self.known_pairs)
+                pushed = self._pushed(task.method, examination, self.known_pairs, said)
         return found, pushed, counts
+
+    def _pushed(
+        self, method: "Method", examination: Examination, known_pairs: KnownPairs, said: Callable[[str], None]
+    ) -> History:
+        """``pushed_shares``, or nothing where that fails: it asks copies, so the training is as it was."""
+        try:
+            return pushed_shares(method, examination, known_pairs)
+        except Exception as error:
+            if isinstance(error, BenchError) or out_of_memory(error):
+                raise
+            if not self._audit_failed:
+                reason = f"{type(error).__name__}: {first_line(error)}"
+                said(f"the audit of the validation split failed, its figures are missing: {reason}")
+            self._audit_failed = True
+            return {}
 
 
 def pushed_shares(method: "Method", examination: Examination, known_pairs: KnownPairs) -> History:
@@ -154,64 +285,9 @@ def failing(what: str) -> Iterator[None]:
     except (RunFailedError, BenchError):
         raise
     except Exception as error:
-        reason = out_of_memory(error) or f"{type(error).__name__}: {first_line(error)} (BENCH_DEBUG=1 shows where)"
+        memory = out_of_memory(error)
+        if processes.count() > 1 and isinstance(error, RuntimeError) and not memory:
+            lost = f"{what}: another process was lost ({first_line(error)})"
+            raise LostError(f"{lost}; the same command goes on from the last checkpoint") from error
+        reason = memory or f"{type(error).__name__}: {first_line(error)} (BENCH_DEBUG=1 shows where)"
         raise RunFailedError(f"{what} failed: {reason}") from error
-
-
-class Trainer:
-    """A task under one optimiser and schedule."""
-
-    def __init__(self, config: "RunConfig", task: Task) -> None:
-        self.config, self.task, self.learnt = config, task, task.learnt()
-        self.optimizer = torch.optim.AdamW(self.learnt, lr=config.learning_rate, weight_decay=config.weight_decay)
-        decay_epoch = math.ceil(config.decay_at * config.epochs)
-        self.schedule = torch.optim.lr_scheduler.StepLR(self.optimizer, step_size=decay_epoch, gamma=0.1)
-        self.step_ms: list[float] = []
-        """Mean step of each epoch after the warm-up, in milliseconds."""
-
-    def epoch(self, epoch: int, watcher: Watcher) -> History:
-        """Train one epoch."""
-        start, task, method = time.perf_counter(), self.task, self.task.at_work
-        method.start_epoch()
-        learning_rate = self.optimizer.param_groups[0]["lr"]
-        losses = torch.zeros((), device=self.config.device)
-        captions = len(task.data.captions)
-        steps = captions // self.config.batch
-        order = batches(self.config, epoch, captions)
-        for number, batch in enumerate(task.data.batches(order), start=1):
-            losses += self.step(batch)
-            if losses.device.type == "cpu" and not losses.isfinite():
-                break  # the weights are spoilt; elsewhere to look would wait for the device
-            watcher.step(epoch, number, steps)
-        loss = float(losses) / steps  # waits for the device
-        if not task.in_warmup:
-            self.step_ms.append((time.perf_counter() - start) * 1e3 / steps)
-        self.schedule.step()
-        if not math.isfinite(loss):
-            raise RunFailedError(f"the loss of epoch {epoch} is {loss}")
-        return {
-            "epoch": epoch,
-            "loss": loss,
-            "learning_rate": learning_rate,
-            "seconds": time.perf_counter() - start,
-            **{f"false_negative_{name}": value for name, value in task.picks.epoch().items()},
-            **{f"method_{name}": value for name, value in method.report().items()},
-        }
-
-    def step(self, batch: Batch) -> Tensor:
-        """One step on the pairs of a batch; returns the loss, detached."""
-        loss: Tensor = self.task(batch)
-        self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(self.learnt, self.config.clip)
-        self.optimizer.step()
-        self.task.after()
-        return loss.detach()
-
-
-def batches(config: "RunConfig", epoch: int, captions: int) -> Iterator[Tensor]:
-    """Caption rows ``[B]`` of each step: a permutation that depends on seed and epoch alone; the rest is dropped."""
-    generator = torch.Generator().manual_seed(seed_for(config.seed, "batches", epoch))
-    order = torch.randperm(captions, generator=generator)
-    whole = captions // config.batch * config.batch
-    yield from torch.split(order[:whole], config.batch)

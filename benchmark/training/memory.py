@@ -1,4 +1,4 @@
-"""The memory: momentum copies of the heads and a first-in-first-out queue of their pairs.
+"""The memory: momentum copies of the towers and a first-in-first-out queue of their pairs.
 
 Any method runs with or without it. The queue starts empty and is filled during the warm-up; what is not filled
 yet is no candidate. It may start full of random unit vectors instead.
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from negbench.benchmark.models.heads import TwoHeads
+from negbench.benchmark.models.two_towers import TwoTowers
 from negbench.methods.base import Memory
 
 RANDOM_ID = -100
@@ -21,14 +21,14 @@ RANDOM_CAPTION = -1
 
 
 class MomentumMemory(nn.Module):
-    """Momentum heads plus the last ``size`` pairs they made.
+    """Momentum towers plus the last ``size`` pairs they made.
 
     The batch's own momentum pairs live in the first rows of the same buffers as the queue, so that the
     candidates of a step are a view and nothing is copied (half precision is converted once a step, by the method).
     A memory restored from ``state_dict`` goes on bit for bit. Nothing in it is trained: its weights only follow.
 
     Args:
-        model: the heads to follow.
+        model: the towers to follow.
         size: pairs in the queue; fewer than a batch keeps the last ones of it.
         batch: pairs of every step.
         dim: of the joint space.
@@ -52,7 +52,7 @@ class MomentumMemory(nn.Module):
 
     def __init__(
         self,
-        model: TwoHeads,
+        model: TwoTowers,
         size: int,
         batch: int,
         dim: int,
@@ -91,18 +91,26 @@ class MomentumMemory(nn.Module):
         return super().train(False)
 
     @torch.no_grad()
-    def look(self, model: TwoHeads, image: Tensor, text: Tensor, ids: Tensor, captions: Tensor) -> Memory:
-        """Let the momentum heads follow ``model`` and return the candidates of a step.
+    def follow(self, model: TwoTowers) -> TwoTowers:
+        """Let the momentum towers follow ``model``, and return them."""
+        self.model.update_parameters(model)  # type: ignore[operator]
+        copies: TwoTowers = self.model.module  # type: ignore[assignment]
+        for buffer, followed in zip(copies.buffers(), model.buffers(), strict=True):  # statistics of normalisation
+            buffer.copy_(followed)
+        return copies
 
-        ``image [B, D]`` and ``text [B, D]`` are features, ``ids [B]`` image rows, ``captions [B]`` caption rows;
-        the result has B + filled rows. It is a view, valid until the next ``look``. ``ValueError`` where B is not
-        the ``batch`` of this memory.
+    @torch.no_grad()
+    def look(self, image: Tensor, text: Tensor, ids: Tensor, captions: Tensor) -> Memory:
+        """The candidates of a step.
+
+        ``image [B, dim]`` and ``text [B, dim]`` are what the momentum towers make of the batch, ``ids [B]`` image rows,
+        ``captions [B]`` caption rows; the result has B + filled rows. It is a view, valid until the next ``look``.
+        ``ValueError`` where B is not the ``batch`` of this memory.
         """
         if len(ids) != self.batch:
             raise ValueError(f"the memory is made for batches of {self.batch}, got {len(ids)}")
-        self.model.update_parameters(model)  # type: ignore[operator]
         own = slice(0, self.batch)
-        self.image[own], self.text[own] = self.model(image, text)
+        self.image[own], self.text[own] = image, text
         self.ids[own], self.captions[own] = ids, captions
         rows = slice(0, self.batch + self.filled)
         return Memory(self.image[rows], self.text[rows], self.ids[rows])
@@ -117,10 +125,10 @@ class MomentumMemory(nn.Module):
         self._next = (self._next + count) % self.size
         self.filled = min(self.filled + count, self.size)
 
-    def get_extra_state(self) -> dict[str, int]:
-        """What ``state_dict`` holds beside weights and buffers."""
-        return {"filled": self.filled, "next": self._next}
+    def get_extra_state(self) -> Tensor:
+        """What ``state_dict`` holds beside weights and buffers: how many places are filled, and the next one."""
+        return torch.tensor([self.filled, self._next])
 
-    def set_extra_state(self, state: dict[str, int]) -> None:
+    def set_extra_state(self, state: Tensor) -> None:
         """For ``load_state_dict``."""
-        self.filled, self._next = state["filled"], state["next"]
+        self.filled, self._next = state.tolist()

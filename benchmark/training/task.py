@@ -4,15 +4,19 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from negbench import methods
 from negbench.benchmark.audit.picks import PickCount
 from negbench.benchmark.errors import BenchError
-from negbench.benchmark.models.heads import TwoHeads, make
+from negbench.benchmark.models.base import ParameterGroup, Tower
+from negbench.benchmark.models.two_towers import TwoTowers
 from negbench.benchmark.recipe.seeds import seed_for
+from negbench.benchmark.training import processes
 from negbench.benchmark.training.extras import ExtrasOf, Texts
 from negbench.benchmark.training.inputs import Batch, SplitTensors
 from negbench.benchmark.training.memory import MomentumMemory
+from negbench.benchmark.training.phases import Phases
 
 if TYPE_CHECKING:
     from negbench.benchmark.recipe.schema import RunConfig
@@ -24,9 +28,14 @@ class Task(nn.Module):
     """The only thing that loop, checkpoints and whatever wraps a module see of a cell."""
 
     def __init__(
-        self, config: "RunConfig", data: SplitTensors, truth: "Truth | None" = None, texts: Texts | None = None
+        self,
+        config: "RunConfig",
+        towers: TwoTowers,
+        data: SplitTensors,
+        truth: "Truth | None" = None,
+        texts: Texts | None = None,
     ) -> None:
-        """On the training split ``data``. ``texts``: for methods that need them.
+        """With ``towers`` before their training, on the training split ``data``. ``texts``: for methods that need them.
 
         ``BenchError`` where the recipe asks for a truth that is not known, or the method for texts in vain.
         """
@@ -34,10 +43,17 @@ class Task(nn.Module):
         oracle = config.positives == "oracle"
         if oracle and truth is None:
             raise BenchError(f"positives: the truth of every pair is not known for '{config.dataset}'; use labelled")
-        self.towers = make(data.images.shape[-1], data.captions.shape[-1], config, config.seed).to(config.device)
+        self.towers = towers.to(config.device).train()  # a network from elsewhere comes in evaluation
+        if (config.micro_batch or processes.count() > 1) and learns_norms(towers):
+            raise BenchError(
+                "norms: batch normalisation that learns sees the whole batch, which micro_batch and processes divide;"
+                " leave norms as they are"
+            )
         self.method: Method = methods.get(config.method)(**config.settings).to(config.device)
         self.warmup: Method = methods.get(config.warmup)().to(config.device)
         self.memory = memory_of(config, self.towers) if config.memory else None
+        self.micro_batch = config.micro_batch
+        self.autocast = None if config.precision == "float32" else getattr(torch, config.precision)
         self.in_warmup = False
         """Whether the warm-up trains, always in the batch; the memory goes on filling."""
         self.data, self.picks = data, PickCount(truth)
@@ -52,23 +68,41 @@ class Task(nn.Module):
 
     def learnt(self) -> list[nn.Parameter]:
         """All that an optimiser moves."""
-        return [weight for part in (self.towers, self.method, self.warmup) for weight in part.parameters()]
+        return [weight for group in self.groups() for weight in group.weights]
 
-    def forward(self, batch: Batch) -> Tensor:
+    def groups(self) -> list[ParameterGroup]:
+        """The same by rate."""
+        own = [weight for part in (self.method, self.warmup) for weight in part.parameters()]
+        return [*self.towers.groups(), *([ParameterGroup(own)] if own else [])]
+
+    def forward(self, batch: Batch, phases: Phases | None = None) -> Tensor:
         """The loss of a step. Call ``after`` when its gradient was taken."""
         data, method = self.data, self.at_work
         ids, rows = data.image_rows[batch.images], data.caption_rows[batch.captions]
-        image, text = self.towers(batch.image, batch.text)
+        seen_image, seen_text = self.towers.image.augmented(batch.image), self.towers.text.augmented(batch.text)
+        image, text = self.encoded(self.towers, seen_image, seen_text)
         pool, pool_ids, pool_rows = None, ids, rows
         if self.memory is not None:
-            seen = self.memory.look(self.towers, batch.image, batch.text, ids, rows)
+            with torch.no_grad():
+                copies = self.encoded(self.memory.follow(self.towers), seen_image, seen_text)
+            seen = self.memory.look(*copies, ids, rows)
             if not self.in_warmup:
                 pool, pool_ids, pool_rows = seen, seen.ids, self.memory.captions[: len(seen.ids)]
+        if phases:
+            phases.end("towers")
         extras = self.extras_of(method, batch.captions, pool_rows, pool_ids)
         loss = method.loss(image, text, ids, pool, self.generator, extras)
         if not self.in_warmup:
             self.picks.note(method, ids, rows, pool_ids, pool_rows)
+        if phases:
+            phases.end("loss")
         return loss
+
+    def encoded(self, towers: TwoTowers, image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+        """Both sides of a batch in the joint space, ``[B, dim]`` float32, as the execution says."""
+        with torch.autocast(image.device.type, self.autocast, enabled=self.autocast is not None):
+            found = in_parts(towers.image, image, self.micro_batch), in_parts(towers.text, text, self.micro_batch)
+        return processes.whole(found[0].float()), processes.whole(found[1].float())
 
     def after(self) -> None:
         """The end of a step: the batch's pairs join the memory."""
@@ -76,7 +110,26 @@ class Task(nn.Module):
             self.memory.keep()
 
 
-def memory_of(config: "RunConfig", towers: TwoHeads) -> MomentumMemory:
+def learns_norms(towers: TwoTowers) -> bool:
+    """Whether batch normalisation takes its statistics from the batch."""
+    norms = (part for part in towers.train().modules() if isinstance(part, nn.modules.batchnorm._BatchNorm))
+    return any(part.training for part in norms)
+
+
+def in_parts(tower: Tower, items: Tensor, size: int) -> Tensor:
+    """A batch through a tower, ``size`` items at a time; 0: at once.
+
+    A part is computed once more in the backward pass, with the same dropout, so that only one part's activations are
+    ever kept: the gradient of the whole batch in the room of a part. L. Gao et al. (2021), Scaling Deep Contrastive
+    Learning Batch Size under Memory Limited Setup (GradCache).
+    """
+    if not size or size >= len(items):
+        found: Tensor = tower(items)
+        return found
+    return torch.cat([checkpoint(tower, part, use_reentrant=False) for part in torch.split(items, size)])
+
+
+def memory_of(config: "RunConfig", towers: TwoTowers) -> MomentumMemory:
     """The memory of a cell, as its recipe says."""
     return MomentumMemory(
         towers,

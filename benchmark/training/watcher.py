@@ -12,3 +12,6 @@ class Watcher:
 
     def epoch(self, row: History) -> None:
         """After an epoch and its validation; may raise to stop the training."""
+
+    def said(self, line: str) -> None:
+        """What a person should know."""

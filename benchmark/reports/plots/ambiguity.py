@@ -3,12 +3,12 @@
 On scenes whose captions grow more ambiguous: what the share does to recall, with all else the same.
 """
 
+import json
 import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -22,7 +22,7 @@ from negbench.benchmark.reports.tables.markdown import code, escape, in_cell, pa
 from negbench.benchmark.reports.tables.sheet import memory, setting, title
 from negbench.benchmark.results.rows import PUSHED, TRUE, Group, Key, Row, Stat, describe
 
-OF_A_DATASET = {"dataset", "encoder"}
+OF_A_DATASET = {"dataset", "encoder", "preset"}
 COLUMNS = 6
 """Panels beside each other."""
 SMALLEST, LARGER = 3.0, 2.2
@@ -58,10 +58,10 @@ class Family:
 def subjects(question: Wanted) -> list[Family]:
     """The tables of all datasets asked for, by recipe; ``NoDataError`` where no recipe was run on all of them."""
     names = list(dict.fromkeys(question.datasets))
-    found: dict[Any, dict[str, list[Table]]] = defaultdict(lambda: defaultdict(list))
+    found: dict[str, dict[str, list[Table]]] = defaultdict(lambda: defaultdict(list))
     for table in tables(question):
         recipe = {key: value for key, value in table.group.recipe.items() if key not in OF_A_DATASET}
-        found[tuple(sorted(recipe.items()))][table.group.dataset].append(table)
+        found[json.dumps(recipe, sort_keys=True)][table.group.dataset].append(table)
     whole = [some for some in found.values() if set(some) == set(names)]
     several = [name for some in whole for name in names if len(some[name]) > 1]
     if several:

@@ -1,9 +1,12 @@
 """What stands in the tables of a leaderboard, whatever the format: columns, cells, headings, notes, legend."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
+from negbench.benchmark.recipe import presets
+from negbench.benchmark.recipe.schema import PLAIN, Recipe
 from negbench.benchmark.reports.numbers import MISSING, p_value
 from negbench.benchmark.results.plausibility import RECALLS
 from negbench.benchmark.results.published import Published
@@ -193,6 +196,11 @@ def remark(row: Row) -> str:
 # --- Around a table ---------------------------------------------------------------------------------------------
 
 
+FIELDS = Recipe.model_fields
+SHOWN = {"epochs", "batch", "memory", "momentum"}
+"""Keys of a recipe that a table shows in any case, by row or above it."""
+
+
 def title(group: Group) -> str:
     """What the numbers of a table are of."""
     return f"{group.dataset} · {describe(group.protocol)}"
@@ -201,8 +209,27 @@ def title(group: Group) -> str:
 def setting(group: Group) -> str:
     """How the cells of a table were trained."""
     recipe = group.recipe
-    shown = f"encoder {recipe['encoder']} · {recipe['epochs']} epochs · batch {recipe['batch']}"
-    return f"{shown} · {_seeds(group.seeds)}"
+    shown = [f"encoder {recipe['encoder']}", f"{recipe['epochs']} epochs", f"batch {recipe['batch']}"]
+    if recipe["preset"] != PLAIN:
+        shown.insert(0, f"recipe {recipe['preset']}")
+    changed = _changed(recipe)
+    return " · ".join([*shown, *([f"changed: {', '.join(changed)}"] if changed else []), _seeds(group.seeds)])
+
+
+def _changed(recipe: Mapping[str, Any]) -> list[str]:
+    """What a recipe has otherwise than the preset that it began with, but for what is shown in any case."""
+    begun = presets.load(recipe["preset"])
+    usual = {name: begun.get(name, field.get_default(call_default_factory=True)) for name, field in FIELDS.items()}
+    found = []
+    for name, value in usual.items():
+        if name in SHOWN or name not in recipe or recipe[name] == (tuple(value) if isinstance(value, list) else value):
+            continue
+        if isinstance(value, dict):
+            side, now = name.partition("_")[0], {**dict.fromkeys(value, "default"), **recipe[name]}
+            found += [f"{side}.{key} {now[key]}" for key in now if now[key] != value.get(key)]
+        else:
+            found.append(f"{name} {recipe[name]}")
+    return found
 
 
 def _seeds(seeds: tuple[int, ...]) -> str:

@@ -18,6 +18,8 @@ def show(entries: Sequence[EncoderEntry]) -> None:
     table.columns[2].justify = "right"
     for entry in entries:
         ready = "yes" if entry.installed else f"no: negbench[{entry.needs}]"
-        table.add_row(entry.name, entry.sides, f"{entry.dim:,}", entry.licence or MISSING, ready)
+        table.add_row(
+            entry.name, entry.sides, f"{entry.dim:,}" if entry.dim else MISSING, entry.licence or MISSING, ready
+        )
     wide(out()).print(table)
     log().print(HINT, style="dim")

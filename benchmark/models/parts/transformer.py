@@ -1,0 +1,239 @@
+"""What the towers of transformers share: networks from a folder, their layers, texts and pictures through them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize, pad
+
+from negbench.benchmark.errors import BenchError, first_line
+from negbench.benchmark.models.base import (
+    PADDING,
+    PIXELS,
+    TEXT,
+    Choice,
+    ParameterGroup,
+    Source,
+    Tower,
+    TowerSettings,
+    padded,
+    setting,
+)
+from negbench.benchmark.models.parts.pixels import PixelSettings, PixelTower
+from negbench.benchmark.models.parts.pooling import GPO, mean
+from negbench.benchmark.models.parts.pretrained import BackboneSettings, freeze, groups, head, with_lora
+from negbench.pipelines import hub
+from negbench.pipelines.encoders import Model
+from negbench.pipelines.files import read_json
+
+PAD_FIRST = ("roberta", "xlm-roberta", "camembert", "mpnet")
+"""Types of models whose positions are counted from the one after the padding token's number."""
+POOLINGS = ("mean", "cls", "gpo", "projected")
+
+
+@dataclass(frozen=True)
+class TransformerSettings(BackboneSettings):
+    """What towers of transformers have."""
+
+    pooling: str = setting(
+        "mean",
+        "How tokens become one vector; projected: as a two-tower model has it.",
+        choices=POOLINGS,
+        search=Choice(POOLINGS[:3]),
+    )
+    checkpointing: bool = setting(False, "Compute a layer again in the backward pass rather than keep it: less memory.")
+    lora: int = setting(0, "Rank of low-rank changes, which learn in place of the weights; 0: none.", low=0, high=1024)
+
+
+@dataclass(frozen=True)
+class TextSettings(TransformerSettings):
+    """What such towers of texts have."""
+
+    longest: int = setting(0, "Tokens of a text that are read; 0: as many as the network takes.", low=0, high=10**6)
+
+
+@dataclass(frozen=True)
+class PictureSettings(TransformerSettings, PixelSettings):
+    """What such towers of pictures have."""
+
+
+def prepared(net: Any, settings: TransformerSettings, side: str) -> Any:
+    """A network of which as much learns as the settings say."""
+    layers = next((part for part in net.modules() if isinstance(part, nn.ModuleList)), None)
+    if layers is None:
+        raise BenchError(f"{side}.frozen: this network has no list of layers; use 0 or -1")
+    bottom = [part for name, part in net.named_children() if "embedding" in name]
+    freeze(bottom, layers, net, settings.frozen, side)
+    if settings.checkpointing:
+        net.gradient_checkpointing_enable({"use_reentrant": False})
+    return with_lora(net, settings.lora) if settings.lora else net
+
+
+class TransformerText(Tower):
+    """A text network and its tokenizer from a folder; no tower by itself."""
+
+    reads = TEXT
+    extra = "hf"
+    packages: ClassVar[tuple[str, ...]] = ("transformers",)
+    Settings = TextSettings
+
+    def __init__(self, source: Source, settings: TowerSettings, model: str = "") -> None:
+        super().__init__(source, settings)
+        assert isinstance(settings, TextSettings)
+        self.body = Body(source, settings, read(self.folder(model), f"text_tower {model}"), "text")
+        self.tokenizer, longest = tokenizer_of(self.folder(model), self.body.config)
+        self.longest = min(longest, settings.longest or longest)
+        self.full = str(self.body.config.model_type).startswith("siglip")
+        """Trained on full lines of padding, without a mask."""
+
+    def folder(self, model: str) -> Path:
+        """Where the model lies; fetched from the hub where it is not here."""
+        return hub.fetch("hf", Model.parse(model))
+
+    def forward(self, items: Tensor) -> Tensor:
+        real = items >= 0
+        words = {"input_ids": items.masked_fill(~real, self.tokenizer.pad_token_id).long()}
+        found: Tensor = self.body(words if self.full else words | {"attention_mask": real.long()}, lambda tokens: real)
+        return found
+
+    def tokens(self, texts: Sequence[str]) -> Tensor:
+        rows = padded(self.tokenizer(list(texts), truncation=True, max_length=self.longest)["input_ids"])
+        if self.full:
+            rows = pad(rows, (0, self.longest - rows.shape[1]), value=PADDING)
+            rows = rows.masked_fill(rows < 0, self.tokenizer.pad_token_id)
+        return rows
+
+    def groups(self) -> list[ParameterGroup]:
+        return groups(self, self.body.net, self.body.rate)
+
+
+class TransformerPictures(PixelTower):
+    """A vision network from a folder, with its processor's constants; no tower by itself."""
+
+    reads = PIXELS
+    extra = "hf"
+    packages: ClassVar[tuple[str, ...]] = ("transformers",)
+    Settings = PictureSettings
+
+    def __init__(self, source: Source, settings: TowerSettings, model: str = "") -> None:
+        super().__init__(source, settings)
+        assert isinstance(settings, PictureSettings)
+        folder = hub.fetch("hf", Model.parse(model))
+        self.body = Body(source, settings, read(folder, f"image_tower {model}"), "vision")
+        self.mean, self.deviation = constants_of(folder)
+
+    def forward(self, items: Tensor) -> Tensor:
+        pixels = {"pixel_values": self.normalised(items)}
+        found: Tensor = self.body(pixels, lambda tokens: torch.ones_like(tokens[..., 0]) > 0)
+        return found
+
+    def groups(self) -> list[ParameterGroup]:
+        return groups(self, self.body.net, self.body.rate)
+
+
+class Body(nn.Module):
+    """A network, as much of it as is used, and what makes one vector of its tokens."""
+
+    def __init__(self, source: Source, settings: TransformerSettings, whole: Any, part: str) -> None:
+        """``part``: text or vision, of a two-tower model."""
+        super().__init__()
+        self.config, self.rate, self.kind = whole.config, settings.rate, settings.pooling
+        own = getattr(self.config, f"{part}_config", self.config)
+        width = int(own.hidden_sizes[-1] if hasattr(own, "hidden_sizes") else own.hidden_size)
+        if self.kind == "projected":
+            if not hasattr(whole, "get_text_features"):
+                raise BenchError(f"{source.modality}.pooling: this model has no joint space; use mean or cls")
+            delattr(whole, {"text": "vision_model", "vision": "text_model"}[part])  # the other tower is not trained
+            self.project_by = {"text": "get_text_features", "vision": "get_image_features"}[part]
+            width = projected_width(self.config, own, part)
+        else:
+            whole = getattr(whole, f"{part}_model", whole)
+        self.net = prepared(whole, settings, source.modality)
+        self.gpo = GPO() if self.kind == "gpo" else None
+        self.project = head(source, width, settings.project)
+
+    def forward(self, inputs: dict[str, Tensor], real_of: Callable[[Tensor], Tensor]) -> Tensor:
+        """To unit vectors ``[B, dim]``; ``real_of`` tells which of the tokens ``[B, L, D]`` are no padding."""
+        if self.kind == "projected":
+            found = getattr(self.net, self.project_by)(**inputs)
+            found = getattr(found, "pooler_output", found)
+        else:
+            tokens = self.net(**inputs).last_hidden_state
+            if tokens.ndim == 4:  # a convolutional network's map
+                tokens = tokens.flatten(2).mT
+            found = self.pooled(tokens, real_of(tokens))
+        return normalize(self.project(found).float(), dim=-1)
+
+    def pooled(self, tokens: Tensor, real: Tensor) -> Tensor:
+        """``[B, L, D]`` to ``[B, D]``."""
+        if self.gpo is not None:
+            return self.gpo(tokens, real)  # type: ignore[no-any-return]
+        return tokens[:, 0] if self.kind == "cls" else mean(tokens.float(), real)
+
+
+def read(folder: Path, name: str) -> Any:
+    """The model of a folder, from safetensors alone; ``BenchError`` where its weights are missing."""
+    from transformers import AutoModel
+
+    model, info = quietly(
+        name,
+        lambda: AutoModel.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+        ),
+    )
+    missing = sorted(key for key in info["missing_keys"] if "pooler" not in key)
+    if missing:  # transformers would fill them with random numbers
+        raise BenchError(f"{name}: its weights lack {missing[0]}")
+    return model
+
+
+def quietly(name: str, make: Callable[[], Any]) -> Any:
+    """What ``make`` gives, without bars and notes; one line where transformers cannot read it."""
+    from safetensors import SafetensorError
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    try:
+        return make()
+    except ModuleNotFoundError:
+        raise
+    except (OSError, ValueError, ImportError, KeyError, RuntimeError, SafetensorError) as error:
+        raise BenchError(f"{name} cannot be read: {first_line(error)}") from None
+    finally:
+        logging.set_verbosity(level)
+
+
+def tokenizer_of(folder: Path, config: Any) -> tuple[Any, int]:
+    """A folder's tokenizer, and how many tokens its network takes."""
+    from transformers import AutoTokenizer
+
+    found = quietly(str(folder), lambda: AutoTokenizer.from_pretrained(folder, local_files_only=True))
+    if found.pad_token is None:
+        raise BenchError(f"{folder}: its tokenizer has no padding token")
+    text = getattr(config, "text_config", config)
+    places = int(getattr(text, "max_position_embeddings", None) or found.model_max_length)
+    if config.model_type in PAD_FIRST:
+        places -= found.pad_token_id + 1
+    return found, min(places, int(found.model_max_length))
+
+
+def constants_of(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation by which the model's own processor normalises pixels."""
+    for name in ("preprocessor_config.json", "processor_config.json"):
+        if (folder / name).exists():
+            said = read_json(folder / name)
+            said = said.get("image_processor", said)
+            if "image_mean" in said and "image_std" in said:
+                return tuple(said["image_mean"]), tuple(said["image_std"])
+    raise BenchError(f"{folder}: no preprocessor_config.json with image_mean and image_std: how are pixels normalised?")
+
+
+def projected_width(config: Any, own: Any, part: str) -> int:
+    """Of the joint space of a two-tower model."""
+    said = getattr(config, "projection_dim", None) or (part == "text" and getattr(own, "projection_size", None))
+    return int(said or own.hidden_size)

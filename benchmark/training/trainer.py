@@ -1,0 +1,134 @@
+"""A task under its optimiser: steps of an epoch, the same for every method.
+
+Batches depend on the seed alone.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from negbench.benchmark.errors import RunFailedError
+from negbench.benchmark.recipe.seeds import seed_for
+from negbench.benchmark.training import processes
+from negbench.benchmark.training.inputs import Batch
+from negbench.benchmark.training.phases import Phases
+from negbench.benchmark.training.progress import Progress
+from negbench.benchmark.training.task import Task
+from negbench.benchmark.training.watcher import History, Watcher
+
+if TYPE_CHECKING:
+    from negbench.benchmark.recipe.schema import RunConfig
+
+
+class Trainer:
+    """A task under one optimiser and schedule."""
+
+    def __init__(self, config: "RunConfig", task: Task) -> None:
+        self.config, self.task, self.learnt = config, task, task.learnt()
+        self.rates = [group.rate for group in task.groups()]
+        self.optimizer = torch.optim.AdamW(
+            [{"params": group.weights} for group in task.groups()],
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+        )
+        self.scaler = torch.amp.GradScaler(torch.device(config.device).type, enabled=config.precision == "float16")
+        self.of_towers = [weight for group in task.towers.groups() for weight in group.weights]
+        self.phases = Phases(config.device)
+        self.steps = len(task.data.captions) // config.batch
+        self.losses = torch.zeros((), device=config.device)
+        """Sum of the losses of this epoch so far."""
+
+    def epoch(self, progress: Progress, watcher: Watcher, after_step: Callable[[], None]) -> History:
+        """Train an epoch, or the rest of it."""
+        task, method, epoch = self.task, self.task.at_work, progress.epoch
+        if progress.step == 0:
+            method.start_epoch()
+            self.losses.zero_()
+            progress.epoch_s = 0.0
+        self.phases.start_epoch()
+        began, before = time.perf_counter(), progress.epoch_s
+        learning_rate = rate_at(self.config, epoch * self.steps, self.steps)
+        order = list(batches(self.config, epoch, len(task.data.captions)))[progress.step :]
+        for number, batch in enumerate(self.timed(task.data.batches(order)), start=progress.step + 1):
+            self.set_rate(epoch * self.steps + number - 1)
+            self.losses += self.step(batch)
+            progress.step, progress.epoch_s = number, before + time.perf_counter() - began
+            if self.losses.device.type == "cpu" and not self.losses.isfinite():
+                break  # the weights are spoilt; elsewhere to look would wait for the device
+            watcher.step(epoch, number, self.steps)
+            after_step()
+        loss = float(self.losses) / self.steps  # waits for the device
+        progress.epoch_s = before + time.perf_counter() - began
+        if not task.in_warmup:
+            progress.step_ms.append(progress.epoch_s * 1e3 / self.steps)
+        if not math.isfinite(loss):
+            raise RunFailedError(f"the loss of epoch {epoch} is {loss}")
+        if self.scaler.is_enabled() and self.scaler.get_scale() < 1:
+            raise RunFailedError(f"float16 overflows at every step of epoch {epoch}; use --set precision=bfloat16")
+        return {
+            "epoch": epoch,
+            "loss": loss,
+            "learning_rate": learning_rate,
+            "seconds": progress.epoch_s,
+            "pairs_per_s": self.steps * self.config.batch / progress.epoch_s,
+            **self.phases.report(),
+            **{f"false_negative_{name}": value for name, value in task.picks.epoch().items()},
+            **{f"method_{name}": value for name, value in method.report().items()},
+        }
+
+    def timed(self, of: Iterator[Batch]) -> Iterator[Batch]:
+        """The batches, while what it takes to get them is measured in some."""
+        for step in count():
+            self.phases.begin(step)
+            batch = next(of, None)
+            if batch is None:
+                return
+            self.phases.end("data")
+            yield batch
+
+    def set_rate(self, step: int) -> None:
+        """Of all groups, before a step of the whole training."""
+        for group, factor in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate_at(self.config, step, self.steps) * factor
+
+    def step(self, batch: Batch) -> Tensor:
+        """One step on the pairs of a batch; returns the loss, detached."""
+        loss: Tensor = self.task(batch, self.phases)
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(self.scaler.scale(loss))
+        processes.add_gradients(self.of_towers)
+        self.phases.end("backward")
+        self.scaler.unscale_(self.optimizer)
+        torch.nn.utils.clip_grad_norm_(self.learnt, self.config.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.task.after()
+        self.phases.end("optimiser")
+        return loss.detach()
+
+
+def rate_at(config: "RunConfig", step: int, steps: int) -> float:
+    """The learning rate before a step of the whole training, of epochs of ``steps`` each."""
+    rate, total = config.learning_rate, config.epochs * steps
+    if config.schedule == "cosine":
+        rate *= (1 + math.cos(math.pi * step / total)) / 2
+    else:
+        every = math.ceil(config.decay_at * config.epochs)
+        for epoch in config.decays or range(every, config.epochs, every):
+            if step >= epoch * steps:
+                rate *= 0.1
+    rising = config.rise * total
+    return rate * (step + 1) / rising if step + 1 < rising else rate
+
+
+def batches(config: "RunConfig", epoch: int, captions: int) -> Iterator[Tensor]:
+    """Caption rows ``[B]`` of each step: a permutation that depends on seed and epoch alone; the rest is dropped."""
+    generator = torch.Generator().manual_seed(seed_for(config.seed, "batches", epoch))
+    order = torch.randperm(captions, generator=generator)
+    whole = captions // config.batch * config.batch
+    yield from torch.split(order[:whole], config.batch)
