@@ -23,7 +23,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from negbench.pipelines import encoders, features, prepare, sources
 from negbench.pipelines.encoders import Device, EncoderKind, Model
-from negbench.pipelines.encoders.hf import EXAMPLES, PictureEncoder, TextEncoder, _dim
+from negbench.pipelines.encoders.hf import EXAMPLES, PictureEncoder, TextEncoder, dim_of
 from negbench.pipelines.errors import RequestError
 from negbench.pipelines.sources import store_folder
 from tiny_models import TEXTS, VISION, make_zoo, processor, tokenizer
@@ -167,12 +167,12 @@ def test_the_sizes_of_the_examples() -> None:
     """Of published configurations, as their hub pages have them."""
     towers: dict[str, Any] = {"text_config": {"hidden_size": 768}, "vision_config": {"hidden_size": 768}}
     sizes = {
-        "google/vit-base-patch16-224": _dim(hf.ViTConfig(), "image", "cls"),
-        "facebook/dinov2-base": _dim(hf.Dinov2Config(), "image", "cls"),
-        "openai/clip-vit-base-patch32": _dim(hf.CLIPConfig(), "text", "projected"),
-        "google/siglip-base-patch16-224": _dim(hf.SiglipConfig(**towers), "image", "projected"),
-        "google-bert/bert-base-uncased": _dim(hf.BertConfig(), "text", "mean"),
-        "sentence-transformers/all-mpnet-base-v2": _dim(hf.MPNetConfig(), "text", "mean"),
+        "google/vit-base-patch16-224": dim_of(hf.ViTConfig(), "image", "cls"),
+        "facebook/dinov2-base": dim_of(hf.Dinov2Config(), "image", "cls"),
+        "openai/clip-vit-base-patch32": dim_of(hf.CLIPConfig(), "text", "projected"),
+        "google/siglip-base-patch16-224": dim_of(hf.SiglipConfig(**towers), "image", "projected"),
+        "google-bert/bert-base-uncased": dim_of(hf.BertConfig(), "text", "mean"),
+        "sentence-transformers/all-mpnet-base-v2": dim_of(hf.MPNetConfig(), "text", "mean"),
     }
     assert sizes == {example.model: example.dim for example in EXAMPLES}
 

@@ -252,3 +252,25 @@ def test_an_unknown_dataset_is_3_everywhere(tiny: object) -> None:
 
 def test_a_longer_list_of_valid_names_is_cut() -> None:
     assert unknown("run", "zzz", map(str, range(100))).endswith(" and 70 more")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ("speed --data --folder nonexist", 2, "nonexist: there is no such folder; name another with --folder"),
+        ("features --dataset tiny --device tpu", 2, "device 'tpu' cannot be used here; cpu always can"),
+        ("false-marks --dataset nope", 3, "unknown dataset 'nope'; valid: tiny"),
+        ("plot similarities --run nope", 3, "--run nope: there is no such folder"),
+    ],
+)
+def test_what_is_not_there_is_told_as_such(tiny: object, words: str, code: int, said: str) -> None:
+    config = RunConfig(method="fne", dataset="tiny", encoder="made+up")
+    made = {"config": config, "config_hash": config.hash, "recipe_hash": config.recipe_hash}
+    hashes = {"manifest_hash": "m1", "features_hash": "f1", "metrics": {"rsum": 300.0}}
+    protocol = Protocol(name="tiny", images=500, captions=2500)
+    record = RunRecord(status="done", method_id="fne", protocol=protocol, **made, **hashes)  # type: ignore[arg-type]
+    write_record(Path("runs/tiny/fne/seed-0"), record)
+    done = bench(*words.split())
+    assert done.exit_code == code, done.output
+    assert done.stderr.splitlines()[-1].startswith(f"error: {said}")
+    assert not Path("nonexist").exists()

@@ -110,7 +110,7 @@ def test_one_run_and_its_epochs(recorded: Path) -> None:
         (["curves", "--dataset", "other"], 3, "no records on other"),
         (["curves", "--method", "hardest"], 3, "no records of hardest"),
         (["curves", "--run", "runs"], 2, "--run and --epoch are for the picture of one run"),
-        (["similarities", "--run", "nowhere"], 3, "nowhere/run.json: No such file"),
+        (["similarities", "--run", "nowhere"], 3, "--run nowhere: there is no such folder"),
     ],
 )
 def test_what_cannot_be_drawn_is_told_in_one_line(recorded: Path, words: list[str], code: int, told: str) -> None:

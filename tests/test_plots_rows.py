@@ -74,6 +74,18 @@ def texts(figure: Figure) -> str:
     return "\n".join(own)
 
 
+@pytest.mark.parametrize("name", ["picks", "curves", "cost"])
+def test_a_row_of_the_warm_up_s_weights_says_so_and_one_seed_has_no_deviation(name: str) -> None:
+    runs = save(record("fne", "easy", best_epoch=0), record("hardest", "easy", best_epoch=2))
+    picture = import_module(f"negbench.benchmark.reports.plots.{name}")
+    (table,) = picture.subjects(Wanted(runs))
+    said = texts(picture.draw(table, Wanted(runs)).figure)
+    assert "fne (warm-up's weights)" in said
+    assert "hardest (" not in said
+    assert "deviation over seeds" not in said
+    assert "lowest to highest" not in said
+
+
 AMBIGUITY = ("ambiguity", "--dataset", "easy", "--dataset", "hard")
 
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from commands import BENCH, bench_process
 from negbench import methods
 from negbench.benchmark.results import integrity
-from negbench.benchmark.training.launch import free_port
+from negbench.benchmark.sweeps.launch import free_port
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.store import FeatureStore
 
@@ -81,22 +81,36 @@ def test_a_batch_that_cannot_be_shared_is_refused(small_project: Path) -> None:
     assert not Path("run").exists()
 
 
-def test_a_killed_process_ends_all_and_leaves_a_checkpoint(small_project: Path) -> None:
-    words = ["run", "--method", "fne", *SMALL, "--epochs", "4000", "--processes", "2", "--out", "run"]
+def started_together(epochs: str) -> tuple["subprocess.Popen[str]", list[int]]:
+    """A cell of two processes after its first checkpoint, and their numbers."""
+    words = ["run", "--method", "fne", *SMALL, "--epochs", epochs, "--processes", "2", "--out", "run"]
     started = subprocess.Popen([*BENCH, *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 120
     while not list(Path(".bench").glob("checkpoints/*/checkpoint.json")):
         assert time.monotonic() < until
         assert started.poll() is None, started.communicate()[1]
         time.sleep(0.1)
-    children = subprocess.run(
-        ["pgrep", "-P", str(started.pid)], capture_output=True, text=True, check=True
-    ).stdout.split()
-    os.kill(int(children[-1]), signal.SIGKILL)
+    found = subprocess.run(["pgrep", "-P", str(started.pid)], capture_output=True, text=True, check=True).stdout
+    return started, [int(number) for number in found.split()]
+
+
+def test_a_killed_process_ends_all_and_leaves_a_checkpoint(small_project: Path) -> None:
+    started, children = started_together("4000")
+    os.kill(children[-1], signal.SIGKILL)
     _, said = started.communicate(timeout=60)
     assert started.returncode == 1, said
     assert not Path("run").exists()
     assert list(Path(".bench").glob("checkpoints/*/checkpoint.json"))
-    other = bench_process(*words[:-4], "--out", "run")
+    other = bench_process("run", "--method", "fne", *SMALL, "--epochs", "4000", "--out", "run")
     assert other.exit_code == 2
     assert "is of 2 processes, not 1" in other.stderr
+
+
+def test_no_process_outlives_a_killed_command(small_project: Path) -> None:
+    started, children = started_together("4000")
+    started.kill()
+    started.communicate(timeout=60)
+    until = time.monotonic() + 30
+    while any(Path(f"/proc/{child}").exists() for child in children):
+        assert time.monotonic() < until
+        time.sleep(0.1)

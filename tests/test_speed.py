@@ -1,9 +1,15 @@
 """``bench speed`` measures what it says."""
 
+import os
+import signal
+from pathlib import Path
+
 import pytest
 import torch
 
+from commands import bench
 from negbench import methods
+from negbench.benchmark.speed import data_cost
 from negbench.benchmark.speed.method_cost import extra_bytes, extras, pairs
 from negbench.methods.fne import FNE
 
@@ -38,3 +44,14 @@ def test_extra_memory_is_what_an_action_takes() -> None:
     if found is None:
         pytest.skip("this system does not tell the peak of its memory")
     assert size * 0.95 < found < size * 1.2
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_what_was_written_is_removed_where_it_is_ended(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_cost, "SCALES", {"coco": data_cost.Scale(images=8, captions=8, image_dim=4, text_dim=4)})
+    monkeypatch.setattr(data_cost, "write", lambda scale, folder, dtype: os.kill(os.getpid(), number))
+    done = bench("speed", "--data", "--scale", "coco", "--folder", str(tmp_path))
+    assert (done.exit_code, done.stderr.splitlines()[-1]) == (130, "interrupted")
+    assert not [*tmp_path.iterdir()]

@@ -46,6 +46,10 @@ def features(
     from negbench.pipelines.names import check_dataset
 
     check_dataset(dataset)
+    if device is not None:
+        from negbench.benchmark.training import devices
+
+        devices.check_here(device)
     screen = log()
     with encoding(screen) as report:
         folder = make(

@@ -35,7 +35,12 @@ def _one(name: str, as_json: bool) -> None:
     from negbench.benchmark.reports.terminal.method import settings_of, show
 
     if as_json:
-        content = {"name": name, "rule": method.__doc__, "needs": method.needs, "settings": settings_of(method)}
+        content = {
+            "name": name,
+            "rule": method.__doc__,
+            "needs": method.needs,
+            "settings": settings_of(method.Settings),
+        }
         typer.echo(json_text(content))
     else:
         show(method)

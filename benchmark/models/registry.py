@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 GROUP = "negbench.towers"
 FOLDER = Path(__file__).parent
-NOT_TOWERS = {"__init__", "base", "listing", "registry", "two_towers"}
+NOT_TOWERS = {"__init__", "base", "registry", "two_towers"}
 
 
 def files() -> dict[str, Path]:

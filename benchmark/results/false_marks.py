@@ -18,6 +18,8 @@ from negbench.benchmark.results.recorded import Recorded
 from negbench.benchmark.results.records import RUNS
 from negbench.benchmark.results.rows import ALPHA, Key, by_table, rows_of
 from negbench.benchmark.results.significance import T_SEEDS, both, sign_flip
+from negbench.pipelines import sources
+from negbench.pipelines.errors import unknown
 
 CHUNK = 100
 """Splits at a time; changes memory, no result."""
@@ -60,7 +62,11 @@ def rates(
     Raises:
         NoDataError: no row has seeds enough, or broken ranks.
     """
-    cells = [cell for cell in survey(root)[0] if dataset in (None, cell.record.dataset)]
+    everything = survey(root)[0]
+    there = {*sources.names(), *(cell.record.dataset for cell in everything)}
+    if dataset is not None and dataset not in there:
+        raise NoDataError(unknown("dataset", dataset, there))
+    cells = [cell for cell in everything if dataset in (None, cell.record.dataset)]
     found = [
         rate(key, row, side, splits)
         for table in by_table(cells).values()

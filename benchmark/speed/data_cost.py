@@ -71,7 +71,8 @@ def measure(scale: Scale, folder: Path, dtype: str = "float32", repeats: int = 3
     digests checked), ``batch_ms`` (a batch of both sides as a training reads it), ``peak_mb`` (resident memory, mapped
     pages of the files included).
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    if not folder.is_dir():
+        raise BenchError(f"{folder}: there is no such folder; name another with --folder")
     free, needed = shutil.disk_usage(folder).free, scale.size(dtype)
     if needed * 1.1 > free:
         raise BenchError(f"{folder}: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free; use --folder")

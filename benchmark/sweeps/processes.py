@@ -5,10 +5,10 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import IO
+from typing import IO, Any
 
 from negbench.benchmark.speed.environment import environment
 
@@ -17,7 +17,7 @@ PARENT = "BENCH_PARENT"
 UNTRACKED = "BENCH_UNTRACKED"
 """In the environment of a child: whoever started it lets DVC track what it made."""
 PATIENCE = 5.0
-"""Seconds between asking a child to end and ending it."""
+"""Seconds between asking the children to end and ending them."""
 PR_SET_PDEATHSIG = 1
 """Of Linux's ``prctl``."""
 ENDING = ("SIGTERM", "SIGHUP")
@@ -27,27 +27,32 @@ ENDING = ("SIGTERM", "SIGHUP")
 class Children:
     """Starts ``bench`` commands, from any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float = PATIENCE) -> None:
+        self._patience = patience
         self._read, self._write = os.pipe()  # nobody writes: it is closed when this process ends
         self._running: list[subprocess.Popen[bytes]] = []
         self._lock = threading.Lock()
         self._ended = False
 
     def run(self, words: Sequence[str], log: IO[bytes]) -> int:
-        """Wait for a command that writes to ``log``; its exit code."""
+        """Wait for a command that writes to ``log``, and leaves DVC to this process; its exit code."""
         with self._lock:
             if self._ended:
                 return -signal.SIGTERM
-            child = subprocess.Popen(
-                [sys.executable, "-P", "-m", "negbench.benchmark.cli", *words],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                pass_fds=(self._read,),
-                env={**environment(), PARENT: f"{os.getpid()} {self._read}", UNTRACKED: "1"},
-            )
-            self._running.append(child)
+            streams: dict[str, Any] = {"stdout": log, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL}
+            child = self.start(words, {UNTRACKED: "1"}, **streams)
         return child.wait()
+
+    def start(self, words: Sequence[str], surroundings: Mapping[str, str], **streams: Any) -> "subprocess.Popen[bytes]":
+        """A command that runs, with more in its environment; its streams are those of this process if not given."""
+        child = subprocess.Popen(
+            [sys.executable, "-P", "-m", "negbench.benchmark.cli", *words],
+            pass_fds=(self._read,),
+            env={**environment(), PARENT: f"{os.getpid()} {self._read}", **surroundings},
+            **streams,
+        )
+        self._running.append(child)
+        return child
 
     def end(self) -> None:
         """End those that run, and start no more."""
@@ -57,9 +62,10 @@ class Children:
             child.terminate()
         for child in self._running:
             try:
-                child.wait(PATIENCE)
+                child.wait(self._patience)
             except subprocess.TimeoutExpired:
                 child.kill()
+                child.wait()
 
     def close(self) -> None:
         """Give the pipe back; all have ended."""

@@ -19,6 +19,11 @@ def check(device: str) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic products on CUDA need it
     if not USABLE.fullmatch(device):
         raise BenchError(f"device '{device}' cannot be used for a training; use cpu, cuda or cuda:N")
+    check_here(device)
+
+
+def check_here(device: str) -> None:
+    """``BenchError`` where torch has no such device."""
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError):

@@ -162,22 +162,23 @@ class SplitTensors:
 
 def towers_for(store: "FeatureStore", config: "RunConfig") -> TwoTowers:
     """The towers of a cell before their training; ``BenchError`` where the store has not what they read."""
-    image = Plan(config.image_tower, source(store, config, "image"), config.image_settings)
-    text = Plan(config.text_tower, source(store, config, "text"), config.text_settings)
+    image, text = plan(store, config, "image"), plan(store, config, "text")
     return make(image, text, seed_for(config.seed, "weights"))
 
 
 def check_towers(store: "FeatureStore", config: "RunConfig") -> None:
     """``BenchError`` where the store has not what the towers of a cell read; reads no features."""
     for modality in FILES:
-        source(store, config, modality)
+        plan(store, config, modality)
 
 
-def source(store: "FeatureStore", config: "RunConfig", modality: Modality) -> Source:
-    """What a tower of a cell is made for."""
-    reads = registry.for_side(named(config, modality), modality).reads[modality]
+def plan(store: "FeatureStore", config: "RunConfig", modality: Modality) -> Plan:
+    """The tower of a side, and what it is made for."""
+    image = modality == "image"
+    name = config.image_tower if image else config.text_tower
+    reads = registry.for_side(name, modality).reads[modality]
     text = reads == "text"
-    return Source(
+    source = Source(
         modality=modality,
         shape=() if text else shape_of(store, modality, reads),
         dim=config.dim,
@@ -185,11 +186,7 @@ def source(store: "FeatureStore", config: "RunConfig", modality: Modality) -> So
         dropout=config.dropout,
         captions=store.texts("train") if text else (),
     )
-
-
-def named(config: "RunConfig", modality: Modality) -> str:
-    """The tower of a side."""
-    return config.image_tower if modality == "image" else config.text_tower
+    return Plan(name, source, config.image_settings if image else config.text_settings)
 
 
 def shape_of(store: "FeatureStore", modality: Modality, reads: Reads) -> tuple[int, ...]:

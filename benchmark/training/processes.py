@@ -39,7 +39,7 @@ def join(device: str, batch: int) -> str:
 
 
 def leave() -> None:
-    """Part from the others."""
+    """Part from the others; a process that ends without may end badly, as torch waits for them in threads."""
     if count() > 1:
         distributed.destroy_process_group()
 

@@ -44,7 +44,7 @@ class Task(nn.Module):
         if oracle and truth is None:
             raise BenchError(f"positives: the truth of every pair is not known for '{config.dataset}'; use labelled")
         self.towers = towers.to(config.device).train()  # a network from elsewhere comes in evaluation
-        if (config.micro_batch or processes.count() > 1) and learns_norms(towers):
+        if (config.micro_batch or processes.count() > 1) and learns_norms(self.towers):
             raise BenchError(
                 "norms: batch normalisation that learns sees the whole batch, which micro_batch and processes divide;"
                 " leave norms as they are"
@@ -66,12 +66,8 @@ class Task(nn.Module):
         """The method that trains now."""
         return self.warmup if self.in_warmup else self.method
 
-    def learnt(self) -> list[nn.Parameter]:
-        """All that an optimiser moves."""
-        return [weight for group in self.groups() for weight in group.weights]
-
     def groups(self) -> list[ParameterGroup]:
-        """The same by rate."""
+        """All that an optimiser moves, by rate."""
         own = [weight for part in (self.method, self.warmup) for weight in part.parameters()]
         return [*self.towers.groups(), *([ParameterGroup(own)] if own else [])]
 
@@ -111,8 +107,8 @@ class Task(nn.Module):
 
 
 def learns_norms(towers: TwoTowers) -> bool:
-    """Whether batch normalisation takes its statistics from the batch."""
-    norms = (part for part in towers.train().modules() if isinstance(part, nn.modules.batchnorm._BatchNorm))
+    """Whether batch normalisation of towers in training takes its statistics from the batch."""
+    norms = (part for part in towers.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm))
     return any(part.training for part in norms)
 
 

@@ -29,10 +29,11 @@ class Trainer:
     """A task under one optimiser and schedule."""
 
     def __init__(self, config: "RunConfig", task: Task) -> None:
-        self.config, self.task, self.learnt = config, task, task.learnt()
-        self.rates = [group.rate for group in task.groups()]
+        self.config, self.task, groups = config, task, task.groups()
+        self.learnt = [weight for group in groups for weight in group.weights]
+        self.rates = [group.rate for group in groups]
         self.optimizer = torch.optim.AdamW(
-            [{"params": group.weights} for group in task.groups()],
+            [{"params": group.weights} for group in groups],
             lr=config.learning_rate,
             weight_decay=config.weight_decay,
         )

@@ -9,6 +9,7 @@ Source: T. Wolf et al. (2020), Transformers: State-of-the-Art Natural Language P
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,7 @@ def describe(model: Model, kind: EncoderKind) -> Card:
     _check_kind(folder, model, kind, config)
     return Card(
         revision=_revision(model, folder, pooling),
-        dim=_dim(config, kind, pooling),
+        dim=dim_of(config, kind, pooling),
         load=lambda device: (PictureEncoder if kind == "image" else TextEncoder)(model, folder, pooling, device),
         devices=True,
     )
@@ -75,24 +76,15 @@ class _Net(Encoder):
 
     def __init__(self, model: Model, folder: Path, pooling: str, device: Device) -> None:
         import torch
-        from transformers import AutoModel
 
         self.name = f"hf:{model.name}"
         self.pooling = pooling
         self._device = device
         self._dtype: Any = getattr(torch, device.precision)
-        self._net, info = _quietly(
-            model,
-            lambda: AutoModel.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, output_loading_info=True
-            ),
-        )
-        missing = sorted(key for key in info["missing_keys"] if pooling == "pooler" or "pooler" not in key)
-        if missing:  # transformers would fill them with random numbers
-            raise RequestError(f"encoder '{self.name}': its weights lack {missing[0]}, needed for '{pooling}'")
+        self._net = network(folder, f"encoder '{self.name}'", pooling)
         self._net.eval().to(device=device.name, dtype=self._dtype)
         self._config = self._net.config
-        self.dim = _dim(self._config, self.kind, pooling)
+        self.dim = dim_of(self._config, self.kind, pooling)
         self.revision = _revision(model, folder, pooling)
 
     def _tower(self, inputs: dict[str, "Tensor"], tower: str) -> Any:
@@ -119,8 +111,8 @@ class PictureEncoder(_Net):
         from transformers import AutoImageProcessor
 
         super().__init__(model, folder, pooling, device)
-        self._process = _quietly(
-            model,
+        self._process = quietly(
+            f"encoder '{self.name}'",
             lambda: AutoImageProcessor.from_pretrained(  # type: ignore[no-untyped-call]
                 folder, local_files_only=True, backend="pil"
             ),
@@ -169,13 +161,8 @@ class TextEncoder(_Net):
     kind: EncoderKind = "text"
 
     def __init__(self, model: Model, folder: Path, pooling: str, device: Device) -> None:
-        from transformers import AutoTokenizer
-
         super().__init__(model, folder, pooling, device)
-        self._tokenizer = _quietly(model, lambda: AutoTokenizer.from_pretrained(folder, local_files_only=True))
-        if self._tokenizer.pad_token is None:
-            raise RequestError(f"encoder '{self.name}': its tokenizer has no padding token")
-        self._longest = _longest(self._config, self._tokenizer)
+        self._tokenizer, self._longest = tokenizer_of(folder, f"encoder '{self.name}'", self._config)
 
     def forward(self, prepared: list[str]) -> NDArray[np.float32]:
         def vectors(some: list[str]) -> "Tensor":
@@ -208,8 +195,34 @@ class TextEncoder(_Net):
         return (vectors * real.unsqueeze(-1)).sum(1) / real.sum(1, keepdim=True)
 
 
-def _quietly(model: Model, read: Any) -> Any:
-    """What ``read`` gives, without bars; one line where transformers cannot read the model."""
+def network(folder: Path, name: str, pooling: str) -> Any:
+    """The model of a folder, from safetensors alone; ``RequestError`` where it lacks weights that ``pooling`` needs."""
+    from transformers import AutoModel
+
+    net, info = quietly(
+        name,
+        lambda: AutoModel.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+        ),
+    )
+    missing = sorted(key for key in info["missing_keys"] if pooling == "pooler" or "pooler" not in key)
+    if missing:  # transformers would fill them with random numbers
+        raise RequestError(f"{name}: its weights lack {missing[0]}, needed for '{pooling}'")
+    return net
+
+
+def tokenizer_of(folder: Path, name: str, config: Any) -> tuple[Any, int]:
+    """A folder's tokenizer, and how many tokens its network takes."""
+    from transformers import AutoTokenizer
+
+    found = quietly(name, lambda: AutoTokenizer.from_pretrained(folder, local_files_only=True))
+    if found.pad_token is None:
+        raise RequestError(f"{name}: its tokenizer has no padding token")
+    return found, _longest(config, found)
+
+
+def quietly(name: str, read: Callable[[], Any]) -> Any:
+    """What ``read`` gives, without bars; one line, about ``name``, where transformers cannot read it."""
     from safetensors import SafetensorError
     from transformers.utils import logging
 
@@ -222,7 +235,7 @@ def _quietly(model: Model, read: Any) -> Any:
         raise
     except (OSError, ValueError, ImportError, KeyError, RuntimeError, SafetensorError) as error:
         first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise RequestError(f"encoder 'hf:{model.name}' cannot be read: {first}") from None
+        raise RequestError(f"{name} cannot be read: {first}") from None
     finally:
         logging.set_verbosity(level)
 
@@ -230,7 +243,8 @@ def _quietly(model: Model, read: Any) -> Any:
 def _config(folder: Path, model: Model) -> Any:
     from transformers import AutoConfig
 
-    return _quietly(model, lambda: AutoConfig.from_pretrained(folder, local_files_only=True))
+    name = f"encoder 'hf:{model.name}'"
+    return quietly(name, lambda: AutoConfig.from_pretrained(folder, local_files_only=True))
 
 
 def _is_two(config: Any) -> bool:
@@ -256,7 +270,7 @@ def _check_kind(folder: Path, model: Model, kind: EncoderKind, config: Any) -> N
         raise RequestError(f"encoder 'hf:{model.name}' encodes no texts: its config.json has no vocab_size")
 
 
-def _dim(config: Any, kind: EncoderKind, pooling: str) -> int:
+def dim_of(config: Any, kind: EncoderKind, pooling: str) -> int:
     tower = getattr(config, {"image": "vision_config", "text": "text_config"}[kind], config)
     if pooling == "projected":
         own = getattr(config, "projection_dim", None) or (kind == "text" and getattr(tower, "projection_size", None))

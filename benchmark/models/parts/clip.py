@@ -24,6 +24,8 @@ class ClipPictureSettings(BackboneSettings, PixelSettings):
 class ClipPictures(PixelTower):
     """Its image side."""
 
+    Settings = ClipPictureSettings
+
     def __init__(self, source: Source, settings: TowerSettings, model: str = "") -> None:
         super().__init__(source, settings)
         assert isinstance(settings, ClipPictureSettings)
@@ -43,6 +45,8 @@ class ClipPictures(PixelTower):
 
 class ClipText(Tower):
     """Its text side."""
+
+    Settings = BackboneSettings
 
     def __init__(self, source: Source, settings: TowerSettings, model: str = "") -> None:
         super().__init__(source, settings)

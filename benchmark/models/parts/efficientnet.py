@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from negbench.benchmark.errors import BenchError
 from negbench.benchmark.models.base import PIXELS, ParameterGroup, Source, TowerSettings, setting
 from negbench.benchmark.models.parts.pixels import PixelSettings, PixelTower
 from negbench.benchmark.models.parts.pretrained import BackboneSettings, freeze, groups, head
@@ -32,12 +31,7 @@ class EfficientNetLite(PixelTower):
     def __init__(self, source: Source, settings: TowerSettings, model: str = "") -> None:
         super().__init__(source, settings)
         assert isinstance(settings, EfficientNetSettings)
-        try:
-            self.net: Any = self.network()
-        except ModuleNotFoundError as error:
-            raise BenchError(
-                f"this tower needs the package '{error.name}'; run: pip install 'negbench[offline]'"
-            ) from None
+        self.net: Any = self.network()
         self.net._fc = nn.Identity()  # its classifier is not used
         self.rate = settings.rate
         freeze([self.net._conv_stem, self.net._bn0], self.net._blocks, self.net, settings.frozen, source.modality)

@@ -4,8 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from negbench.benchmark.errors import BenchError
 from negbench.benchmark.models.base import ParameterGroup, Range, Source, TowerSettings, setting
@@ -30,9 +29,7 @@ class BackboneSettings(TowerSettings):
     project: bool = setting(True, "Whether a linear map leads into the joint space; else dim is the network's own.")
 
 
-def freeze(
-    bottom: Iterable[nn.Module], layers: nn.ModuleList | nn.Sequential, whole: nn.Module, frozen: int, side: str
-) -> None:
+def freeze(bottom: Iterable[nn.Module], layers: nn.ModuleList, whole: nn.Module, frozen: int, side: str) -> None:
     """Stop the ``bottom`` and the first ``frozen`` layers from learning; -1: the ``whole`` network."""
     if frozen > len(layers):
         raise BenchError(f"{side}.frozen: {frozen} layers, and the network has {len(layers)}")
@@ -68,12 +65,3 @@ def with_lora(net: Any, rank: int) -> Any:
     except ModuleNotFoundError:
         raise BenchError("lora needs the package 'peft'; run: pip install 'negbench[lora]'") from None
     return get_peft_model(net, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=LORA_TARGETS))
-
-
-@torch.no_grad()
-def width_of(net: nn.Module, pixels: tuple[int, ...]) -> int:
-    """What a network gives for one picture."""
-    mode = net.training
-    found: Tensor = net.eval()(torch.zeros(1, *pixels))
-    net.train(mode)
-    return found.shape[-1]

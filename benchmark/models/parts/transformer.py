@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize, pad
 
-from negbench.benchmark.errors import BenchError, first_line
+from negbench.benchmark.errors import BenchError
 from negbench.benchmark.models.base import (
     PADDING,
     PIXELS,
@@ -27,10 +27,9 @@ from negbench.benchmark.models.parts.pooling import GPO, mean
 from negbench.benchmark.models.parts.pretrained import BackboneSettings, freeze, groups, head, with_lora
 from negbench.pipelines import hub
 from negbench.pipelines.encoders import Model
+from negbench.pipelines.encoders.hf import dim_of, network, tokenizer_of
 from negbench.pipelines.files import read_json
 
-PAD_FIRST = ("roberta", "xlm-roberta", "camembert", "mpnet")
-"""Types of models whose positions are counted from the one after the padding token's number."""
 POOLINGS = ("mean", "cls", "gpo", "projected")
 
 
@@ -83,8 +82,9 @@ class TransformerText(Tower):
     def __init__(self, source: Source, settings: TowerSettings, model: str = "") -> None:
         super().__init__(source, settings)
         assert isinstance(settings, TextSettings)
-        self.body = Body(source, settings, read(self.folder(model), f"text_tower {model}"), "text")
-        self.tokenizer, longest = tokenizer_of(self.folder(model), self.body.config)
+        folder, name = self.folder(model), f"text_tower {model}"
+        self.body = Body(source, settings, network(folder, name, settings.pooling), "text")
+        self.tokenizer, longest = tokenizer_of(folder, name, self.body.config)
         self.longest = min(longest, settings.longest or longest)
         self.full = str(self.body.config.model_type).startswith("siglip")
         """Trained on full lines of padding, without a mask."""
@@ -122,7 +122,7 @@ class TransformerPictures(PixelTower):
         super().__init__(source, settings)
         assert isinstance(settings, PictureSettings)
         folder = hub.fetch("hf", Model.parse(model))
-        self.body = Body(source, settings, read(folder, f"image_tower {model}"), "vision")
+        self.body = Body(source, settings, network(folder, f"image_tower {model}", settings.pooling), "vision")
         self.mean, self.deviation = constants_of(folder)
 
     def forward(self, items: Tensor) -> Tensor:
@@ -141,19 +141,16 @@ class Body(nn.Module):
         """``part``: text or vision, of a two-tower model."""
         super().__init__()
         self.config, self.rate, self.kind = whole.config, settings.rate, settings.pooling
-        own = getattr(self.config, f"{part}_config", self.config)
-        width = int(own.hidden_sizes[-1] if hasattr(own, "hidden_sizes") else own.hidden_size)
         if self.kind == "projected":
             if not hasattr(whole, "get_text_features"):
                 raise BenchError(f"{source.modality}.pooling: this model has no joint space; use mean or cls")
             delattr(whole, {"text": "vision_model", "vision": "text_model"}[part])  # the other tower is not trained
             self.project_by = {"text": "get_text_features", "vision": "get_image_features"}[part]
-            width = projected_width(self.config, own, part)
         else:
             whole = getattr(whole, f"{part}_model", whole)
         self.net = prepared(whole, settings, source.modality)
         self.gpo = GPO() if self.kind == "gpo" else None
-        self.project = head(source, width, settings.project)
+        self.project = head(source, dim_of(self.config, source.modality, self.kind), settings.project)
 
     def forward(self, inputs: dict[str, Tensor], real_of: Callable[[Tensor], Tensor]) -> Tensor:
         """To unit vectors ``[B, dim]``; ``real_of`` tells which of the tokens ``[B, L, D]`` are no padding."""
@@ -174,54 +171,6 @@ class Body(nn.Module):
         return tokens[:, 0] if self.kind == "cls" else mean(tokens.float(), real)
 
 
-def read(folder: Path, name: str) -> Any:
-    """The model of a folder, from safetensors alone; ``BenchError`` where its weights are missing."""
-    from transformers import AutoModel
-
-    model, info = quietly(
-        name,
-        lambda: AutoModel.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
-        ),
-    )
-    missing = sorted(key for key in info["missing_keys"] if "pooler" not in key)
-    if missing:  # transformers would fill them with random numbers
-        raise BenchError(f"{name}: its weights lack {missing[0]}")
-    return model
-
-
-def quietly(name: str, make: Callable[[], Any]) -> Any:
-    """What ``make`` gives, without bars and notes; one line where transformers cannot read it."""
-    from safetensors import SafetensorError
-    from transformers.utils import logging
-
-    level = logging.get_verbosity()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    try:
-        return make()
-    except ModuleNotFoundError:
-        raise
-    except (OSError, ValueError, ImportError, KeyError, RuntimeError, SafetensorError) as error:
-        raise BenchError(f"{name} cannot be read: {first_line(error)}") from None
-    finally:
-        logging.set_verbosity(level)
-
-
-def tokenizer_of(folder: Path, config: Any) -> tuple[Any, int]:
-    """A folder's tokenizer, and how many tokens its network takes."""
-    from transformers import AutoTokenizer
-
-    found = quietly(str(folder), lambda: AutoTokenizer.from_pretrained(folder, local_files_only=True))
-    if found.pad_token is None:
-        raise BenchError(f"{folder}: its tokenizer has no padding token")
-    text = getattr(config, "text_config", config)
-    places = int(getattr(text, "max_position_embeddings", None) or found.model_max_length)
-    if config.model_type in PAD_FIRST:
-        places -= found.pad_token_id + 1
-    return found, min(places, int(found.model_max_length))
-
-
 def constants_of(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and deviation by which the model's own processor normalises pixels."""
     for name in ("preprocessor_config.json", "processor_config.json"):
@@ -231,9 +180,3 @@ def constants_of(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
             if "image_mean" in said and "image_std" in said:
                 return tuple(said["image_mean"]), tuple(said["image_std"])
     raise BenchError(f"{folder}: no preprocessor_config.json with image_mean and image_std: how are pixels normalised?")
-
-
-def projected_width(config: Any, own: Any, part: str) -> int:
-    """Of the joint space of a two-tower model."""
-    said = getattr(config, "projection_dim", None) or (part == "text" and getattr(own, "projection_size", None))
-    return int(said or own.hidden_size)

@@ -31,7 +31,8 @@ def draw(table: Table, question: Wanted) -> Drawn:
     hollow = " · hollow: with a memory" if any(one.row.memory for one in spots) else ""
     missing = lacking(table, spots, "no cost")
     names, seeds = named(spots)
-    notes = f"{seeds} · crosses: deviation over seeds{hollow}"
+    crosses = " · crosses: deviation over seeds" if any(len(one.cells) > 1 for one in spots) else ""
+    notes = f"{seeds}{crosses}{hollow}"
     heading(figure, title(table.group), setting(table.group), notes, missing=missing)
     name_points(axes, list(spots.values()), names, forms(spots))
     return Drawn(figure, missing)

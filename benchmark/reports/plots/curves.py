@@ -72,7 +72,8 @@ def draw(table: Table, question: Wanted) -> Drawn:
         )
     missing = lacking(table, table.whole, "")
     names, seeds = named(series)
-    notes = f"{seeds} · band: lowest to highest seed"
+    band = " · band: lowest to highest seed" if any(len(one.cells) > 1 for one in series) else ""
+    notes = f"{seeds}{band}"
     if broken:
         missing.append(f"{len(broken)} runs without a history that can be read")
     heading(figure, title(table.group), setting(table.group), notes, missing=missing)

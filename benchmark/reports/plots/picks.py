@@ -59,7 +59,8 @@ def draw(table: Table, question: Wanted) -> Drawn:
     missing = lacking(table, shown, "no audit")
     hollow = " · hollow: with a memory" if any(one.row.memory for one in shown) else ""
     names, seeds = named(shown)
-    notes = f"{seeds} · crosses: deviation over seeds{hollow}"
+    crosses = " · crosses: deviation over seeds" if any(len(one.cells) > 1 for one in shown) else ""
+    notes = f"{seeds}{crosses}{hollow}"
     heading(figure, title(table.group), setting(table.group), notes, missing=missing)
     name_of = dict(zip(shown, names, strict=True))
     for axes, spots in zip(all_axes, found.values(), strict=True):

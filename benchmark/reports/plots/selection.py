@@ -106,7 +106,7 @@ def named(series: Collection[Series]) -> tuple[list[str], str]:
     usual, told = most([str(len(one.cells)) for one in series])
     labels = []
     for one in series:
-        remarks = ["collapsed"] if one.row.collapsed else []
+        remarks = ["collapsed"] * bool(one.row.collapsed) + ["warm-up's weights"] * bool(one.row.warmup)
         remarks += [f"n = {len(one.cells)}"] if str(len(one.cells)) != usual else []
         labels.append(one.label + (f" ({', '.join(remarks)})" if remarks else ""))
     return labels, told

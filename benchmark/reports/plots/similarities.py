@@ -59,6 +59,8 @@ class RunsToDraw:
 def subjects(question: Wanted) -> list[RunsToDraw]:
     """The run asked for; else of each table the best run whose method fits distributions, else the best one."""
     if question.run:
+        if not question.run.is_dir():
+            raise NoDataError(f"--run {question.run}: there is no such folder")
         cell = believed(question.run)
         record = cell.record
         return [RunsToDraw(f"{record.dataset}-{record.method_id}-seed-{record.seed}", (cell,))]

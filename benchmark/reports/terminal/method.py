@@ -8,7 +8,7 @@ from rich.table import Table
 
 from negbench.benchmark.reports.numbers import MISSING
 from negbench.benchmark.reports.screen import out
-from negbench.methods.base import Method
+from negbench.methods.base import Method, Settings
 
 
 def show(method: type[Method]) -> None:
@@ -18,13 +18,13 @@ def show(method: type[Method]) -> None:
     if method.needs:
         out().print(f"needs, in your own trainer: extras {', '.join(method.needs)} (docs/methods.md)")
     table = Table("setting", "default", "meaning", "search")
-    for row in settings_of(method):
+    for row in settings_of(method.Settings):
         table.add_row(row["name"], str(row["default"]), row["meaning"], row["search"] or MISSING)
     out().print(table)
 
 
-def settings_of(method: type[Method]) -> list[dict[str, Any]]:
-    """Name, default, meaning and search space of each setting."""
+def settings_of(settings: type[Settings]) -> list[dict[str, Any]]:
+    """Name, default, meaning and search space of each setting, of a method or of a tower."""
     return [
         {
             "name": entry.name,
@@ -32,5 +32,5 @@ def settings_of(method: type[Method]) -> list[dict[str, Any]]:
             "meaning": entry.metadata["doc"],
             "search": None if entry.metadata["search"] is None else str(entry.metadata["search"]),
         }
-        for entry in fields(method.Settings)
+        for entry in fields(settings)
     ]
