@@ -380,7 +380,7 @@ def test_low_rank_changes_learn_in_place_of_the_weights(zoo: Path) -> None:
     one.side.body.project.load_state_dict(plain.side.body.project.state_dict())
     torch.testing.assert_close(one.eval()(tokens), plain.eval()(tokens))  # they begin with no change
     torch.autograd.backward(one.train()(tokens)[:, 0].sum())
-    moved = [weight.grad for key, weight in one.named_parameters() if "lora_B" in key]
+    moved = [weight.grad for key, weight in one.named_parameters() if "lora_B" in key and "pooler" not in key]
     assert all(grad is not None and grad.abs().max() > 0 for grad in moved)
 
 
