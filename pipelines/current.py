@@ -6,10 +6,12 @@ from typing import Any
 
 from negbench.pipelines import datasets, encoders, prepare, sources
 from negbench.pipelines.code import ROOT, code_digest, files_of
+from negbench.pipelines.datasets.precomp import CAPTIONS
 from negbench.pipelines.encoders import EncoderKind
 from negbench.pipelines.errors import DataError
-from negbench.pipelines.files import read_json
+from negbench.pipelines.files import digest, read_json
 from negbench.pipelines.manifest import read_info as read_manifest_info
+from negbench.pipelines.sides import GIVEN, pair
 from negbench.pipelines.sources import FEATURES, manifest_folder, store_folder
 from negbench.pipelines.store import read_info
 
@@ -23,6 +25,14 @@ def code_of(names: Iterable[str]) -> str:
     whole = files_of(files, ["pipelines/encoders"])
     inside = {path for path in whole if path.is_relative_to(ROOT / "pipelines" / "encoders")}
     return code_digest(inside | {ROOT / "pipelines" / "encoding.py", ROOT / "pipelines" / "reading" / "pictures.py"})
+
+
+def given_captions(info: dict[str, Any], encoder: str) -> dict[str, str]:
+    """Of a store of features that came with the captions: a digest of their files, by the manifest's ``info``."""
+    if encoder != GIVEN:
+        return {}
+    found = {file: content for file, content in info.get("files", {}).items() if file.endswith(CAPTIONS)}
+    return {"given": digest(*(f"{file} {content}\n" for file, content in sorted(found.items())))}
 
 
 def is_current(target: Path, belongs: dict[str, Any], names: dict[str, str], code: str) -> bool:
@@ -58,11 +68,12 @@ def made(name: str, encoder: str) -> list[str]:
         code = datasets.code_of(source.format)
         if prepare.is_current(name, source) and info.get("code", code) == code:
             found.append("prepare")
-        pair = encoders.pair(encoder, datasets.holds_features(source.format))
-        target = store_folder(name, "+".join(pair))
+        names = pair(encoder, datasets.holds_features(source.format))
+        target = store_folder(name, "+".join(names))
         belongs = {"dataset": name, "encoder": target.name, "manifest": info["hash"]}
+        belongs |= given_captions(info, target.name)
         pointer = {"encoder": target.name, "manifest": info["hash"], "hash": read_info(target)["hash"]}
-        if is_current(target, belongs, dict(zip(SIDES, pair, strict=True)), code_of(pair)):
+        if is_current(target, belongs, dict(zip(SIDES, names, strict=True)), code_of(names)):
             found += ["features"] if read_json(FEATURES / f"{name}.json") == pointer else []
     except DataError:  # what is not there is not made
         pass

@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 
 from negbench.pipelines import datasets, encoders, prepare, sources
 from negbench.pipelines.atomic import write_text
-from negbench.pipelines.current import PRECOMPUTED_REVISION, SIDES, code_of, is_current
+from negbench.pipelines.current import PRECOMPUTED_REVISION, SIDES, code_of, given_captions, is_current
+from negbench.pipelines.datasets.precomp import CaptionFeatures
 from negbench.pipelines.encoders import CPU, Encoder
 from negbench.pipelines.encoding import BATCH, How, OutOfMemoryError, Stage, device_for, first_batch, workers_for
 from negbench.pipelines.errors import DataError, RequestError
@@ -143,6 +144,7 @@ class Maker:
             "encoder": self.encoder,
             "manifest": self.manifest.hash,
             "dtype": dtype,
+            **given_captions(self.manifest.info, self.encoder),
         }
 
     def _is_current(self, verify: bool) -> bool:
@@ -202,8 +204,10 @@ class Maker:
 
 def _side(manifest: Manifest, source: Source, modality: str, name: str, how: How) -> Side:
     if name == encoders.PRECOMPUTED:
-        array = load_array(source.root(manifest.name) / manifest.images["file"].iloc[0])
-        return Side(name, PRECOMPUTED_REVISION, array.shape[-1], array.shape[1] if array.ndim == 3 else 0)
+        root = source.root(manifest.name)
+        images = modality == "images"
+        shape = load_array(root / manifest.images["file"].iloc[0]).shape[1:] if images else CaptionFeatures(root).shape
+        return Side(name, PRECOMPUTED_REVISION, shape[-1], shape[0] if len(shape) == 2 else 0)
     card = encoders.card(name, SIDES[modality])
     device = device_for(how) if card.devices else CPU
     return Side(name, card.revision, card.dim, card.length, device, card.size if isinstance(card, PixelsCard) else 0)
@@ -304,9 +308,10 @@ def mean_of_steps(sequences: Features) -> Features:
 
 def _stage(manifest: Manifest, source: Source, modality: str, side: Side, how: How) -> Stage:
     root = source.root(manifest.name)
-    if side.name == encoders.PRECOMPUTED:
+    if side.name == encoders.PRECOMPUTED and modality == "images":
         return Stage(lambda: _Rows(root), _itself, workers=0)
-    load = partial(encoders.make, side.name, SIDES[modality], side.device)
+    given = side.name == encoders.PRECOMPUTED
+    load = (lambda: _Given(root)) if given else partial(encoders.make, side.name, SIDES[modality], side.device)
     if modality == "captions":
         return Stage(load, attrgetter("text"), workers=0)
     return Stage(load, lambda row: pictures.load(root, row.file, row.row, row.content), workers_for(how))
@@ -335,6 +340,18 @@ class _Rows(Encoder):
 
     def forward(self, prepared: list[NDArray[np.float32]]) -> NDArray[np.float32]:
         return np.stack(prepared)
+
+
+class _Given(Encoder):
+    """The features that came with the captions."""
+
+    name, revision, kind = encoders.PRECOMPUTED, PRECOMPUTED_REVISION, "text"
+
+    def __init__(self, root: Path) -> None:
+        self._features = CaptionFeatures(root)
+
+    def forward(self, prepared: list[str]) -> NDArray[np.float32]:
+        return np.stack([self._features.of(text) for text in prepared])
 
 
 class _Means(Encoder):

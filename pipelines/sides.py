@@ -7,6 +7,8 @@ from negbench.pipelines import encoders
 from negbench.pipelines.encoders import CPU, Card, Device, EncoderKind, Model
 
 KINDS: tuple[EncoderKind, EncoderKind] = ("image", "text")
+GIVEN = f"{encoders.PRECOMPUTED}+{encoders.PRECOMPUTED}"
+"""Features of both sides came with the dataset."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +55,13 @@ class Side:
 
 
 def pair(encoder: str, precomputed: bool) -> tuple[str, str]:
-    """``encoders.pair``; ``RequestError``, too, for a model's name that its family refuses at sight.
+    """``encoders.pair``, and features of captions that came with those of images; ``RequestError``, too, for a model's
+    name that its family refuses at sight.
 
     Such a family's module has ``check(model, kind)``.
     """
+    if precomputed and encoder == GIVEN:
+        return encoders.PRECOMPUTED, encoders.PRECOMPUTED
     sides = encoders.pair(encoder, precomputed)
     for name, kind in zip(sides, KINDS, strict=True):
         family, colon, model = name.partition(":")

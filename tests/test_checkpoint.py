@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -148,13 +149,45 @@ def test_a_checkpoint_of_another_cell_is_refused_in_words(name: str, said: str, 
     assert said in lines[0]
 
 
-def test_a_damaged_checkpoint_is_refused_in_words(tiny: Tiny) -> None:
+def cut(folder: Path) -> None:
+    file = folder / "checkpoint.safetensors"
+    file.write_bytes(file.read_bytes()[:-10])
+
+
+def turn_a_bit(folder: Path) -> None:
+    file = folder / "checkpoint.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-3] ^= 1
+    file.write_bytes(content)
+
+
+def told(**change: Any) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        file = folder / "checkpoint.json"
+        content = json.loads(file.read_text()) | change
+        file.write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
+
+    return damage
+
+
+DAMAGES = {
+    "cut": cut,
+    "a bit": turn_a_bit,
+    "no processes": told(processes=None),
+    "no progress": told(progress=None),
+    "other progress": told(progress={"epochs": 1}),
+    "seconds": told(seconds="long"),
+    "no digest": told(tensors=None),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_checkpoint_is_refused_in_words(damage: Callable[[Path], None], tiny: Tiny) -> None:
     cell = config("hardest")
     whole = trained(cell, tiny, Watcher(), None)
     with pytest.raises(Killed):
         trained(cell, tiny, Killing(9), Path("saved"))
-    file = Path("saved/checkpoint.safetensors")
-    file.write_bytes(file.read_bytes()[:-10])
+    damage(Path("saved"))
     watcher = Killing(0)
     assert_equal(trained(cell, tiny, watcher, Path("saved")), whole)
     assert "damaged" in watcher.line

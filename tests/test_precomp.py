@@ -199,6 +199,54 @@ def test_regions_go_all_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert json.loads(Path("one/run.json").read_text())["metrics"]["rsum"] > 0
 
 
+@pytest.mark.parametrize("tokens", [(), (3,)])
+def test_features_of_captions_come_along(folder: Path, tokens: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(1)
+    given = {part: rng.normal(size=(5 * count, *tokens, 6)).astype(np.float16) for part, count in SIZES.items()}
+    for part, array in given.items():
+        np.save(folder / f"{part}_caps.npy", array)
+    manifest = prepare.add("my", folder)
+    store = FeatureStore(features.make("my", "precomputed+precomputed"), manifest.hash)
+    for split, part in (("train", "train"), ("val", "dev"), ("test", "test")):
+        found = store.sequences(split)["captions"] if tokens else store.split(split).captions
+        assert found is not None
+        np.testing.assert_array_equal(found, given[part].astype(np.float32))
+    assert prepare.add("my", folder, encoder="precomputed+precomputed", replace=True).hash == manifest.hash
+    before = store.hash
+    np.save(folder / "dev_caps.npy", given["dev"] * 2)
+    with pytest.raises(DataError, match="files changed since 'my' was added"):
+        prepare.prepare("my")
+    prepare.add("my", folder, replace=True)
+    store = FeatureStore(features.make("my", "precomputed+precomputed"), manifest.hash)  # the manifest is the same
+    assert store.hash != before
+
+
+def test_equal_captions_have_equal_features(folder: Path) -> None:
+    texts = (folder / "test_caps.txt").read_text().splitlines()
+    (folder / "test_caps.txt").write_text("\n".join([*texts[:-1], texts[0]]) + "\n")
+    for part, count in SIZES.items():
+        np.save(folder / f"{part}_caps.npy", np.arange(5 * count * 2, dtype=np.float32).reshape(-1, 2))
+    manifest = prepare.add("my", folder, encoder="precomputed+precomputed")
+    captions = FeatureStore(features.make("my"), manifest.hash).split("test").captions
+    assert captions is not None
+    np.testing.assert_array_equal(captions[np.array([0, 14])], [[0, 1], [0, 1]])
+
+
+def test_features_of_captions_that_do_not_fit_are_one_line(folder: Path) -> None:
+    prepare.add("my", folder)
+    with pytest.raises(DataError, match=r"^raw/train_caps\.npy is missing$"):
+        features.make("my", "precomputed+precomputed")
+    np.save(folder / "train_caps.npy", np.zeros((29, 2), dtype=np.float32))
+    with pytest.raises(DataError, match=r"train_caps\.npy: 29 rows for 30 captions in raw/train_caps\.txt"):
+        read(folder)
+    for part, width in (("train", 2), ("dev", 2), ("test", 3)):
+        np.save(folder / f"{part}_caps.npy", np.zeros((5 * SIZES[part], width), dtype=np.float32))
+    prepare.add("my", folder, replace=True)
+    with pytest.raises(DataError, match=r"raw/test_caps\.npy: \[3\] for a caption, not \[2\]"):
+        features.make("my", "precomputed+precomputed")
+    assert not sources.store_folder("my", "precomputed+precomputed").exists()
+
+
 def test_changed_rows_are_refused(folder: Path) -> None:
     prepare.add("my", folder)
     np.save(folder / "dev_ims.npy", np.zeros((2, 4), dtype=np.float16))

@@ -1,5 +1,6 @@
 """``bench speed`` measures what it says."""
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -9,7 +10,7 @@ import torch
 
 from commands import bench
 from negbench import methods
-from negbench.benchmark.speed import data_cost
+from negbench.benchmark.speed import data_cost, pixels_cost
 from negbench.benchmark.speed.method_cost import extra_bytes, extras, pairs
 from negbench.methods.fne import FNE
 
@@ -55,3 +56,33 @@ def test_what_was_written_is_removed_where_it_is_ended(
     done = bench("speed", "--data", "--scale", "coco", "--folder", str(tmp_path))
     assert (done.exit_code, done.stderr.splitlines()[-1]) == (130, "interrupted")
     assert not [*tmp_path.iterdir()]
+
+
+def test_pixels_are_timed_beside_the_steps_that_wait_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pixels_cost, "FILE", 2**22)
+    monkeypatch.setattr(pixels_cost, "SECONDS", 0)
+    done = bench("speed", "--data", "--pixels", "--folder", str(tmp_path), "--json")
+    assert done.exit_code == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["images"] * 3 * found["size"] ** 2 <= 2**22
+    rows = found["rows"]
+    assert list(rows) == ["file", "loader", "step", "together"]
+    assert found["ratio"] == rows["loader"]["ms"] / rows["step"]["ms"]
+    assert all(row["images_per_s"] == pytest.approx(1e3 * found["batch"] / row["ms"]) for row in rows.values())
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--data", "--pixels", "--recipe", "vse-inf"], "recipe 'vse-inf' does not train on pixels and texts"),
+        (["--data", "--pixels", "--recipe", "nobody"], "unknown recipe 'nobody'"),
+        (["--pixels", "--all"], "--pixels goes with --data"),
+        (["--data", "--pixels", "--folder", "nowhere"], "nowhere"),
+    ],
+)
+def test_pixels_that_cannot_be_timed_are_told_in_one_line(words: list[str], said: str) -> None:
+    done = bench("speed", *words)
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1

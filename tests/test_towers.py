@@ -343,6 +343,47 @@ def test_frozen_layers_do_not_learn(zoo: Path) -> None:
         learning(3)
 
 
+@pytest.mark.parametrize(("name", "side"), [("vit", "image"), ("bert", "text")])
+def test_layers_are_computed_again_with_the_same_gradient(zoo: Path, name: str, side: Modality) -> None:
+    source = Source(side, SHAPES[registry.class_of("hf").reads[side]], DIM)
+    kept, gradients = [], []
+    for again in (False, True):
+        torch.manual_seed(0)
+        one = tower(f"hf:{zoo / name}", source, {"checkpointing": again}).train()
+        inputs, held = items(one, side), [0]
+
+        def hold(tensor: Tensor, held: list[int] = held) -> Tensor:
+            held[0] += tensor.nbytes
+            return tensor
+
+        torch.manual_seed(1)  # the same dropout
+        with torch.autograd.graph.saved_tensors_hooks(hold, lambda tensor: tensor):
+            found = one(inputs)
+        torch.autograd.backward(found[:, 0].sum())
+        kept.append(held[0])
+        gradients.append([weight.grad for weight in one.parameters()])
+    assert kept[1] < kept[0] / 2
+    for first, second in zip(*gradients, strict=True):
+        torch.testing.assert_close(first, second)
+
+
+def test_low_rank_changes_learn_in_place_of_the_weights(zoo: Path) -> None:
+    pytest.importorskip("peft", reason="extra [lora] is not installed")
+    source = Source("text", (), DIM)
+    plain: Any = tower(f"hf:{zoo / 'bert'}", source, {})
+    one: Any = tower(f"hf:{zoo / 'bert'}", source, {"lora": 2, "rate": 0.5})
+    assert [group.rate for group in one.groups()] == [0.5, 1.0]
+    learning = [key for key, weight in one.named_parameters() if weight.requires_grad]
+    assert all("lora_" in key or "project" in key for key in learning)
+    assert sum("lora_B" in key for key in learning) >= 12  # six linear layers in each of two layers
+    tokens = one.tokens(CAPTIONS)
+    one.side.body.project.load_state_dict(plain.side.body.project.state_dict())
+    torch.testing.assert_close(one.eval()(tokens), plain.eval()(tokens))  # they begin with no change
+    torch.autograd.backward(one.train()(tokens)[:, 0].sum())
+    moved = [weight.grad for key, weight in one.named_parameters() if "lora_B" in key and "pooler" not in key]
+    assert all(grad is not None and grad.abs().max() > 0 for grad in moved)
+
+
 def test_batch_normalisation_stays_as_it_was() -> None:
     pytest.importorskip("efficientnet_lite_pytorch", reason="extra [offline] is not installed")
     one: Any = tower("efficientnet-lite0", Source("image", (3, 64, 64), DIM), {})

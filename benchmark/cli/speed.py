@@ -28,11 +28,20 @@ def speed(
     ] = None,
     dtype: Annotated[Literal["float32", "float16"], typer.Option(help="Numbers of the store, for --data.")] = "float32",
     folder: Annotated[Path, typer.Option(help="Where the store is written and removed, for --data.")] = Path(),
+    pixels: Annotated[
+        bool, typer.Option("--pixels", help="With --data: pictures, beside the steps of a recipe that waits for them.")
+    ] = False,
+    recipe: Annotated[str, typer.Option(help="That recipe; bench recipes lists them.")] = "pixels",
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Time loss steps, or the ranks of a gallery, against the bare products of the same run; or reading from disk."""
     if sum([method is not None, everything, evaluation, data]) != 1:
         raise typer.BadParameter("give one of --method NAME, --all, --evaluation and --data")
+    if pixels and not data:
+        raise typer.BadParameter("--pixels goes with --data")
+    if pixels:
+        time_pixels(recipe, device, threads, folder, as_json)
+        return
     if data:
         time_data([scale] if scale else ["coco", "regions"], folder, dtype, as_json)
         return
@@ -81,3 +90,24 @@ def time_data(scales: list[str], folder: Path, dtype: str, as_json: bool) -> Non
     else:
         for name, result in results.items():
             show_data(name, result, out())
+
+
+def time_pixels(recipe: str, device: str, threads: int, folder: Path, as_json: bool) -> None:
+    """Time the reading of pictures and a recipe's steps on them."""
+    from negbench.benchmark.recipe.flags import resolve
+    from negbench.benchmark.reports import destinations
+    from negbench.benchmark.reports.terminal.speed import show_pixels
+    from negbench.benchmark.speed import pixels_cost
+    from negbench.benchmark.sweeps.processes import ended_by_signals
+    from negbench.benchmark.training import devices
+
+    cell = {"method": "hardest", "dataset": "generated", "preset": recipe, "device": device, "threads": threads}
+    config = resolve(cell)
+    devices.check(device)
+    destinations.check(f"--folder {folder}", folder / "scratch")
+    with ended_by_signals():  # so that the pictures are removed
+        result = pixels_cost.measure(config, folder)
+    if as_json:
+        typer.echo(json_text(result))
+    else:
+        show_pixels(result, out())

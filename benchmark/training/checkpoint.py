@@ -22,14 +22,15 @@ from torch import Tensor
 
 from negbench.benchmark.errors import BenchError, first_line
 from negbench.benchmark.training import devices, processes
-from negbench.benchmark.training.progress import Saved
+from negbench.benchmark.training.progress import Progress, Saved
 from negbench.pipelines import locks
 from negbench.pipelines.atomic import Kind, new_folder, whole
 from negbench.pipelines.errors import DataError
-from negbench.pipelines.files import digest, read_json
+from negbench.pipelines.files import digest, file_digest, read_json
 
 BENCH = Path(".bench")
-KIND = Kind("checkpoint", "checkpoint.json", ("checkpoint.safetensors",))
+TENSORS = "checkpoint.safetensors"
+KIND = Kind("checkpoint", "checkpoint.json", (TENSORS,))
 IDENTITY = {
     "config_hash": "another configuration",
     "manifest_hash": "another manifest",
@@ -63,21 +64,30 @@ class Checkpoint:
                 return
         try:
             content = read_json(self.where / KIND.mark)
-            tensors = load_file(self.where / "checkpoint.safetensors")
-        except (DataError, SafetensorError, OSError):
+            count, progress = content["processes"], Progress(**content["progress"])
+            seconds, peak_mb = float(content["seconds"]), float(content["peak_mb"])
+            tensors = self._tensors(content["tensors"])
+        except (DataError, SafetensorError, OSError, LookupError, TypeError, ValueError):
             self._said(f"{self.where} is damaged: the training begins anew")
             return
-        if content["processes"] != processes.count():
+        if count != processes.count():
             raise BenchError(
-                f"{self.where} is of {content['processes']} processes, not {processes.count()}: go on with as many, or"
+                f"{self.where} is of {count} processes, not {processes.count()}: go on with as many, or"
                 " remove it to begin anew"
             )
-        training.restore(content["progress"], tensors)
-        self.seconds, self.peak_mb = content["seconds"], content["peak_mb"]
+        training.restore(asdict(progress), tensors)
+        self.seconds, self.peak_mb = seconds, peak_mb
         self.facts = {name: before[name] for name in FACTS}
         done = training.progress
         if done.epoch < training.config.epochs:
             self._said(f"going on from {self.where}: epoch {done.epoch + 1}, after {done.step:,} of its steps")
+
+    def _tensors(self, told: str) -> dict[str, Tensor]:
+        """``DataError`` where they are not those that were saved: a weight with a bit turned would go unnoticed."""
+        path = self.where / TENSORS
+        if file_digest(path) != told:
+            raise DataError(f"{path} changed after it was written")
+        return load_file(path)
 
     def save(self, training: Saved) -> None:
         """Write where a training is, complete or not at all."""
@@ -92,8 +102,9 @@ class Checkpoint:
             }
             try:
                 with new_folder(self.where, KIND) as scratch:
-                    (scratch / "checkpoint.safetensors").write_bytes(saved(tensors))
-                    (scratch / KIND.mark).write_text(json.dumps(content, default=float), encoding="utf-8")
+                    (scratch / TENSORS).write_bytes(saved(tensors))
+                    told = content | {"tensors": file_digest(scratch / TENSORS)}
+                    (scratch / KIND.mark).write_text(json.dumps(told, default=float), encoding="utf-8")
             except (OSError, DataError) as error:  # the training may find room for its record yet
                 self._said(f"{self.where} could not be written: {first_line(error)}")
 

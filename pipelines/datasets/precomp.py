@@ -3,7 +3,8 @@
 Files of the folder, for each of ``train``, ``dev``, ``test`` (``testall`` is taken before ``test``):
 ``<split>_ims.npy`` (``[n, D]`` or regions ``[n, R, D]``, float16 or float32, a row per image, or every row five
 times as in the older releases), ``<split>_caps.txt`` (a caption a line, the same number for each image), and where
-it is there ``<split>_ids.txt`` (an image id a line, perhaps five times, too).
+it is there ``<split>_ids.txt`` (an image id a line, perhaps five times, too). ``<split>_caps.npy`` may hold features of
+the captions, a row for each line: ``[captions, D]``, or tokens ``[captions, L, D]``.
 
 That line of work cuts any dev split to 5,000 captions. Flickr30K's files may therefore hold 1,014 images on one
 side and 1,000 on the other: then the first 1,000 are taken.
@@ -27,6 +28,8 @@ from negbench.pipelines.store import check_finite, load_array
 
 FEATURES = True
 SPLIT_NAMES = {"train": ["train"], "val": ["dev", "val"], "test": ["testall", "test"]}
+CAPTIONS = "_caps.npy"
+"""Ends the name of a file of captions' features."""
 REPEATS = 5  # of each row in the older releases
 F30K_DEV, CUT_DEV = 1014, 1000  # images
 
@@ -66,7 +69,8 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
             if number <= count:
                 image, k = ids[(number - 1) // each], (number - 1) % each
                 rows.caption(f"{texts_file}:{number}", image, text, split, caption_id=f"{image}#{k}")
-        files += [path for path in (path, texts_file, ids_file) if path.exists()]
+        given = _given(root, part)
+        files += [path for path in (path, texts_file, ids_file, *given) if path.exists()]
     if len(set(shapes.values())) > 1:
         seen = ", ".join(f"{file} {' x '.join(f'{size:,}' for size in shape)}" for file, shape in shapes.items())
         raise DataError(f"{root}: features differ in width: {seen}")
@@ -88,6 +92,44 @@ def load_features(path: Path, shown: Path | None = None) -> Matrix:
         raise DataError(f"{path}: {features.dtype} values, expected float16 or float32")
     check_finite(path, features)
     return features
+
+
+def _given(root: Path, part: str) -> list[Path]:
+    """The file of the features of a split's captions, checked, where there is one."""
+    path, texts = root / f"{part}{CAPTIONS}", root / f"{part}_caps.txt"
+    if not path.exists():
+        return []
+    rows, count = len(load_features(path)), line_count(texts)
+    if rows != count:
+        raise DataError(f"{path}: {rows:,} rows for {count:,} captions in {texts}; it needs a row for each line")
+    return [path]
+
+
+class CaptionFeatures:
+    """The features of captions that came with the dataset, by the text: equal texts have those of the first."""
+
+    def __init__(self, root: Path) -> None:
+        """``DataError`` where a split has none, or they are of unlike widths."""
+        self._arrays: list[Matrix] = []
+        self._rows: dict[str, tuple[int, int]] = {}
+        for parts in SPLIT_NAMES.values():
+            part = next((part for part in parts if (root / f"{part}_ims.npy").exists()), parts[0])
+            path = root / f"{part}{CAPTIONS}"
+            self._arrays.append(load_features(path))
+            if self._arrays[-1].shape[1:] != self.shape:
+                raise DataError(f"{path}: {list(self._arrays[-1].shape[1:])} for a caption, not {list(self.shape)}")
+            for number, text in _texts(root / f"{part}_caps.txt", Faults(skip=True)).items():
+                self._rows.setdefault(text, (len(self._arrays) - 1, number - 1))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a caption: ``(D,)`` or ``(L, D)``."""
+        return self._arrays[0].shape[1:]
+
+    def of(self, text: str) -> NDArray[np.float32]:
+        """Of a caption of the dataset."""
+        array, row = self._rows[text]
+        return np.asarray(self._arrays[array][row], dtype=np.float32)
 
 
 def row_places(file: str, features: Matrix, which: Iterable[int]) -> Iterator[Place]:

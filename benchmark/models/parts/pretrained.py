@@ -61,7 +61,7 @@ def groups(tower: nn.Module, net: nn.Module, rate: float) -> list[ParameterGroup
 def with_lora(net: Any, rank: int) -> Any:
     """Low-rank changes beside all linear layers learn, and nothing else. E. J. Hu et al. (2022), LoRA, ICLR."""
     try:
-        from peft import LoraConfig, get_peft_model
+        from peft import LoraConfig, inject_adapter_in_model
     except ModuleNotFoundError:
         raise BenchError("lora needs the package 'peft'; run: pip install 'negbench[lora]'") from None
-    return get_peft_model(net, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=LORA_TARGETS))
+    return inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=LORA_TARGETS), net)

@@ -61,13 +61,12 @@ class PictureSettings(TransformerSettings, PixelSettings):
 
 def prepared(net: Any, settings: TransformerSettings, side: str) -> Any:
     """A network of which as much learns as the settings say."""
-    layers = next((part for part in net.modules() if isinstance(part, nn.ModuleList)), None)
-    if layers is None:
-        raise BenchError(f"{side}.frozen: this network has no list of layers; use 0 or -1")
+    layers = next((part for part in net.modules() if isinstance(part, nn.ModuleList)), nn.ModuleList())
     bottom = [part for name, part in net.named_children() if "embedding" in name]
     freeze(bottom, layers, net, settings.frozen, side)
     if settings.checkpointing:
-        net.gradient_checkpointing_enable({"use_reentrant": False})
+        enable = getattr(net, "activation_checkpointing_enable", None) or net.gradient_checkpointing_enable
+        enable({"use_reentrant": False})
     return with_lora(net, settings.lora) if settings.lora else net
 
 

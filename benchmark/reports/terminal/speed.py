@@ -48,5 +48,18 @@ def show_data(name: str, result: dict[str, Any], screen: Console) -> None:
     screen.print(table)
 
 
+def show_pixels(result: dict[str, Any], screen: Console) -> None:
+    """A line with what was read, and a table of what a batch takes."""
+    facts = "{images:,} pictures of {size} x {size}  recipe {recipe}  batch of {batch}  {device}, {threads} threads"
+    screen.print(facts.format(**result), style="dim")
+    table = Table("", "ms", "images/s", "to the step")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    step = result["rows"]["step"]["ms"]
+    for name, row in result["rows"].items():
+        table.add_row(name, f"{row['ms']:,.2f}", f"{row['images_per_s']:,.0f}", f"{row['ms'] / step:.3f}")
+    screen.print(table)
+
+
 def _number(value: float | None, unit: float, digits: int) -> str:
     return MISSING if value is None else f"{value / unit:,.{digits}f}"
