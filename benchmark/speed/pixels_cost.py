@@ -120,9 +120,16 @@ def towers_for(config: "RunConfig", size: int, texts: list[str]) -> TwoTowers:
 def split(config: "RunConfig", path: Path, towers: TwoTowers, texts: list[str]) -> SplitTensors:
     """As a training opens one, its pictures in their file."""
     rows = Rows(load_array(path))
-    owners = np.arange(len(texts)) % len(rows)
     names = [str(number) for number in range(len(texts))]
-    here = Split(owners, np.arange(len(rows)), np.arange(len(texts)), names[: len(rows)], names, rows, None)
+    here = Split(
+        images=rows,
+        captions=None,
+        caption_image=np.arange(len(texts)) % len(rows),
+        image_rows=np.arange(len(rows)),
+        caption_rows=np.arange(len(texts)),
+        image_ids=names[: len(rows)],
+        caption_ids=names,
+    )
     tokens = Tokens(towers.text.tokens(texts), config.device)
     return SplitTensors(here, config.device, FromFile(rows, config.device), tokens)
 
