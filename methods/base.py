@@ -243,7 +243,9 @@ class Listwise(Method):
     """A loss over all candidates at once, the mean of what each anchor pays. It writes what one direction costs."""
 
     def total_loss(self, i2t: View, t2i: View) -> Tensor:
-        """By parts of the anchors, so that no graph over ``[B, N]`` is kept."""
+        """By parts of the anchors, so that no graph over ``[B, N]`` is kept; a compiler plans for itself."""
+        if torch.compiler.is_compiling():
+            return super().total_loss(i2t, t2i)
         if not torch.is_grad_enabled():
             return self.value(i2t, t2i)
         seen = [i2t.anchors, i2t.candidates, t2i.anchors, t2i.candidates]

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from .base import Candidates, Choice, Curves, Range, Sampler, Settings, TripletSettings, View, race, setting
 from .interface.drawing import blocks
+from .interface.inputs import can_be_looked_at
 from .interface.positives import same_image
 
 
@@ -178,7 +179,7 @@ class FNE(Sampler):
         On a CPU only blocks in which some candidate survives the cut are weighed, which saves most of the work.
         Elsewhere all are: to find those blocks would make every step wait for the device.
         """
-        if similarity.device.type != "cpu":
+        if not can_be_looked_at(similarity):
             weighed = self.weigh(similarity, own[:, None, None])
             sums, squares = weighed.weights.sum(dim=2), weighed.weights.square().sum(dim=2)
         else:

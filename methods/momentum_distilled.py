@@ -32,7 +32,7 @@ class MomentumDistilled(InfoNCE):
 
     def begin(self, image: Tensor, text: Tensor, ids: Tensor, extras: Extras) -> None:
         super().begin(image, text, ids, extras)
-        self.steps += 1
+        self.steps = self.steps + 1  # not in place: a compiled backward would compute the share from the next number
 
     def view_loss(self, view: View) -> Tensor:
         with torch.no_grad():

@@ -202,7 +202,7 @@ def test_momentum_towers_follow_slowly() -> None:
         for weight in model.parameters():
             weight.add_(1)
     memory.follow(model)
-    followed = dict(memory.model.named_parameters())["module.image.project.1.weight"]
+    followed = dict(memory.model.named_parameters())["image.project.1.weight"]
     assert torch.allclose(followed, before + 0.1, atol=1e-6)
 
 

@@ -237,6 +237,7 @@ def test_the_fne_recipe_is_the_paper_s_algorithm_step_by_step(project: Path, mon
     task = Task(config, towers, opened(store, "train", config, towers))
     trainer = Trainer(config, task)
     assert task.memory is not None
+    assert task.generator is not None
     generator = torch.Generator()
     generator.set_state(task.generator.get_state())
     queue = task.memory.image[BATCH:], task.memory.text[BATCH:]

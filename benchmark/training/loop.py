@@ -176,10 +176,14 @@ class Training:
                 for epoch, found in enumerate(self.similarities)
                 for place, (kind, counts) in enumerate(found.items())
             },
-            "random": {"negatives": self.task.generator.get_state(), **random_states(self.config.device)},
+            "random": {**self.own_random(), **random_states(self.config.device)},
         }
         flat = {f"{group}.{name}": value for group, content in groups.items() for name, value in content.items()}
         return {"losses": self.trainer.losses, **flat}
+
+    def own_random(self) -> dict[str, Tensor]:
+        """The stream of the negatives, where they have one."""
+        return {"negatives": self.task.generator.get_state()} if self.task.generator else {}
 
     def restore(self, progress: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         """The opposite."""
@@ -207,7 +211,8 @@ class Training:
         for name, counts in sorted(of("similarities").items()):  # in the order in which they go into the record
             epoch, _, kind = name.split(".")
             self.similarities[int(epoch)][kind] = counts.numpy()
-        self.task.generator.set_state(of("random")["negatives"])
+        if self.task.generator:
+            self.task.generator.set_state(of("random")["negatives"])
         set_random_states(of("random"), self.config.device)
 
 

@@ -4,12 +4,12 @@ Any method runs with or without it. The queue starts empty and is filled during 
 yet is no candidate. It may start full of random unit vectors instead.
 """
 
+import copy
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from negbench.benchmark.models.two_towers import TwoTowers
 from negbench.methods.base import Memory
@@ -64,10 +64,9 @@ class MomentumMemory(nn.Module):
         super().__init__()
         if size < 1 or batch < 1:
             raise ValueError(f"a memory of {size} pairs for batches of {batch}: both must be at least 1")
-        average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(momentum))  # type: ignore[no-untyped-call]
-        self.model: nn.Module = average.requires_grad_(False)
+        self.model = copy.deepcopy(model).requires_grad_(False)
         self.eval()
-        self.size, self.batch = size, batch
+        self.size, self.batch, self.momentum = size, batch, momentum
         device = next(model.parameters()).device
         kind = torch.float16 if precision == "float16" else torch.float32
         for name in ("image", "text"):
@@ -93,11 +92,11 @@ class MomentumMemory(nn.Module):
     @torch.no_grad()
     def follow(self, model: TwoTowers) -> TwoTowers:
         """Let the momentum towers follow ``model``, and return them."""
-        self.model.update_parameters(model)  # type: ignore[operator]
-        copies: TwoTowers = self.model.module  # type: ignore[assignment]
-        for buffer, followed in zip(copies.buffers(), model.buffers(), strict=True):  # statistics of normalisation
+        weights = [weight.detach() for weight in model.parameters()]
+        torch._foreach_lerp_(list(self.model.parameters()), weights, 1 - self.momentum)
+        for buffer, followed in zip(self.model.buffers(), model.buffers(), strict=True):  # statistics of normalisation
             buffer.copy_(followed)
-        return copies
+        return self.model
 
     @torch.no_grad()
     def look(self, image: Tensor, text: Tensor, ids: Tensor, captions: Tensor) -> Memory:
@@ -114,6 +113,12 @@ class MomentumMemory(nn.Module):
         self.ids[own], self.captions[own] = ids, captions
         rows = slice(0, self.batch + self.filled)
         return Memory(self.image[rows], self.text[rows], self.ids[rows])
+
+    @property
+    def rows(self) -> tuple[Tensor, Tensor]:
+        """Image and caption rows ``[B + filled]`` of the candidates of the last ``look``."""
+        seen = slice(0, self.batch + self.filled)
+        return self.ids[seen], self.captions[seen]
 
     @torch.no_grad()
     def keep(self) -> None:

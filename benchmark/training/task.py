@@ -59,7 +59,10 @@ class Task(nn.Module):
         self.data, self.picks = data, PickCount(truth)
         known = truth if oracle else None
         self.extras_of = ExtrasOf([self.method, self.warmup], data, self.towers, texts, known, config.guide)
-        self.generator = torch.Generator(config.device).manual_seed(seed_for(config.seed, "negatives"))
+        self.generator: torch.Generator | None = None
+        """Of the negatives; of a compiled step torch's own, as a graph takes no other."""
+        if not config.compile:
+            self.generator = torch.Generator(config.device).manual_seed(seed_for(config.seed, "negatives"))
 
     @property
     def at_work(self) -> "Method":
@@ -88,11 +91,22 @@ class Task(nn.Module):
             phases.end("towers")
         extras = self.extras_of(method, batch.captions, pool_rows, pool_ids)
         loss = method.loss(image, text, ids, pool, self.generator, extras)
-        if not self.in_warmup:
-            self.picks.note(method, ids, rows, pool_ids, pool_rows)
         if phases:
             phases.end("loss")
         return loss
+
+    def note(self, batch: Batch) -> None:
+        """After the loss of a step, before ``after``: what the method chose is counted."""
+        if self.in_warmup:
+            return
+        ids, rows = self.data.image_rows[batch.images], self.data.caption_rows[batch.captions]
+        pool_ids, pool_rows = (ids, rows) if self.memory is None else self.memory.rows
+        self.picks.note(self.method, ids, rows, pool_ids, pool_rows)
+
+    @property
+    def steady(self) -> bool:
+        """Whether every step from now on has the shapes of the last one: a memory is filled first."""
+        return self.memory is None or self.memory.filled == self.memory.size
 
     def encoded(self, towers: TwoTowers, image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
         """Both sides of a batch in the joint space, ``[B, dim]`` float32, as the execution says."""

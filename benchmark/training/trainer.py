@@ -40,6 +40,7 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(torch.device(config.device).type, enabled=config.precision == "float16")
         self.of_towers = [weight for group in task.towers.groups() for weight in group.weights]
         self.phases = Phases(config.device)
+        self.graph = compiled(task) if config.compile else None
         self.steps = len(task.data.captions) // config.batch
         self.losses = torch.zeros((), device=config.device)
         """Sum of the losses of this epoch so far."""
@@ -99,7 +100,8 @@ class Trainer:
 
     def step(self, batch: Batch) -> Tensor:
         """One step on the pairs of a batch; returns the loss, detached."""
-        loss: Tensor = self.task(batch, self.phases)
+        loss = self.loss(batch)
+        self.task.note(batch)
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(self.scaler.scale(loss))
         processes.add_gradients(self.of_towers)
@@ -111,6 +113,24 @@ class Trainer:
         self.task.after()
         self.phases.end("optimiser")
         return loss.detach()
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Of a step; through the graph where it is compiled."""
+        if self.graph is None or not self.task.steady:
+            found: Tensor = self.task(batch, self.phases)
+            return found
+        found = self.graph(batch)
+        self.phases.end("loss")
+        return found
+
+
+def compiled(task: Task) -> Callable[[Batch], Tensor]:
+    """A task's loss as one graph; on a GPU it is recorded once and replayed."""
+    on_cpu = next(task.parameters()).device.type == "cpu"
+    graph: Callable[[Batch], Tensor] = torch.compile(
+        task.forward, fullgraph=True, dynamic=False, mode=None if on_cpu else "reduce-overhead"
+    )
+    return graph
 
 
 def rate_at(config: "RunConfig", step: int, steps: int) -> float:

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
+
+from .once import once
 
 WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 
@@ -42,12 +43,12 @@ class Guide:
     support: Tensor
     """``[B, K, H]``: the captions of each anchor's image, its own first; where there are fewer, some repeat."""
 
-    @cached_property
+    @once
     def text_likeness(self) -> Tensor:
         """``[B, N]`` of each anchor's own caption and each candidate's: the same in both directions."""
         return self.support[:, 0] @ self.text.T
 
-    @cached_property
+    @once
     def support_likeness(self) -> Tensor:
         """``[B, N]``: the largest of each candidate's caption and a caption of the anchor's image; likewise."""
         captions = self.support.flatten(0, 1)
@@ -87,6 +88,11 @@ class Extras:
 
 
 NOTHING = Extras()
+
+
+def can_be_looked_at(values: Tensor) -> bool:
+    """Whether reading a value back costs nothing: elsewhere the step would wait for the device, or leave its graph."""
+    return values.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def check_tensors(values: Mapping[str, Any]) -> None:
@@ -141,7 +147,7 @@ def check(image: Tensor, text: Tensor, ids: Tensor, memory: Memory | None, gener
         if not (memory.image.is_floating_point() and memory.text.is_floating_point()):
             raise ValueError(f"memory: expected floating-point numbers, got {memory.image.dtype}, {memory.text.dtype}")
         own = memory.ids[: len(ids)]
-        if own.device.type == ids.device.type == "cpu" and not torch.equal(own, ids.to(own.dtype)):
+        if can_be_looked_at(own) and can_be_looked_at(ids) and not torch.equal(own, ids.to(own.dtype)):
             raise ValueError("memory: its first rows must be the batch's own pairs; its first ids are others")
     places = {"text": text.device, "ids": ids.device} | ({"generator": generator.device} if generator else {})
     places |= {f"memory.{name}": value.device for name, value in memory._asdict().items()} if memory else {}
@@ -149,7 +155,7 @@ def check(image: Tensor, text: Tensor, ids: Tensor, memory: Memory | None, gener
         if device.type != image.device.type:
             raise ValueError(f"{name}: on {device}, but image is on {image.device}")
     for name, features in (("image", image), ("text", text)):
-        if features.device.type == "cpu" and not (finite := features.detach().isfinite().all(dim=1)).all():
+        if can_be_looked_at(features) and not (finite := features.detach().isfinite().all(dim=1)).all():
             raise ValueError(f"{name}: row {int(finite.int().argmin())} holds NaN or infinity")
 
 
@@ -174,7 +180,7 @@ def check_extras(extras: Extras, anchors: int, candidates: int) -> None:
             raise ValueError(f"extras.{name}: expected {list(expected)}, got {list(found.shape)}")
         if name.startswith("known") and found.dtype != torch.bool:
             raise ValueError(f"extras.{name}: expected a mask of booleans, got {found.dtype}")
-        if name == "guide.support" and found.device.type == "cpu" and not found.isfinite().all():
+        if name == "guide.support" and can_be_looked_at(found) and not found.isfinite().all():
             raise ValueError(f"extras.{name}: holds NaN or infinity")
     if extras.words is not None:
         captions = extras.words.captions

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property, wraps
+from functools import wraps
 
 import torch
 from torch import Tensor
 
 from .drawing import largest
-from .inputs import NOTHING, Direction, Extras, Guide, Memory, check_kinds, check_tensors
+from .inputs import NOTHING, Direction, Extras, Guide, Memory, can_be_looked_at, check_kinds, check_tensors
+from .once import once
 from .positives import same_image
 
 CHUNK = 2**20
@@ -24,7 +25,7 @@ DEVICE_CHUNK = 2**24
 """The same elsewhere: enough to keep a device busy, and little of its memory."""
 
 
-def by_block(compute: Callable[["View"], Tensor]) -> "cached_property[Tensor]":
+def by_block(compute: Callable[["View"], Tensor]) -> "once[Tensor]":
     """A ``[B, N]`` property of ``View`` without gradient, computed for all anchors of its block at once.
 
     A product of few rows costs more time per row.
@@ -39,7 +40,7 @@ def by_block(compute: Callable[["View"], Tensor]) -> "cached_property[Tensor]":
         whole: Tensor = getattr(view.block, compute.__name__)
         return whole[first : first + len(view.anchors)]
 
-    return cached_property(get)
+    return once(get)
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class View:
         """The same as entries of ``similarity``, without gradient: what candidates are compared with."""
         return self.similarity.detach().diagonal(self.start)
 
-    @cached_property
+    @once
     def similarity(self) -> Tensor:
         """``[B, N]`` with gradient, whoever asks first; at least in single precision."""
         if self.given is not None:
@@ -106,7 +107,7 @@ class View:
 
         On a CPU only: elsewhere to look would make the step wait for the device.
         """
-        if similarity.device.type == "cpu" and not (finite := similarity[0].isfinite()).all():
+        if can_be_looked_at(similarity) and not (finite := similarity[0].isfinite()).all():
             name = "memory.text" if self.direction == "i2t" else "memory.image"
             raise ValueError(f"{name}: row {int(finite.int().argmin())} holds NaN or infinity")
 
@@ -144,7 +145,7 @@ class View:
 
     def checked_guide(self, likeness: Tensor) -> Tensor:
         """``ValueError`` on a CPU where a candidate's features are not finite: then the first row is not either."""
-        if likeness.device.type == "cpu" and not likeness[0].isfinite().all():
+        if can_be_looked_at(likeness) and not likeness[0].isfinite().all():
             raise ValueError("extras.guide: holds NaN or infinity")
         return likeness
 
@@ -249,12 +250,12 @@ class Candidates:
         torch.where(positive, similarity.new_full((), -torch.inf), similarity, out=similarity)
         return cls(similarity, single(positive_similarity), positive, generator, direction, dimension)
 
-    @cached_property
+    @once
     def hardest(self) -> Tensor:
         """``[B]``: index of the most similar negative; any index where there is no negative."""
         return largest(self.similarity)
 
-    @cached_property
+    @once
     def easiest(self) -> Tensor:
         """``[B]``: index of the least similar negative; any index where there is no negative."""
         return largest(torch.where(self.positive, -torch.inf, -self.similarity))

@@ -1,0 +1,85 @@
+"""A step is one graph: no shape depends on data, and nothing is read back."""
+
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+
+from negbench import methods
+from negbench.benchmark.recipe.schema import RunConfig
+from negbench.benchmark.speed.method_cost import extras, pairs
+from negbench.benchmark.training.inputs import opened, towers_for
+from negbench.benchmark.training.loop import prepare
+from negbench.benchmark.training.task import Task
+from negbench.benchmark.training.trainer import Trainer, batches
+from negbench.methods.base import Method
+from negbench.pipelines.manifest import Manifest
+from negbench.pipelines.store import FeatureStore
+from together import texts
+
+Tiny = tuple[Manifest, FeatureStore]
+IN_TEXT = {name for name in methods.names() if "words" in methods.get(name).needs}
+"""What they make of captions as text is no tensor operation."""
+
+
+@pytest.fixture(autouse=True)
+def no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Graphs are traced and run as they are, which needs no compiler of C++."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+
+
+def steps(method: Method, memory: int, compiled: bool, count: int = 3) -> list[torch.Tensor]:
+    """Losses, gradients, picks and state of a few steps."""
+    stream = torch.Generator().manual_seed(0)
+    image, text, ids, pool = pairs(16, memory, 8, stream)
+    more = extras(image, text, pool, stream)
+    torch._dynamo.reset()
+    call: Any = torch.compile(method.loss, fullgraph=True) if compiled else method.loss
+    found: list[torch.Tensor] = []
+    torch.manual_seed(0)
+    for _ in range(count):
+        image.grad = text.grad = None
+        loss = call(image, text, ids, pool, None, more)
+        torch.autograd.backward(loss)
+        assert image.grad is not None
+        assert text.grad is not None
+        found += [loss.detach(), image.grad, text.grad, *method.chosen.values(), *method.state_dict().values()]
+    return [value.clone() for value in found]
+
+
+@pytest.mark.parametrize("memory", [0, 64])
+@pytest.mark.parametrize("name", sorted({*methods.names()} - IN_TEXT))
+def test_the_loss_of_every_method_is_one_graph(name: str, memory: int) -> None:
+    plain = steps(methods.get(name)(), memory, compiled=False)
+    graph = steps(methods.get(name)(), memory, compiled=True)
+    for one, other in zip(plain, graph, strict=True):
+        torch.testing.assert_close(other, one, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("memory", [0, 18])
+@pytest.mark.parametrize("name", sorted({*methods.names()} - IN_TEXT))
+def test_a_training_step_of_every_method_is_one_graph(name: str, memory: int, tiny: Tiny) -> None:
+    recipe: dict[str, Any] = {"batch": 12, "dim": 8, "epochs": 2, "dropout": 0.0, "warmup_epochs": 0, "memory": memory}
+    plain, graph = (trained(name, tiny, recipe | {"compile": compile}) for compile in (False, True))
+    assert plain.keys() == graph.keys()
+    for key, value in plain.items():
+        torch.testing.assert_close(graph[key], value, atol=1e-5, rtol=1e-4, msg=key)
+
+
+def trained(name: str, tiny: Tiny, recipe: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """Losses, picks and state of some steps."""
+    manifest, store = tiny
+    config = RunConfig(method=name, dataset="tiny", encoder="made+up", **recipe)
+    prepare(config)
+    towers = towers_for(store, config)
+    task = Task(config, towers, opened(store, "train", config, towers), texts=texts(manifest))
+    task.generator = None  # the draws of a graph
+    torch._dynamo.reset()
+    trainer, found = Trainer(config, task), dict[str, torch.Tensor]()
+    task.method.start_epoch()
+    for step, batch in enumerate(task.data.batches(list(batches(config, 0, len(task.data.captions)))[:6])):
+        trainer.set_rate(step)
+        found[f"loss.{step}"] = trainer.step(batch)
+        found |= {f"picks.{step}.{direction}": index.clone() for direction, index in task.method.chosen.items()}
+    return found | {f"state.{key}": value.clone() for key, value in task.state_dict().items()}
