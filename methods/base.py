@@ -14,7 +14,8 @@ trainer:
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -25,7 +26,7 @@ from torch.autograd.function import once_differentiable
 from .interface.drawing import draw, largest, race
 from .interface.inputs import NOTHING, Direction, Extras, Guide, Memory, Words, check, check_extras, check_kinds
 from .interface.settings import Choice, Range, SettingError, Settings, setting
-from .interface.view import ALIKE, Candidates, View, single, views
+from .interface.view import ALIKE, Candidates, View, joined, products, single, together, views
 
 __all__ = [
     "ALIKE",
@@ -64,6 +65,11 @@ class Curves(NamedTuple):
     """What was fitted, ``positives`` first, to mean and deviation."""
     fitted_to: str
     """Which pairs."""
+
+
+def plain(device: str) -> AbstractContextManager[object]:
+    """In the precision of what is given, whatever is around."""
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
 class Method(nn.Module, ABC):
@@ -112,7 +118,7 @@ class Method(nn.Module, ABC):
             if getattr(extras, need) is None:
                 raise ValueError(f"extras: {type(self).__name__} needs extras.{need}")
         check_extras(extras, len(ids), len(ids) if memory is None else len(memory.ids))
-        with torch.autocast(image.device.type, enabled=False):  # in the precision of ``image``
+        with plain(image.device.type):
             return self.total_loss(*self.look(image, text, ids, memory, generator, extras))
 
     def look(
@@ -204,39 +210,53 @@ class Sampler(Method):
             similarity = similarity.masked_fill(known, -torch.inf)
         self.observe(similarity, ids)
 
+    def total_loss(self, i2t: View, t2i: View) -> Tensor:
+        """Both directions at once where a device waits for operations rather than for numbers."""
+        if type(self).view_loss is Sampler.view_loss and together(i2t, t2i):
+            return self.cost((i2t, t2i))
+        return super().total_loss(i2t, t2i)
+
     def view_loss(self, view: View) -> Tensor:
         """Mean over anchors of ``[margin + s(anchor, negative) - s(anchor, positive)]_+``.
 
         The gradient touches the chosen rows only, so backward does not depend on the number of candidates.
         """
-        index = self.pick(view)
-        chosen = view.candidates.index_select(0, index.clamp_min(0))
-        cost = self.pair_loss(view.positive_similarity, single((view.anchors * chosen).sum(dim=1)))
-        return torch.where(index >= 0, cost, 0).mean()
+        return self.cost((view,))
+
+    def cost(self, views: Sequence[View]) -> Tensor:
+        """The sum of their ``view_loss``."""
+        self.pick(*views)
+        index = joined([self.chosen[view.direction] for view in views])
+        parts = zip(views, index.clamp_min(0).chunk(len(views)), strict=True)
+        chosen = joined([view.candidates.index_select(0, part) for view, part in parts])
+        anchors, partners = joined([view.anchors for view in views]), joined([view.partners for view in views])
+        positive, negative = (single((anchors * others).sum(dim=1)) for others in (partners, chosen))
+        return torch.where(index >= 0, self.pair_loss(positive, negative), 0).mean() * len(views)
 
     @torch.no_grad()
-    def pick(self, view: View) -> Tensor:
-        """``choose`` for all anchors, -1 where the choice is no negative; remembered in ``chosen``."""
-        similarity = view.anchors @ view.candidates.T
-        view.check_finite(similarity)
-        own = similarity.diagonal(view.start).clone()  # of one source: what is masked below is masked in place
-        picked = []
-        for rows in view.rows():
-            positive = view.positive[rows]
+    def pick(self, *views: View) -> Tensor:
+        """``choose`` for all anchors, -1 where the choice is no negative: of the first view; all are in ``chosen``."""
+        first = views[0]
+        similarity = products([(view.anchors, view.candidates) for view in views])
+        for view, part in zip(views, similarity.chunk(len(views)), strict=True):
+            view.check_finite(part)
+        parts = zip(views, similarity.chunk(len(views)), strict=True)
+        own = joined(
+            [part.diagonal(view.start) for view, part in parts]
+        ).clone()  # of one source; masked in place below
+        positives, picked = joined([view.positive for view in views]), []
+        for rows in first.rows(len(similarity)):
+            positive = positives[rows]
             index = self.choose(
                 Candidates.masked(
-                    similarity[rows],
-                    own[rows],
-                    positive,
-                    view.generator,
-                    view.direction,
-                    view.anchors.shape[1],
+                    similarity[rows], own[rows], positive, first.generator, first.direction, first.anchors.shape[1]
                 )
             )
             none = positive.gather(1, index.view(len(index), -1)).view(index.shape)
             picked.append(torch.where(none, -1, index))
-        self.chosen[view.direction] = torch.cat(picked)
-        return self.chosen[view.direction]
+        for view, index in zip(views, joined(picked).chunk(len(views)), strict=True):
+            self.chosen[view.direction] = index
+        return self.chosen[first.direction]
 
 
 class Listwise(Method):
@@ -295,12 +315,14 @@ class InParts(torch.autograd.Function):
             sides.append((replace(view, anchors=anchors, candidates=candidates, counterparts=counterparts), leaves))
         kept = {leaf: torch.zeros_like(leaf) for _, leaves in sides for leaf in leaves}
         total, count = torch.zeros((), device=seen[0].device), len(seen[0])
+        at_once = type(method).view_loss is Listwise.view_loss and together(*views)
         with torch.enable_grad():  # off in here, and then the rows of a block would be cut from the leaves
             for rows in views[0].blocks():
                 extras = views[0].extras.part(rows)
-                for view, leaves in sides:
-                    block = replace(view.part(rows), extras=extras)
-                    total = total + add_gradient(method, block, len(block.anchors) / count, leaves, kept)
+                blocks = [(replace(view.part(rows), extras=extras), leaves) for view, leaves in sides]
+                weight = (rows.stop - rows.start) / count
+                for some in [blocks] if at_once else [[block] for block in blocks]:
+                    total = total + (add_both if at_once else add_gradient)(method, some, weight, kept)
         context.kept = [kept.get(leaf) for leaf in (*seen, *learnt)]
         return total
 
@@ -310,10 +332,13 @@ class InParts(torch.autograd.Function):
         return None, None, *(None if kept is None else upstream * kept for kept in context.kept)
 
 
-def add_gradient(
-    method: Listwise, block: View, weight: float, leaves: list[Tensor], kept: dict[Tensor, Tensor]
-) -> Tensor:
+Blocks = list[tuple[View, list[Tensor]]]
+"""Parts of views, each with the leaves of its graph."""
+
+
+def add_gradient(method: Listwise, blocks: Blocks, weight: float, kept: dict[Tensor, Tensor]) -> Tensor:
     """The weighted loss of a block; its gradient by the leaves, the view's own, is added to ``kept``."""
+    [(block, leaves)] = blocks
     similarity, total = block.similarity.detach(), torch.zeros((), device=block.anchors.device)
     for part in block.parts(similarity):
         with torch.enable_grad():
@@ -323,8 +348,30 @@ def add_gradient(
         part.similarity.detach().copy_(slope)
         for leaf, more in zip(leaves, others, strict=True):
             kept[leaf] += more
-    slopes = similarity.to(block.anchors.dtype)
+    add_products(block, leaves, similarity, kept)
+    return total
+
+
+def add_both(method: Listwise, blocks: Blocks, weight: float, kept: dict[Tensor, Tensor]) -> Tensor:
+    """The same of a block of both directions, as one: half as many operations."""
+    with torch.no_grad():
+        similarity = single(products([(block.anchors, block.candidates) for block, _ in blocks]))
+    similarity.requires_grad_()
+    positive = joined([block.positive for block, _ in blocks])
+    own = joined([block.positive_similarity for block, _ in blocks])
+    cost = method.direction_loss(similarity, positive, own) * (weight * len(blocks))
+    leaves = list({leaf: None for _, leaves in blocks for leaf in leaves})
+    slopes, *others = torch.autograd.grad(cost, [similarity, *leaves], materialize_grads=True)
+    for leaf, more in zip(leaves, others, strict=True):
+        kept[leaf] += more
+    for (block, leaves), part in zip(blocks, slopes.chunk(len(blocks)), strict=True):
+        add_products(block, leaves, part, kept)
+    return cost.detach()
+
+
+def add_products(block: View, leaves: list[Tensor], slopes: Tensor, kept: dict[Tensor, Tensor]) -> None:
+    """What the gradient by a block's similarities makes of anchors and candidates."""
+    slopes = slopes.to(block.anchors.dtype)
     kept[leaves[0]][block.own] += slopes @ block.candidates.detach()
     if block.candidates.requires_grad:
         kept[leaves[1]] += slopes.T @ block.anchors.detach()
-    return total

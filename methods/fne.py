@@ -107,6 +107,16 @@ class Weighed(NamedTuple):
     """Whether it does and its posterior exceeds the threshold."""
 
 
+class Line(NamedTuple):
+    """The logit of the posterior, ``(z- - z+) (z- + z+) / 2 + constant``; its factors are linear in the similarity."""
+
+    difference_at_0: Tensor
+    difference: Tensor
+    total_at_0: Tensor
+    total: Tensor
+    constant: Tensor
+
+
 class FNE(Sampler):
     """P(draw) ~ ``exp(-tau_false p)`` where ``p > threshold`` else ``exp(-tau_close (s - s+)^2)``; 0 if easy."""
 
@@ -163,28 +173,28 @@ class FNE(Sampler):
     def sample(self, candidates: Candidates, count: int) -> Tensor:
         """``[B, count]`` independent draws: first a block of candidates by the sum of its weights, then one of it."""
         similarity, own = blocks(candidates.similarity, -torch.inf), candidates.positive_similarity
-        top = similarity.amax(dim=2)
-        sums = self._block_sums(similarity, own, top, candidates)
+        top, line = similarity.amax(dim=2), self.line(similarity.dtype)
+        sums = self._block_sums(similarity, own, top, candidates, line)
         empty = (sums.sum(dim=1) == 0)[:, None]
         block = race(sums[:, None, :].expand(-1, count, -1), candidates.generator)
         block = torch.where(empty, top.argmax(dim=1)[:, None], block)
         part = similarity[torch.arange(len(own), device=own.device)[:, None], block]
-        weights = self.weigh(part, own[:, None, None]).weights
+        weights = self.weigh(part, own[:, None, None], line).weights
         within = torch.where(empty, part.argmax(dim=2), race(weights, candidates.generator))
         return (block * part.shape[2] + within).clamp_max(candidates.similarity.shape[1] - 1)
 
-    def _block_sums(self, similarity: Tensor, own: Tensor, top: Tensor, candidates: Candidates) -> Tensor:
+    def _block_sums(self, similarity: Tensor, own: Tensor, top: Tensor, candidates: Candidates, line: "Line") -> Tensor:
         """Sum of the weights of each block: ``[B, blocks]``.
 
         On a CPU only blocks in which some candidate survives the cut are weighed, which saves most of the work.
         Elsewhere all are: to find those blocks would make every step wait for the device.
         """
         if not can_be_looked_at(similarity):
-            weighed = self.weigh(similarity, own[:, None, None])
+            weighed = self.weigh(similarity, own[:, None, None], line)
             sums, squares = weighed.weights.sum(dim=2), weighed.weights.square().sum(dim=2)
         else:
             rows, columns = (top > self._cut(own[:, None])).nonzero(as_tuple=True)
-            weighed = self.weigh(similarity[rows, columns], own[rows, None])
+            weighed = self.weigh(similarity[rows, columns], own[rows, None], line)
             easy = float(self.settings.cut_weight)
             negatives = torch.zeros_like(top)
             if easy > 0:
@@ -199,10 +209,13 @@ class FNE(Sampler):
         self.noted[1] += candidates.positive.numel() - candidates.positive.count_nonzero()
         return sums
 
-    def weigh(self, similarity: Tensor, own: Tensor) -> Weighed:
-        """Weigh candidates of any shape (positives: ``-inf``), given the positives' similarities in a like shape."""
+    def weigh(self, similarity: Tensor, own: Tensor, line: "Line | None" = None) -> Weighed:
+        """Weigh candidates of any shape (positives: ``-inf``), given the positives' similarities in a like shape.
+
+        ``line``: of this moment's statistics, where it is known already.
+        """
         options = self.settings
-        posterior = self.posterior(similarity)
+        posterior = self.posterior(similarity, line)
         suspected = posterior > options.threshold
         # exponent: what w = exp(-exponent) is taken of
         exponent = similarity - own
@@ -220,26 +233,36 @@ class FNE(Sampler):
             torch.where(similarity > -torch.inf, weights, weights.new_zeros(()), out=weights)
         return Weighed(weights, kept, suspected & kept)
 
-    def posterior(self, similarity: Tensor) -> Tensor:
+    def posterior(self, similarity: Tensor, line: "Line | None" = None) -> Tensor:
         """``P(match | s)`` by Bayes' rule; zero before ``minimum_count`` pairs were seen.
 
         ``sigmoid(log N+ - log N- - log(prior - 1))``, where the difference of squares in the exponents is written
         as a product, so that it stays exact far out in the tails.
         """
+        line = line or self.line(similarity.dtype)
+        difference = torch.addcmul(line.difference_at_0, similarity, line.difference)
+        total = torch.addcmul(line.total_at_0, similarity, line.total)
+        posterior: Tensor = difference.mul_(total).add_(line.constant).sigmoid_()
+        return posterior
+
+    def line(self, kind: torch.dtype) -> "Line":
+        """What the statistics of the moment make of a posterior."""
         positive, negative = self.positive, self.negative
+        positive_std, negative_std = positive.std, negative.std
         # (z- - z+) and (z- + z+) are linear in s, with z = (s - mean) / std
-        slopes = torch.stack([1 / negative.std, 1 / positive.std])
+        slopes = torch.stack([1 / negative_std, 1 / positive_std])
         shifts = -slopes * torch.stack([negative.mean, positive.mean])
         minus, plus = slopes[0] - slopes[1], slopes[0] + slopes[1]
-        constant = torch.log(negative.std / positive.std) - math.log(self.settings.prior - 1)
+        constant = torch.log(negative_std / positive_std) - math.log(self.settings.prior - 1)
         ready = positive.count > self.settings.minimum_count
-        kind = similarity.dtype
-        constant = torch.where(ready, constant, -torch.inf).to(kind)
         scale = torch.where(ready, 0.5, 0.0)
-        difference = torch.addcmul((scale * (shifts[0] - shifts[1])).to(kind), similarity, (scale * minus).to(kind))
-        total = torch.addcmul((shifts[0] + shifts[1]).to(kind), similarity, plus.to(kind))
-        posterior: Tensor = difference.mul_(total).add_(constant).sigmoid_()
-        return posterior
+        return Line(
+            (scale * (shifts[0] - shifts[1])).to(kind),
+            (scale * minus).to(kind),
+            (shifts[0] + shifts[1]).to(kind),
+            plus.to(kind),
+            torch.where(ready, constant, -torch.inf).to(kind),
+        )
 
     def suspicion(self, view: View) -> Tensor:
         """The posterior."""

@@ -8,12 +8,15 @@ import torch
 
 from negbench import methods
 from negbench.benchmark.recipe.schema import RunConfig
+from negbench.benchmark.speed import operations
 from negbench.benchmark.speed.method_cost import extras, pairs
 from negbench.benchmark.training.inputs import opened, towers_for
 from negbench.benchmark.training.loop import prepare
 from negbench.benchmark.training.task import Task
 from negbench.benchmark.training.trainer import Trainer, batches
+from negbench.methods import fne
 from negbench.methods.base import Method
+from negbench.methods.interface import drawing, inputs, view
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.store import FeatureStore
 from together import texts
@@ -27,6 +30,17 @@ IN_TEXT = {name for name in methods.names() if "words" in methods.get(name).need
 def no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     """Graphs are traced and run as they are, which needs no compiler of C++."""
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+
+
+@pytest.fixture(autouse=True)
+def no_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both directions at once draw other numbers than one after the other: here the largest weight wins."""
+    for module in (drawing, fne):
+        monkeypatch.setattr(module, "race", lambda weights, generator: weights.argmax(dim=-1))
+
+
+def made(name: str) -> Method:
+    return methods.get(name)(**({"k": 1} if name == "top-k" else {}))
 
 
 def steps(method: Method, memory: int, compiled: bool, count: int = 3) -> list[torch.Tensor]:
@@ -51,16 +65,37 @@ def steps(method: Method, memory: int, compiled: bool, count: int = 3) -> list[t
 @pytest.mark.parametrize("memory", [0, 64])
 @pytest.mark.parametrize("name", sorted({*methods.names()} - IN_TEXT))
 def test_the_loss_of_every_method_is_one_graph(name: str, memory: int) -> None:
-    plain = steps(methods.get(name)(), memory, compiled=False)
-    graph = steps(methods.get(name)(), memory, compiled=True)
+    plain = steps(made(name), memory, compiled=False)
+    graph = steps(made(name), memory, compiled=True)
     for one, other in zip(plain, graph, strict=True):
         torch.testing.assert_close(other, one, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("memory", [0, 64])
+@pytest.mark.parametrize("name", sorted({*methods.names()} - IN_TEXT))
+def test_where_values_cannot_be_looked_at_the_loss_is_the_same(
+    name: str, memory: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = steps(made(name), memory, compiled=False)
+    for module in (inputs, view, drawing, fne):
+        monkeypatch.setattr(module, "can_be_looked_at", lambda values: False)
+    assert view.together(*methods.get(name)().look(*pairs(16, memory, 8, torch.Generator())))
+    for one, other in zip(plain, steps(made(name), memory, compiled=False), strict=True):
+        torch.testing.assert_close(other, one, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", sorted({*methods.names()} - IN_TEXT))
+def test_operations_do_not_grow_with_the_memory(name: str) -> None:
+    small, large = (operations.measure(name, 128, memory, 64) for memory in (1024, 65536))
+    assert small["all"] == large["all"]
+    assert sum(large["kind"].values()) == large["all"]
 
 
 @pytest.mark.parametrize("memory", [0, 18])
 @pytest.mark.parametrize("name", sorted({*methods.names()} - IN_TEXT))
 def test_a_training_step_of_every_method_is_one_graph(name: str, memory: int, tiny: Tiny) -> None:
     recipe: dict[str, Any] = {"batch": 12, "dim": 8, "epochs": 2, "dropout": 0.0, "warmup_epochs": 0, "memory": memory}
+    recipe |= {"settings": made(name).settings.changed()}
     plain, graph = (trained(name, tiny, recipe | {"compile": compile}) for compile in (False, True))
     assert plain.keys() == graph.keys()
     for key, value in plain.items():

@@ -13,7 +13,8 @@ class Phases:
     """Sums over the measured steps since ``start_epoch``."""
 
     def __init__(self, device: str) -> None:
-        self._wait = torch.get_device_module(device).synchronize if torch.device(device).type != "cpu" else lambda: None
+        waits = torch.device(device).type not in ("cpu", "meta")
+        self._wait = torch.get_device_module(device).synchronize if waits else lambda: None
         self.start_epoch()
 
     def start_epoch(self) -> None:

@@ -1,5 +1,6 @@
 """What is trained: towers, method, warm-up and memory as one module, from a batch to its loss."""
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import torch
@@ -110,7 +111,7 @@ class Task(nn.Module):
 
     def encoded(self, towers: TwoTowers, image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
         """Both sides of a batch in the joint space, ``[B, dim]`` float32, as the execution says."""
-        with torch.autocast(image.device.type, self.autocast, enabled=self.autocast is not None):
+        with torch.autocast(image.device.type, self.autocast) if self.autocast else nullcontext():
             found = in_parts(towers.image, image, self.micro_batch), in_parts(towers.text, text, self.micro_batch)
         return processes.whole(found[0].float()), processes.whole(found[1].float())
 

@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from .inputs import can_be_looked_at
+
 
 def draw(weights: Tensor, generator: torch.Generator | None) -> Tensor:
     """One index per row of ``weights [B, N]``, with probability proportional to the weight: ``[B]``.
@@ -30,6 +32,8 @@ def largest(values: Tensor) -> Tensor:
 
     By blocks, as a plain argmax costs a CPU ten times as much as the maximum.
     """
+    if not can_be_looked_at(values):
+        return values.argmax(dim=1)
     parts = blocks(values, -torch.inf)
     block = parts.amax(dim=2).argmax(dim=1)
     within = parts[torch.arange(len(parts), device=values.device), block].argmax(dim=1)

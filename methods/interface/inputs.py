@@ -16,6 +16,8 @@ Direction = Literal["i2t", "t2i"]
 
 PRODUCT = 2**20
 """Numbers of a product that is read once: few enough to stay in a processor's cache."""
+DEVICE_PRODUCT = 2**26
+"""The same where there is no such cache."""
 
 
 class Memory(NamedTuple):
@@ -53,7 +55,7 @@ class Guide:
         """``[B, N]``: the largest of each candidate's caption and a caption of the anchor's image; likewise."""
         captions = self.support.flatten(0, 1)
         likeness = self.text.new_empty(len(self.support), len(self.text))
-        step = max(1, PRODUCT // len(captions))
+        step = max(1, (PRODUCT if can_be_looked_at(captions) else DEVICE_PRODUCT) // len(captions))
         for columns in (slice(start, start + step) for start in range(0, len(self.text), step)):
             product = captions @ self.text[columns].T
             torch.amax(product.view(*self.support.shape[:2], -1), dim=1, out=likeness[:, columns])

@@ -1,6 +1,6 @@
 """What one direction of a batch sees: as a whole, in parts, and as a sampler's candidates."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
 
@@ -21,7 +21,7 @@ BLOCK = 64
 ALIKE = 1e-6
 """Similarities no farther apart than this are one: a product rounds the same features differently from place to place
 (in single precision by some 2e-7). What compares a candidate with the partner must allow for it."""
-DEVICE_CHUNK = 2**24
+DEVICE_CHUNK = 2**25
 """The same elsewhere: enough to keep a device busy, and little of its memory."""
 
 
@@ -160,24 +160,49 @@ class View:
             start=self.start + rows.start,
         )
 
-    def rows(self) -> Iterator[slice]:
-        """Parts of the anchors whose similarities stay in a processor's cache."""
-        return self._rows(CHUNK)
+    def rows(self, count: int) -> Iterator[slice]:
+        """Parts of ``count`` anchors whose similarities stay in a processor's cache."""
+        return self._rows(CHUNK, count)
 
-    def _rows(self, chunk: int) -> Iterator[slice]:
+    def _rows(self, chunk: int, count: int) -> Iterator[slice]:
         """About ``chunk`` similarities each; more where there is no such cache."""
-        chunk = chunk if self.anchors.device.type == "cpu" else DEVICE_CHUNK
-        return every(max(1, chunk // len(self.candidates)), len(self.anchors))
+        chunk = chunk if can_be_looked_at(self.anchors) else DEVICE_CHUNK
+        return every(max(1, chunk // len(self.candidates)), count)
 
     def blocks(self) -> Iterator[slice]:
         """Parts of the anchors, large enough for fast products."""
-        step = max(BLOCK, DEVICE_CHUNK // len(self.candidates) if self.anchors.device.type != "cpu" else 0)
+        step = max(BLOCK, 0 if can_be_looked_at(self.anchors) else DEVICE_CHUNK // len(self.candidates))
         return every(step, len(self.anchors))
 
     def parts(self, similarity: Tensor) -> Iterator["View"]:
         """Parts of a block with rows of its similarities ``[B, N]``, each the leaf of a graph."""
-        for rows in self._rows(LISTWISE_CHUNK):
+        for rows in self._rows(LISTWISE_CHUNK, len(self.anchors)):
             yield replace(self.part(rows), given=similarity[rows].requires_grad_(), block=self)
+
+
+def together(one: View, other: View) -> bool:
+    """Whether both directions are looked at as one: they are small, and a device waits for operations, not for numbers.
+
+    On a CPU a part at a time stays in its cache.
+    """
+    few = 2 * len(one.anchors) * len(one.candidates) <= DEVICE_CHUNK
+    return few and not can_be_looked_at(one.anchors) and len(one.candidates) == len(other.candidates)
+
+
+def joined(parts: Sequence[Tensor]) -> Tensor:
+    """One below the other; one alone as it is."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
+
+
+def products(pairs: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    """``[n B, N]``: the similarities of n pairs of anchors ``[B, D]`` and candidates ``[N, D]``, without gradient."""
+    if len(pairs) == 1:
+        return pairs[0][0] @ pairs[0][1].T
+    anchors, candidates = pairs[0]
+    found = anchors.new_empty(len(pairs) * len(anchors), len(candidates))
+    for (rows, columns), part in zip(pairs, found.chunk(len(pairs)), strict=True):
+        torch.mm(rows, columns.T, out=part)
+    return found
 
 
 def every(step: int, count: int) -> Iterator[slice]:
