@@ -12,6 +12,7 @@ from commands import bench
 from negbench import methods
 from negbench.benchmark.speed import data_cost, pixels_cost
 from negbench.benchmark.speed.method_cost import extra_bytes, extras, pairs
+from negbench.methods.base import Sampler
 from negbench.methods.fne import FNE
 
 
@@ -86,3 +87,22 @@ def test_pixels_that_cannot_be_timed_are_told_in_one_line(words: list[str], said
     assert done.exit_code == 2
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_operations_of_every_method_are_counted_without_a_gpu() -> None:
+    done = bench("speed", "--operations", "--memory", "1024", "--json")
+    assert done.exit_code == 0, done.stderr
+    rows = {row["method"]: row for row in json.loads(done.stdout)}
+    with_words = {name for name in methods.names() if "words" in methods.get(name).needs}
+    assert {*rows} == {*methods.names()} - with_words
+    for name, row in rows.items():
+        assert 10 < row["forward"] < row["all"]
+        assert (row["step"] is None) == ("guide" in methods.get(name).needs)
+    plain = {name: row for name, row in rows.items() if name not in ("fne", "fne-paper", "fne-info-nce")}
+    samplers = {name for name in plain if issubclass(methods.get(name), Sampler)}
+    assert max(plain[name]["all"] for name in samplers) <= 75
+    assert max(row["step"] for row in plain.values() if row["step"]) <= 320
+    assert max(row["all"] for row in rows.values()) <= 400
+    done = bench("speed", "--operations", "--recipe", "pixels")
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert "whole steps are counted of towers on vectors" in done.stderr

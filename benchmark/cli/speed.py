@@ -13,6 +13,9 @@ def speed(
     method: Annotated[str | None, typer.Option(help="Time this method's loss step.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Time every method's loss step.")] = False,
     evaluation: Annotated[bool, typer.Option("--evaluation", help="Time the ranks of a gallery.")] = False,
+    operations: Annotated[
+        bool, typer.Option("--operations", help="Count what every step hands to a device, without one.")
+    ] = False,
     data: Annotated[bool, typer.Option("--data", help="Time the reading of a large feature store.")] = False,
     batch: Annotated[int, typer.Option(min=2, max=10**6, help="Anchors.")] = 128,
     memory: Annotated[int, typer.Option(min=0, max=10**8, help="Pairs in the memory.")] = 65536,
@@ -31,16 +34,21 @@ def speed(
     pixels: Annotated[
         bool, typer.Option("--pixels", help="With --data: pictures, beside the steps of a recipe that waits for them.")
     ] = False,
-    recipe: Annotated[str, typer.Option(help="That recipe; bench recipes lists them.")] = "pixels",
+    recipe: Annotated[
+        str | None, typer.Option(help="Named recipe, for --pixels and --operations; pixels or heads if not given.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Time loss steps, or the ranks of a gallery, against the bare products of the same run; or reading from disk."""
-    if sum([method is not None, everything, evaluation, data]) != 1:
-        raise typer.BadParameter("give one of --method NAME, --all, --evaluation and --data")
+    if sum([method is not None, everything, evaluation, data, operations]) != 1:
+        raise typer.BadParameter("give one of --method NAME, --all, --evaluation, --data and --operations")
+    if operations:
+        count_operations(batch, memory, dim, recipe, as_json)
+        return
     if pixels and not data:
         raise typer.BadParameter("--pixels goes with --data")
     if pixels:
-        time_pixels(recipe, device, threads, folder, as_json)
+        time_pixels(recipe or "pixels", device, threads, folder, as_json)
         return
     if data:
         time_data([scale] if scale else ["coco", "regions"], folder, dtype, as_json)
@@ -69,6 +77,26 @@ def speed(
         typer.echo(json_text(results if everything else results[0]))
     else:
         show(results, out())
+
+
+def count_operations(batch: int, memory: int, dim: int, recipe: str | None, as_json: bool) -> None:
+    """Count the operations of every method's loss step, and of a recipe's whole training step with it."""
+    from negbench.benchmark.recipe.flags import resolve
+    from negbench.benchmark.reports.terminal.speed import show_operations
+    from negbench.benchmark.speed import operations
+    from negbench.methods import get, names
+
+    found = []
+    for name in names():
+        if "words" in get(name).needs:
+            continue  # captions as text are no operations
+        config = resolve({"method": name, "dataset": "generated", "encoder": "made+up", "preset": recipe})
+        step = operations.measure_step(config)
+        found.append({**operations.measure(name, batch, memory, dim), "step": step and step["all"]})
+    if as_json:
+        typer.echo(json_text(found))
+    else:
+        show_operations(found, out())
 
 
 def time_data(scales: list[str], folder: Path, dtype: str, as_json: bool) -> None:

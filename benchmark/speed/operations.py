@@ -13,6 +13,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from negbench import methods
+from negbench.benchmark.errors import BenchError
+from negbench.benchmark.models import registry
 from negbench.benchmark.models.base import Modality, Source
 from negbench.benchmark.models.two_towers import Plan, make
 from negbench.benchmark.training.inputs import Batch, SplitTensors
@@ -67,8 +69,15 @@ def measure(name: str, batch: int, memory: int, dim: int) -> dict[str, Any]:
     return {**sizes, "forward": forward, "all": count.names.total(), "kind": dict(count.names.most_common())}
 
 
-def measure_step(config: "RunConfig") -> dict[str, Any]:
-    """The same of a whole training step of a recipe of towers on vectors, with a full memory."""
+def measure_step(config: "RunConfig") -> dict[str, Any] | None:
+    """The same of a whole training step of a recipe, with a full memory; None for methods with a guide, which is
+    prepared from values. ``BenchError`` where its towers read something else than vectors.
+    """
+    if "guide" in methods.get(config.method).needs:
+        return None
+    sides: tuple[tuple[str, Modality], ...] = ((config.image_tower, "image"), (config.text_tower, "text"))
+    if any(registry.for_side(name, side).reads[side] != "vectors" for name, side in sides):
+        raise BenchError(f"recipe '{config.preset}': whole steps are counted of towers on vectors; use --recipe heads")
     cell = config.model_copy(update={"device": DEVICE, "compile": True, "memory_start": "random"})
 
     def plan(name: str, side: Modality, settings: dict[str, Any]) -> Plan:

@@ -61,5 +61,18 @@ def show_pixels(result: dict[str, Any], screen: Console) -> None:
     screen.print(table)
 
 
+def show_operations(found: Sequence[dict[str, Any]], screen: Console) -> None:
+    """A table with a row for each method."""
+    first = found[0]
+    screen.print(f"batch {first['batch']}  memory {first['memory']}  dim {first['dim']}", style="dim")
+    table = Table("method", "loss step", "of it forward", "training step")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in found:
+        counts = (row[key] for key in ("all", "forward", "step"))
+        table.add_row(row["method"], *(MISSING if count is None else str(count) for count in counts))
+    screen.print(table)
+
+
 def _number(value: float | None, unit: float, digits: int) -> str:
     return MISSING if value is None else f"{value / unit:,.{digits}f}"
