@@ -128,7 +128,9 @@ def broken() -> dict[str, str]:
 def check_name(name: str) -> None:
     """``RegistryError`` where ``name`` can be no method's."""
     if not NAME.fullmatch(name):
-        raise RegistryError(f"method '{_shown(name)}': use letters, digits and - alone")
+        raise RegistryError(
+            f"method '{_shown(name)}': use letters, digits and . _ - alone, letters or digits first and last"
+        )
 
 
 def _summary(path: Path) -> str:

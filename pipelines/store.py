@@ -213,8 +213,9 @@ def load_array(path: Path) -> "np.memmap[Any, Any]":
             warnings.filterwarnings("ignore", message="Reading `.npy`")  # files of Python 2, as SCAN's are
             array: np.memmap[Any, Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # what numpy raises on a broken header is of any kind
-        objects = "allow_pickle" in str(error) or "Python objects" in str(error)
-        said = "it holds Python objects, which are never loaded" if objects else damage(error)
+        objects = "Python objects" in str(error) or "Object arrays" in str(error)
+        unlike = "it does not begin as an .npy file does" if "allow_pickle" in str(error) else damage(error)
+        said = "it holds Python objects, which are never loaded" if objects else unlike
         raise DataError(f"{path}: not an array that can be read: {said}") from None
     if not isinstance(array, np.ndarray):
         raise DataError(f"{path}: not one array but an archive of several")

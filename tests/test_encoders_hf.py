@@ -163,6 +163,15 @@ def test_a_text_may_fill_all_places(zoo: Path, tmp_path: Path) -> None:
         assert np.isfinite(encoder.encode(["dog " * 100])).all()
 
 
+def test_a_folder_without_a_tokenizer_is_refused(zoo: Path, tmp_path: Path) -> None:
+    """transformers would make one that knows no word."""
+    folder = shutil.copytree(zoo / "bert", tmp_path / "bare")
+    for path in [*folder.glob("tokenizer*"), *folder.glob("vocab*"), *folder.glob("special*")]:
+        path.unlink()
+    with pytest.raises(RequestError, match=r"bare has no tokenizer \(tokenizer\.json, vocab\.txt"):
+        encoders.make(f"hf:{folder}", "text")
+
+
 def test_the_sizes_of_the_examples() -> None:
     """Of published configurations, as their hub pages have them."""
     towers: dict[str, Any] = {"text_config": {"hidden_size": 768}, "vision_config": {"hidden_size": 768}}

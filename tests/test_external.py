@@ -192,6 +192,11 @@ def saved(name: str, change: Callable[[Any], Any]) -> Callable[[], None]:
     return lambda: np.save(name, change(np.load(name)), allow_pickle=True)
 
 
+def with_zeros(array: Any) -> Any:
+    array[3] = 0
+    return array
+
+
 def with_nan(array: Any) -> Any:
     array[3, 1] = np.nan
     return array
@@ -211,6 +216,7 @@ WRONG: dict[str, tuple[Callable[[], None], Sequence[str], str]] = {
     "few images": (saved("im.npy", lambda a: a[:-1]), SIDES, "im.npy: 19 rows, but the test split has 20 images"),
     "many captions": (saved("ca.npy", lambda a: a.repeat(2, 0)), SIDES, "ca.npy: 200 rows, but the test split has 100"),
     "nan": (saved("ca.npy", with_nan), SIDES, "ca.npy: row 3 holds NaN or infinity"),
+    "zeros": (saved("ca.npy", with_zeros), SIDES, "ca.npy: row 3 is all zeros, which is similar to nothing"),
     "nan in a matrix": (saved("sim.npy", with_nan), MATRIX, "sim.npy: row 3 holds NaN or infinity"),
     "whole numbers": (saved("im.npy", lambda a: a.astype(int)), SIDES, "im.npy: holds int64; give float16, float32"),
     "objects": (

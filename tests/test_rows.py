@@ -102,6 +102,12 @@ def test_what_may_not_be_compared_stands_in_tables_of_its_own(
     assert sorted(line.removeprefix(start).removesuffix(".").split(" | ")) == sorted(values)
 
 
+def test_what_many_tables_differ_in_is_told_in_one_short_line(tmp_path: Path) -> None:
+    save(tmp_path, *(record("fne", 0, 20, epochs=number) for number in range(5, 12)))
+    line = markdown(board(tmp_path)).splitlines()[0]
+    assert line == "f8k has 7 tables, which differ in epochs; the line below each title says how."
+
+
 def test_datasets_are_apart_and_can_be_chosen(runs: Path) -> None:
     own = Protocol(name="scenes", images=500, captions=2500)
     save(runs / "more", record("fne", 0, 20, dataset="scenes", protocol=own))

@@ -11,7 +11,7 @@ from PIL import Image
 
 import negbench
 from commands import bench
-from negbench.benchmark.errors import NoDataError
+from negbench.benchmark.errors import BenchError, NoDataError
 from negbench.benchmark.exchange.loaded import Loaded
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.sweeps import cell
@@ -49,6 +49,20 @@ def check_encoded(run: Loaded, folder: Path) -> None:
 
 def test_new_items_come_through_the_frozen_encoder(small_project: Path, tmp_path: Path) -> None:
     check_encoded(negbench.load(RUN), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        ("a red dog", "texts: a text alone; give a list, as in encode_texts([text])"),
+        ([3], "texts: number 0 is no text with a word in it: 3"),
+        (["a dog", " "], "texts: number 1 is no text with a word in it: ' '"),
+    ],
+)
+def test_what_is_no_list_of_texts_is_refused(texts: Any, said: str, small_project: Path) -> None:
+    with pytest.raises(BenchError) as error:
+        negbench.load(RUN).encode_texts(texts)
+    assert str(error.value) == said
 
 
 def test_new_items_come_to_towers_that_read_pixels_and_texts(small_project: Path, tmp_path: Path) -> None:

@@ -49,10 +49,6 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
 ) -> None:
     """Train and evaluate one cell, and record it."""
-    if processes > 1 and "WORLD_SIZE" not in os.environ:
-        from negbench.benchmark.sweeps.launch import launch
-
-        raise typer.Exit(launch(processes, without_processes(sys.argv[1:])))
     from negbench.benchmark.recipe.flags import parse_changes, resolve
 
     flags = {
@@ -70,7 +66,12 @@ def run(
         "micro_batch": micro_batch,
     }
     resolved = resolve(flags, parse_changes(changes or []), config)
+    if processes > 1 and "WORLD_SIZE" not in os.environ:
+        from negbench.benchmark.sweeps.launch import launch
+        from negbench.benchmark.training.processes import check_shared
 
+        check_shared(resolved.batch, processes)
+        raise typer.Exit(launch(processes, without_processes(sys.argv[1:])))
     _run(resolved, to, method, force, replace, as_json)
 
 

@@ -1,7 +1,7 @@
 """``bench speed``: what a step, an evaluation or the reading of features costs, beside the least it could."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -55,26 +55,39 @@ def speed(
         return
     if evaluation and device != "cpu":
         raise typer.BadParameter("--evaluation is timed on the CPU only", param_hint="--device")
-    from negbench.benchmark.errors import RunFailedError, first_line, out_of_memory
-    from negbench.benchmark.reports.terminal.speed import show
     from negbench.benchmark.training import devices
 
     devices.check(device)
     if evaluation:
         from negbench.benchmark.speed import evaluation_cost
 
-        results = [evaluation_cost.measure(images, captions, dim, threads, repeats)]
+        show_steps([evaluation_cost.measure(images, captions, dim, threads, repeats)], as_json, alone=True)
     else:
-        from negbench.benchmark.speed import method_cost as speeds
-        from negbench.methods import names
+        results = time_steps(method, batch, memory, dim, threads, device, above)
+        show_steps(results, as_json, alone=method is not None)
 
-        chosen = names() if method is None else [method]
-        try:
-            results = [speeds.measure(name, batch, memory, dim, threads, device, above) for name in chosen]
-        except (RuntimeError, MemoryError) as error:  # more than there is memory for
-            raise RunFailedError(out_of_memory(error) or first_line(error)) from None
+
+def time_steps(
+    method: str | None, batch: int, memory: int, dim: int, threads: int, device: str, above: float
+) -> list[dict[str, Any]]:
+    """Time the loss step of a method, or of all."""
+    from negbench.benchmark.errors import RunFailedError, first_line, out_of_memory
+    from negbench.benchmark.speed import method_cost
+    from negbench.methods import names
+
+    chosen = names() if method is None else [method]
+    try:
+        return [method_cost.measure(name, batch, memory, dim, threads, device, above) for name in chosen]
+    except (RuntimeError, MemoryError) as error:  # more than there is memory for
+        raise RunFailedError(out_of_memory(error) or first_line(error)) from None
+
+
+def show_steps(results: list[dict[str, Any]], as_json: bool, alone: bool) -> None:
+    """For programs, or as a table."""
+    from negbench.benchmark.reports.terminal.speed import show
+
     if as_json:
-        typer.echo(json_text(results if everything else results[0]))
+        typer.echo(json_text(results[0] if alone else results))
     else:
         show(results, out())
 

@@ -54,6 +54,13 @@ class GivenArray:
             raise NoDataError(f"{self.name}: has the shape {found}; give {shape}")
         check_finite(Path(self.name), self.values)
 
+    def check_vectors(self, shape: str) -> None:
+        """The same, and none of them nothing but zeros, which has no direction."""
+        self.check(shape)
+        empty = ~self.values.any(axis=1)
+        if empty.any():
+            raise NoDataError(f"{self.name}: row {int(empty.argmax())} is all zeros, which is similar to nothing")
+
 
 @dataclass(frozen=True)
 class GivenIds:
@@ -143,8 +150,8 @@ class Roster:
         images, captions = given.images, given.captions
         assert images is not None, "asked for"
         assert captions is not None, "asked for"
-        images.check("[images, dim]")
-        captions.check("[captions, dim]")
+        images.check_vectors("[images, dim]")
+        captions.check_vectors("[captions, dim]")
         if images.values.shape[1] != captions.values.shape[1]:
             dims = f"{images.values.shape[1]} and {captions.values.shape[1]}"
             raise NoDataError(f"{images.name} and {captions.name} have {dims} columns; both sides need as many")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor
 
-from negbench.benchmark.errors import NoDataError
+from negbench.benchmark.errors import BenchError, NoDataError
 from negbench.benchmark.evaluation.gallery import Gallery
 from negbench.benchmark.exchange import encoding
 from negbench.benchmark.exchange.cells import live_cell
@@ -15,6 +15,7 @@ from negbench.benchmark.models.two_towers import TwoTowers
 from negbench.benchmark.sweeps.live_cell import LiveCell, read_record
 from negbench.benchmark.sweeps.recorded_cell import RecordedCell
 from negbench.pipelines import datasets, sources
+from negbench.pipelines.text import short
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -47,7 +48,15 @@ class Loaded:
         return found
 
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
-        """``[n, dim]`` unit vectors of the joint space; ``NoDataError`` where a new text cannot be encoded."""
+        """``[n, dim]`` unit vectors of the joint space; ``NoDataError`` where a new text cannot be encoded.
+
+        ``BenchError`` for anything but a list of texts with words in them.
+        """
+        if isinstance(texts, str):
+            raise BenchError("texts: a text alone; give a list, as in encode_texts([text])")
+        for number, text in enumerate(texts):
+            if not isinstance(text, str) or not text.strip():
+                raise BenchError(f"texts: number {number} is no text with a word in it: {short(repr(text))}")
         return encoding.encode_texts(self._trained, texts)
 
     def encode_images(self, images: "Sequence[Path | str | Image]") -> Tensor:

@@ -82,7 +82,9 @@ def fill(weights: Tensor, numbers: dict[str, int], file: Path) -> None:
                     raise NoDataError(f"{file}, line {place}: {len(values)} numbers, text.word is {weights.shape[1]}")
                 weights[number] = torch.from_numpy(np.array(values, dtype=np.float32))
                 found += 1
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise NoDataError(f"text.vectors: {file}: {error.strerror}") from None
+    except ValueError as error:
         raise NoDataError(f"text.vectors: {file}: {error}") from None
     if not found:
         raise NoDataError(f"text.vectors: {file} has none of the {len(numbers)} words of the captions")

@@ -36,9 +36,12 @@ FILES: dict[Modality, str] = {"image": "images", "text": "captions"}
 HOW: dict[tuple[Modality, Reads], str] = {
     ("image", "vectors"): "vectors of pictures; use an encoder such as hog+ngrams",
     ("text", "vectors"): "vectors of captions; use an encoder such as hog+ngrams",
-    ("image", "sequences"): "regions; use features such as [n, 36, 2048] files",
+    (
+        "image",
+        "sequences",
+    ): "regions; they come with a dataset, as [n, 36, 2048] files: no encoder of pictures makes them",
     ("text", "sequences"): "tokens; use the encoder minilm-tokens, or features such as [n, 20, 300] files",
-    ("image", "pixels"): "pixels; use an encoder such as pixels:160+texts",
+    ("image", "pixels"): "pixels; use an encoder such as pixels:160+texts, and a dataset of pictures",
 }
 
 

@@ -33,6 +33,7 @@ from negbench.benchmark.training.saving import Saving, Signals
 from negbench.benchmark.training.task import Task
 from negbench.benchmark.training.trainer import Trainer
 from negbench.benchmark.training.watcher import History, Watcher
+from negbench.pipelines.text import short
 
 if TYPE_CHECKING:
     from negbench.benchmark.recipe.schema import RunConfig
@@ -292,7 +293,7 @@ def failing(what: str) -> Iterator[None]:
     except Exception as error:
         memory = out_of_memory(error)
         if processes.count() > 1 and isinstance(error, RuntimeError) and not memory:
-            lost = f"{what}: another process was lost ({first_line(error)})"
-            raise LostError(f"{lost}; the same command goes on from the last checkpoint") from error
+            lost = f"{what}: another process was lost; the same command goes on from the last checkpoint"
+            raise LostError(f"{lost} (torch: {short(first_line(error))})") from error
         reason = memory or f"{type(error).__name__}: {first_line(error)} (BENCH_DEBUG=1 shows where)"
         raise RunFailedError(f"{what} failed: {reason}") from error

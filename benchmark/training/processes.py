@@ -23,10 +23,15 @@ def asked() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def check_shared(batch: int, count: int) -> None:
+    """``BenchError`` where so many processes cannot share a batch."""
+    if batch % count:
+        raise BenchError(f"batch: {batch} anchors cannot be shared by {count} processes; use a multiple of {count}")
+
+
 def join(device: str, batch: int) -> str:
     """Meet the other processes; the device of this one. ``BenchError`` for a batch that they cannot share."""
-    if batch % asked():
-        raise BenchError(f"batch: {batch} anchors cannot be shared by {asked()} processes; use a multiple of {asked()}")
+    check_shared(batch, asked())
     if asked() == 1 or distributed.is_initialized():
         return device
     if device == "cuda":

@@ -40,6 +40,8 @@ CPU_TEXTS = 32
 GPU_TEXTS = 256
 PAD_FIRST = ("roberta", "xlm-roberta", "camembert", "mpnet")
 """Types of models whose positions are counted from the one after the padding token's number."""
+TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
+"""Files of a tokenizer, any of which will do."""
 
 
 def describe(model: Model, kind: EncoderKind) -> Card:
@@ -215,6 +217,8 @@ def tokenizer_of(folder: Path, name: str, config: Any) -> tuple[Any, int]:
     """A folder's tokenizer, and how many tokens its network takes."""
     from transformers import AutoTokenizer
 
+    if not any((folder / file).exists() for file in TOKENIZERS):  # transformers would make one that knows no word
+        raise RequestError(f"{name}: {folder} has no tokenizer ({', '.join(TOKENIZERS)})")
     found = quietly(name, lambda: AutoTokenizer.from_pretrained(folder, local_files_only=True))
     if found.pad_token is None:
         raise RequestError(f"{name}: its tokenizer has no padding token")
@@ -234,7 +238,8 @@ def quietly(name: str, read: Callable[[], Any]) -> Any:
     except ModuleNotFoundError:
         raise
     except (OSError, ValueError, ImportError, KeyError, RuntimeError, SafetensorError) as error:
-        first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        first = lines[0] if not lines[0].endswith(":") else " ".join(lines[:2])
         raise RequestError(f"{name} cannot be read: {first}") from None
     finally:
         logging.set_verbosity(level)

@@ -81,7 +81,8 @@ class TransformerText(Tower):
     def __init__(self, source: Source, settings: TowerSettings, model: str = "") -> None:
         super().__init__(source, settings)
         assert isinstance(settings, TextSettings)
-        folder, name = self.folder(model), f"text_tower {model}"
+        folder = self.folder(model)
+        name = f"text_tower {Model.parse(model).name if model else folder.name}"
         self.body = Body(source, settings, network(folder, name, settings.pooling), "text")
         self.tokenizer, longest = tokenizer_of(folder, name, self.body.config)
         self.longest = min(longest, settings.longest or longest)
@@ -121,7 +122,8 @@ class TransformerPictures(PixelTower):
         super().__init__(source, settings)
         assert isinstance(settings, PictureSettings)
         folder = hub.fetch("hf", Model.parse(model))
-        self.body = Body(source, settings, network(folder, f"image_tower {model}", settings.pooling), "vision")
+        name = f"image_tower {Model.parse(model).name}"
+        self.body = Body(source, settings, network(folder, name, settings.pooling), "vision")
         self.mean, self.deviation = constants_of(folder)
 
     def forward(self, items: Tensor) -> Tensor:
@@ -142,7 +144,7 @@ class Body(nn.Module):
         self.config, self.rate, self.kind = whole.config, settings.rate, settings.pooling
         if self.kind == "projected":
             if not hasattr(whole, "get_text_features"):
-                raise BenchError(f"{source.modality}.pooling: this model has no joint space; use mean or cls")
+                raise BenchError(f"{source.modality}.pooling: this model has no joint space; use mean, cls or gpo")
             delattr(whole, {"text": "vision_model", "vision": "text_model"}[part])  # the other tower is not trained
             self.project_by = {"text": "get_text_features", "vision": "get_image_features"}[part]
         else:
@@ -178,4 +180,7 @@ def constants_of(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
             said = said.get("image_processor", said)
             if "image_mean" in said and "image_std" in said:
                 return tuple(said["image_mean"]), tuple(said["image_std"])
-    raise BenchError(f"{folder}: no preprocessor_config.json with image_mean and image_std: how are pixels normalised?")
+    raise BenchError(
+        f"{folder}: a model of pictures has a preprocessor_config.json with image_mean and image_std, which say how its"
+        " pixels are normalised; this one has none"
+    )

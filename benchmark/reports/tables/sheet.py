@@ -341,10 +341,16 @@ PUBLISHED = (
 )
 
 
+FEW = 4
+"""Tables of a dataset whose differences are told in one line."""
+
+
 def by_dataset(groups: Iterable[Group]) -> Iterator[tuple[str, list[Group]]]:
     """The tables of each dataset, after a line that says in what they differ (empty where there is one)."""
     for dataset, some in groupby(groups, key=lambda group: group.dataset):
         tables = list(some)
         own = [group for group in tables if not group.external]
-        parts = [f"{name}: {' | '.join(map(str, values))}" for name, values in differences(own).items()] if own else []
-        yield f"{dataset} has {len(own)} tables, which differ in {'; '.join(parts)}." if parts else "", tables
+        unlike = differences(own) if own else {}
+        parts = [f"{name}: {' | '.join(map(str, values))}" for name, values in unlike.items()]
+        told = "; ".join(parts) if len(own) <= FEW else f"{', '.join(unlike)}; the line below each title says how"
+        yield f"{dataset} has {len(own)} tables, which differ in {told}." if parts else "", tables

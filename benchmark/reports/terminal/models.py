@@ -24,9 +24,11 @@ def card(name: str) -> dict[str, Any]:
     """One tower: its text, source, what it reads, its settings by side."""
     tower, _ = registry.split(name)
     kind = registry.class_of(tower)
+    about = (sys.modules[kind.__module__].__doc__ or "").strip()
     return {
-        **_entry(tower, (kind.__doc__ or "").strip()),
-        "about": (sys.modules[kind.__module__].__doc__ or "").strip(),
+        **_entry(tower, about.partition("\n")[0]),
+        "about": about,
+        "class": (kind.__doc__ or "").strip(),
         "settings": {
             side: [row | {"name": f"{side}.{row['name']}"} for row in settings_of(kind.settings_of(side))]
             for side in kind.reads
@@ -65,7 +67,7 @@ def show_all(found: Sequence[Mapping[str, Any]]) -> None:
 def show(card: Mapping[str, Any]) -> None:
     """One tower with its settings."""
     out().print(card["about"], markup=False)
-    out().print(card["summary"], style="bold", markup=False)
+    out().print(card["class"], style="bold", markup=False)
     out().print("reads: " + ", ".join(f"{reads} on the {side} side" for side, reads in card["reads"].items()))
     sides = [[{**row, "name": row["name"].partition(".")[2]} for row in rows] for rows in card["settings"].values()]
     heads = [f"{side}." for side in card["settings"]]
