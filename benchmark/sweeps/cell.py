@@ -100,8 +100,8 @@ def run(config: RunConfig, folder: Path, manifest: Manifest, store: FeatureStore
     facts = facts_for(config, manifest, store)
     where = checkpoint.place(folder)
     disk_space.check(config, manifest, store, folder, where)
-    done = trained(config, folder, store, truth, texts, Checkpoint(where, facts, watcher.said), facts, watcher)
     with checkpoint.named(where):
+        done = trained(config, folder, store, truth, texts, Checkpoint(where, facts, watcher.said), facts, watcher)
         record = evaluated(config, done, folder, store, manifest, truth, {**facts, **done.facts})
     checkpoint.forget(where)
     return record
