@@ -262,6 +262,11 @@ class Sampler(Method):
 class Listwise(Method):
     """A loss over all candidates at once, the mean of what each anchor pays. It writes what one direction costs."""
 
+    @property
+    def looks_within(self) -> bool:
+        """Whether it reads ``View.within_similarity``, whose products are then made by blocks, too."""
+        return False
+
     def total_loss(self, i2t: View, t2i: View) -> Tensor:
         """By parts of the anchors, so that no graph over ``[B, N]`` is kept; a compiler plans for itself."""
         if torch.compiler.is_compiling():
@@ -340,15 +345,20 @@ def add_gradient(method: Listwise, blocks: Blocks, weight: float, kept: dict[Ten
     """The weighted loss of a block; its gradient by the leaves, the view's own, is added to ``kept``."""
     [(block, leaves)] = blocks
     similarity, total = block.similarity.detach(), torch.zeros((), device=block.anchors.device)
-    for part in block.parts(similarity):
+    within = block.within_similarity.detach() if method.looks_within else None
+    for part in block.parts(similarity, within):
         with torch.enable_grad():
             cost = method.view_loss(part) * (weight * len(part.anchors) / len(similarity))
-        slope, *others = torch.autograd.grad(cost, [part.similarity, *leaves], materialize_grads=True)
+        made = [part.similarity] if within is None else [part.similarity, part.within_similarity]
+        found = torch.autograd.grad(cost, [*made, *leaves], materialize_grads=True)
         total = total + cost.detach()
-        part.similarity.detach().copy_(slope)
-        for leaf, more in zip(leaves, others, strict=True):
+        for values, slope in zip(made, found, strict=False):
+            values.detach().copy_(slope)
+        for leaf, more in zip(leaves, found[len(made) :], strict=True):
             kept[leaf] += more
-    add_products(block, leaves, similarity, kept)
+    add_products(block, leaves[0], block.candidates, similarity, kept)
+    if within is not None:
+        add_products(block, leaves[0], block.counterparts, within, kept)
     return total
 
 
@@ -365,13 +375,13 @@ def add_both(method: Listwise, blocks: Blocks, weight: float, kept: dict[Tensor,
     for leaf, more in zip(leaves, others, strict=True):
         kept[leaf] += more
     for (block, leaves), part in zip(blocks, slopes.chunk(len(blocks)), strict=True):
-        add_products(block, leaves, part, kept)
+        add_products(block, leaves[0], block.candidates, part, kept)
     return cost.detach()
 
 
-def add_products(block: View, leaves: list[Tensor], slopes: Tensor, kept: dict[Tensor, Tensor]) -> None:
-    """What the gradient by a block's similarities makes of anchors and candidates."""
+def add_products(block: View, anchors: Tensor, others: Tensor, slopes: Tensor, kept: dict[Tensor, Tensor]) -> None:
+    """What the gradient by a block's products with ``others`` makes of these and of the view's ``anchors``."""
     slopes = slopes.to(block.anchors.dtype)
-    kept[leaves[0]][block.own] += slopes @ block.candidates.detach()
-    if block.candidates.requires_grad:
-        kept[leaves[1]] += slopes.T @ block.anchors.detach()
+    kept[anchors][block.own] += slopes @ others.detach()
+    if others.requires_grad:
+        kept[others] += slopes.T @ block.anchors.detach()

@@ -41,11 +41,15 @@ class GIST(InfoNCE):
         partner = view.positive_similarity * self.scale
         return (torch.stack([partner, *pushed]).logsumexp(dim=0) - partner).mean() / 2
 
+    @property
+    def looks_within(self) -> bool:
+        return bool(self.settings.within)
+
     def within(self, view: View) -> tuple[Tensor, Tensor]:
         """Similarities ``[B, N]`` of anchors, and of their partners, to others of the same modality."""
-        kind, learns = view.similarity.dtype, view.candidates.requires_grad  # not those of a memory
+        learns = view.candidates.requires_grad  # not those of a memory
         partners = view.partners @ view.candidates.T if learns else view.partner_similarity
-        return (view.anchors @ view.counterparts.T).to(kind), partners.to(kind)
+        return view.within_similarity, partners.to(view.similarity.dtype)
 
     def suspicion(self, view: View) -> Tensor:
         """The mask."""

@@ -4,7 +4,6 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property
 
 import pytest
 import torch
@@ -17,6 +16,7 @@ from negbench.methods.base import Candidates, Direction, Extras, Guide, Listwise
 from negbench.methods.dcmc import DCMC
 from negbench.methods.distance_weighted import DistanceWeighted
 from negbench.methods.glofnd import GloFND
+from negbench.methods.interface.once import once
 from negbench.methods.interface.view import BLOCK
 from negbench.methods.momentum_distilled import MomentumDistilled
 from negbench.methods.tags import swapped
@@ -256,16 +256,15 @@ def test_both_directions_share_what_the_guide_says_of_captions(
 ) -> None:
     """Block by block, so that it is never kept for the whole batch."""
     rows: list[int] = []
-    compute = getattr(Guide, product).func
+    compute = getattr(Guide, product).compute
 
     def count(guide: Guide) -> Tensor:
         rows.append(len(guide.support))
         found: Tensor = compute(guide)
         return found
 
-    counted = cached_property(count)
-    counted.__set_name__(Guide, product)
-    monkeypatch.setattr(Guide, product, counted)
+    count.__name__ = product
+    monkeypatch.setattr(Guide, product, once(count))
     generator = torch.Generator().manual_seed(0)
     image, text, ids, memory = pairs(BLOCK + 6, 20, 8, generator)
     methods.get(name)().loss(image, text, ids, memory, generator, extras(image, text, memory, generator))

@@ -64,6 +64,8 @@ class View:
     """The candidate that is the first anchor's own partner; the others' follow."""
     given: Tensor | None = None
     """``[B, N]``: the similarities, where they are known already."""
+    given_within: Tensor | None = None
+    """The same of ``within_similarity``."""
     block: "View | None" = None
     """What this is a part of, and shares its products with."""
 
@@ -101,6 +103,14 @@ class View:
             similarity = single(self.anchors @ self.candidates.T)
         self.check_finite(similarity)
         return similarity
+
+    @once
+    def within_similarity(self) -> Tensor:
+        """``[B, N]`` of each anchor and the candidates' own partners, which are of its modality; with gradient."""
+        if self.given_within is not None:
+            return self.given_within
+        with torch.enable_grad():
+            return single(self.anchors @ self.counterparts.T)
 
     def check_finite(self, similarity: Tensor) -> None:
         """``ValueError`` where a candidate is not finite: then its similarity to the first anchor is not either.
@@ -174,10 +184,11 @@ class View:
         step = max(BLOCK, 0 if can_be_looked_at(self.anchors) else DEVICE_CHUNK // len(self.candidates))
         return every(step, len(self.anchors))
 
-    def parts(self, similarity: Tensor) -> Iterator["View"]:
+    def parts(self, similarity: Tensor, within: Tensor | None = None) -> Iterator["View"]:
         """Parts of a block with rows of its similarities ``[B, N]``, each the leaf of a graph."""
         for rows in self._rows(LISTWISE_CHUNK, len(self.anchors)):
-            yield replace(self.part(rows), given=similarity[rows].requires_grad_(), block=self)
+            inner = None if within is None else within[rows].requires_grad_()
+            yield replace(self.part(rows), given=similarity[rows].requires_grad_(), given_within=inner, block=self)
 
 
 def together(one: View, other: View) -> bool:
