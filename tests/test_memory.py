@@ -150,15 +150,16 @@ def test_a_random_start_is_full_of_unit_vectors_of_no_image() -> None:
     assert not torch.equal(one.image[queue], one.text[queue])
 
 
-def test_half_precision_takes_half_the_room_and_rounds_only() -> None:
+@pytest.mark.parametrize(("precision", "kind"), [("float16", torch.float16), ("bfloat16", torch.bfloat16)])
+def test_half_precision_takes_half_the_room_and_rounds_only(precision: str, kind: torch.dtype) -> None:
     model = towers()
-    single, half = memory_of(model, 12, 4), memory_of(model, 12, 4, precision="float16")
-    assert (half.image.dtype, half.text.dtype) == (torch.float16, torch.float16)
+    single, half = memory_of(model, 12, 4), memory_of(model, 12, 4, precision=precision)
+    assert (half.image.dtype, half.text.dtype) == (kind, kind)
     assert half.image.nbytes * 2 == single.image.nbytes
     features, rows = (torch.randn(4, 6), torch.randn(4, 5)), torch.arange(4)
     sides = single.follow(model)(*features)
     kept = [memory.look(sides[0], sides[1], rows, rows) for memory in (single, half)]
-    assert torch.equal(kept[0].image.half(), kept[1].image)
+    assert torch.equal(kept[0].image.to(kind), kept[1].image)
     image, text = (side.detach().requires_grad_() for side in model(*features))
     losses = [methods.get("hardest")().loss(image, text, rows, memory) for memory in kept]
     assert losses[1].dtype == torch.float32
@@ -171,7 +172,7 @@ def config(**changes: Any) -> RunConfig:
 
 
 @pytest.mark.parametrize("size", [5, 16, 300])
-@pytest.mark.parametrize("start, precision", [("random", "float32"), ("empty", "float16"), ("random", "float16")])
+@pytest.mark.parametrize("start, precision", [("random", "float32"), ("empty", "float16"), ("random", "bfloat16")])
 def test_trainings_of_the_recipe(tiny: Tiny, size: int, start: str, precision: str) -> None:
     truth = Truth.read(manifest_folder("tiny"))
     for name in ("hardest", "random", "fne", "info-nce"):

@@ -34,7 +34,7 @@ def check_cell(config: RunConfig) -> None:
     """``BenchError`` where a cell's device cannot be used, or has no room for the memory alone."""
     check(config.device)
     room = room_of(config.device)
-    pair = 2 * config.dim * (2 if config.memory_precision == "float16" else 4)
+    pair = 2 * config.dim * (4 if config.memory_precision == "float32" else 2)
     if config.memory * pair > room:
         raise BenchError(
             f"memory: {config.memory:,} pairs of dim {config.dim:,} take {config.memory * pair / 1e9:,.1f} GB, and"

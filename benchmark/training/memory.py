@@ -58,7 +58,7 @@ class MomentumMemory(nn.Module):
         dim: int,
         momentum: float,
         start: Literal["empty", "random"] = "empty",
-        precision: Literal["float32", "float16"] = "float32",
+        precision: Literal["float32", "bfloat16", "float16"] = "float32",
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class MomentumMemory(nn.Module):
         self.eval()
         self.size, self.batch, self.momentum = size, batch, momentum
         device = next(model.parameters()).device
-        kind = torch.float16 if precision == "float16" else torch.float32
+        kind: torch.dtype = getattr(torch, precision)
         for name in ("image", "text"):
             self.register_buffer(name, torch.zeros(batch + size, dim, dtype=kind, device=device))
         for name, row in (("ids", RANDOM_ID), ("captions", RANDOM_CAPTION)):
