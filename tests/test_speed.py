@@ -89,6 +89,17 @@ def test_pixels_that_cannot_be_timed_are_told_in_one_line(words: list[str], said
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_a_training_step_is_timed_by_its_parts() -> None:
+    done = bench("speed", "--cell", "--method", "fne", "--threads", "1", "--json")
+    assert done.exit_code == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["ratio"] == found["step_ms"] / found["product_ms"]
+    assert all(found[part] > 0 for part in ("towers", "loss", "backward", "optimiser"))
+    done = bench("speed", "--cell", "--recipe", "offline", "--method", "fne")
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert "steps are made up of towers on vectors" in done.stderr
+
+
 def test_operations_of_every_method_are_counted_without_a_gpu() -> None:
     done = bench("speed", "--operations", "--memory", "1024", "--json")
     assert done.exit_code == 0, done.stderr
@@ -105,4 +116,4 @@ def test_operations_of_every_method_are_counted_without_a_gpu() -> None:
     assert max(row["all"] for row in rows.values()) <= 400
     done = bench("speed", "--operations", "--recipe", "pixels")
     assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
-    assert "whole steps are counted of towers on vectors" in done.stderr
+    assert "steps are made up of towers on vectors" in done.stderr

@@ -16,6 +16,9 @@ def speed(
     operations: Annotated[
         bool, typer.Option("--operations", help="Count what every step hands to a device, without one.")
     ] = False,
+    cell: Annotated[
+        bool, typer.Option("--cell", help="Time training steps of a recipe, and where their time goes.")
+    ] = False,
     data: Annotated[bool, typer.Option("--data", help="Time the reading of a large feature store.")] = False,
     batch: Annotated[int, typer.Option(min=2, max=10**6, help="Anchors.")] = 128,
     memory: Annotated[int, typer.Option(min=0, max=10**8, help="Pairs in the memory.")] = 65536,
@@ -35,13 +38,17 @@ def speed(
         bool, typer.Option("--pixels", help="With --data: pictures, beside the steps of a recipe that waits for them.")
     ] = False,
     recipe: Annotated[
-        str | None, typer.Option(help="Named recipe, for --pixels and --operations; pixels or heads if not given.")
+        str | None,
+        typer.Option(help="Named recipe of --pixels, --cell, --operations; pixels or heads if not given."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Time loss steps, or the ranks of a gallery, against the bare products of the same run; or reading from disk."""
-    if sum([method is not None, everything, evaluation, data, operations]) != 1:
-        raise typer.BadParameter("give one of --method NAME, --all, --evaluation, --data and --operations")
+    if sum([(method is not None) and not cell, everything, evaluation, data, operations, cell]) != 1:
+        raise typer.BadParameter("give one of --method NAME, --all, --cell, --evaluation, --data and --operations")
+    if cell:
+        time_cells(method, recipe, threads, device, as_json)
+        return
     if operations:
         count_operations(batch, memory, dim, recipe, as_json)
         return
@@ -90,6 +97,21 @@ def show_steps(results: list[dict[str, Any]], as_json: bool, alone: bool) -> Non
         typer.echo(json_text(results[0] if alone else results))
     else:
         show(results, out())
+
+
+def time_cells(method: str | None, recipe: str | None, threads: int, device: str, as_json: bool) -> None:
+    """Time a training step of a recipe with a method, or with each that can be timed."""
+    from negbench.benchmark.recipe.flags import resolve
+    from negbench.benchmark.speed import cell_cost
+    from negbench.benchmark.speed.made_step import can_be_made
+    from negbench.benchmark.training import devices
+    from negbench.methods import names
+
+    devices.check(device)
+    cell = {"dataset": "generated", "encoder": "made+up", "preset": recipe, "device": device, "threads": threads}
+    chosen = [name for name in names() if can_be_made(name)] if method is None else [method]
+    results = [cell_cost.measure(resolve({"method": name, **cell})) for name in chosen]
+    show_steps(results, as_json, alone=method is not None)
 
 
 def count_operations(batch: int, memory: int, dim: int, recipe: str | None, as_json: bool) -> None:

@@ -8,7 +8,10 @@ from rich.table import Table
 
 from negbench.benchmark.reports.numbers import MISSING
 
-MEASURED = ("method", "step_ms", "product_ms", "ratio", "extra", "peak_mb")
+MEASURED = (
+    *("method", "step_ms", "product_ms", "ratio", "extra", "peak_mb"),
+    *("towers", "loss", "backward", "optimiser"),
+)
 
 
 def show(results: Sequence[dict[str, Any]], screen: Console) -> None:
@@ -16,7 +19,7 @@ def show(results: Sequence[dict[str, Any]], screen: Console) -> None:
     measured = [key for key in MEASURED if key in results[0]]
     same = {key: value for key, value in results[0].items() if key not in measured}
     screen.print("  ".join(f"{key} {value}" for key, value in same.items()), style="dim")
-    table = Table(*measured)
+    table = Table(*measured, pad_edge=False, collapse_padding=True)
     for column in table.columns:
         column.justify = "left" if column.header == "method" else "right"
     for result in results:
