@@ -15,7 +15,15 @@ def sweep(
     datasets: Annotated[str, typer.Option(help="Datasets, separated by commas.")],
     seeds: Annotated[int, typer.Option(min=1, max=10**6, help="Number of seeds: 0, 1, ...")] = 3,
     memory: Annotated[str | None, typer.Option(help="Memory sizes, separated by commas, such as 0,4096.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, max=1024, help="Cells at a time.")] = 1,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Cells at a time on this machine; 1 if not given.")
+    ] = None,
+    per_gpu: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Cells at a time on one GPU; 1 if not given.")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a dask scheduler, or the file it wrote: its workers run the cells.")
+    ] = None,
     recipe: Annotated[str | None, typer.Option(help="Named recipe; bench recipes lists them.")] = None,
     changes: Annotated[list[str] | None, typer.Option("--set", help="key=value, for every cell.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Run again what is recorded.")] = False,
@@ -27,7 +35,9 @@ def sweep(
     from negbench.benchmark.reports.progress import show_sweep
     from negbench.benchmark.sweeps import sweep as sweeps
     from negbench.benchmark.sweeps.cell import folder_of
+    from negbench.benchmark.sweeps.engine.where import Where
 
+    where = Where(jobs, per_gpu, scheduler)
     words = [*([f"preset={recipe}"] if recipe else []), *(changes or [])]
     plan = sweeps.cells(names(methods), names(datasets), range(seeds), sizes(memory), words, force)
     if not plan:
@@ -39,8 +49,8 @@ def sweep(
         return
     for config in {(config.dataset, config.encoder, config.guide_encoder): config for config in configs}.values():
         ensure_for(config)  # once, before all cells ask for them at the same time
-    with show_sweep(log(), len(plan)) as finished:
-        done = sweeps.run(plan, jobs, finished)
+    with where.crew(configs, log().print) as (crew, place), show_sweep(log(), len(plan)) as finished:
+        done = sweeps.run(plan, crew, place, finished)
     good = {one.cell for one in done if one.code == 0}
     tell_dvc([(config, folder_of(config)) for cell, config in zip(plan, configs, strict=True) if cell in good])
     failed = [one for one in done if one.code != 0]
