@@ -125,7 +125,7 @@ def test_a_job_whose_workers_die_is_given_up_and_the_others_are_done(
     assert isinstance(died, DiedError)
     assert str(died) == "3 workers died while they were at it"
     assert ended == {f"lives {k}": k for k in range(4)}
-    assert said.count("dies: its worker died; it goes on from its checkpoint with another") == 2
+    assert said.count("dies: its worker died; another goes on with it") == 2
 
 
 def test_workers_that_cannot_begin_are_told_and_not_started_for_ever(
@@ -183,7 +183,7 @@ def test_a_worker_killed_in_a_cell_costs_nothing(small_project: Path, scheduler:
         assert sweep.stderr is not None
         said = sweep.stderr.read().decode()
     assert sweep.returncode == 0, said
-    assert said.count("its worker died; it goes on from its checkpoint with another") == 1
+    assert said.count("its worker died; another goes on with it") == 1
     assert sum("going on from" in path.read_text() for path in logs.glob("*.log")) == 1
     there = recorded(small_project)
     assert len(there) == 4

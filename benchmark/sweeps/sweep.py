@@ -93,14 +93,15 @@ def run(plan: Sequence[PlannedCell], crew: "Crew", place: "Place", finished: Cal
     from negbench.benchmark.sweeps.engine.job import Ended, last_line, run_logged
 
     LOGS.mkdir(parents=True, exist_ok=True)
-    jobs = {}
-    for cell in plan:
+    named = {cell.name: cell for cell in plan}
+    jobs = []
+    for name, cell in named.items():
         log = LOGS / cell.log
         log.write_bytes(b"")
-        jobs[Job(cell.name, run_logged, (tuple(cell.command), place, str(log)))] = cell
+        jobs.append(Job(name, run_logged, (cell.command, place, str(log))))
     done = []
-    for job, outcome in crew.run(list(jobs)):
-        cell = jobs[job]
+    for job, outcome in crew.run(jobs):
+        cell = named[job.key]
         log = LOGS / cell.log
         if isinstance(outcome, Ended):
             done.append(Done(cell, outcome.code, outcome.line, log))

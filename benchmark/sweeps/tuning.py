@@ -10,7 +10,7 @@ that was stopped and resumed has the same trials as one that was not.
 """
 
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +26,7 @@ from negbench.benchmark.recipe.seeds import seed_for
 from negbench.benchmark.results.plausibility import is_possible
 from negbench.benchmark.sweeps.cell import code_hash
 from negbench.benchmark.sweeps.journal import alone, load
+from negbench.benchmark.sweeps.pruning import Pruning, pruner_for
 from negbench.benchmark.sweeps.search_space import Space, suggest
 from negbench.benchmark.sweeps.studies import (
     STUDIES,
@@ -38,10 +39,11 @@ from negbench.benchmark.sweeps.studies import (
     check_files,
     told,
 )
+from negbench.benchmark.sweeps.trial_request import Helpers, TrialRequest, TrialResult
 from negbench.benchmark.training.extras import Texts
 from negbench.benchmark.training.inputs import features_hash
 from negbench.benchmark.training.loop import Trained, train
-from negbench.benchmark.training.watcher import History, Watcher
+from negbench.benchmark.training.watcher import Watcher
 from negbench.pipelines.store import FeatureStore, read_info
 from negbench.pipelines.truth import Truth
 
@@ -98,17 +100,19 @@ def tune(
     fresh: int,
     watcher: TuningWatcher,
     write: Callable[[Outcome, Path], None],
+    helpers: Helpers | None = None,
 ) -> Outcome:
     """Bring the study of ``task`` to ``trials`` trials and ``fresh`` fresh seeds; ``write`` what it says to ``folder``.
 
     What the journal of ``folder`` has already is not run again. ``RunFailedError`` where no trial is complete.
+    ``helpers`` train several at a time, in rounds; without, one is trained after the other, here.
     """
     with alone(folder):
         check_files(folder)
         study = Study(task, folder / "journal.log")
         if lost := study.lost():
             watcher.note(f"{lost} finished trials of trials.csv are not in journal.log; they are run again")
-        study.search(trials, watcher)
+        study.search(trials, watcher, helpers)
         rows = study.rows
         best = best_of(rows)
         if best is None:
@@ -117,7 +121,7 @@ def tune(
         assert plain is not None  # the search does not end before
         pair = [plain] if best.number == plain.number else [plain, best]
         seeds = range(task.config.seed + 1, task.config.seed + 1 + fresh)
-        study.train_again(pair, seeds, watcher)
+        study.train_again(pair, seeds, watcher, helpers)
         default, tuned = study.tried(pair[0], seeds), study.tried(pair[-1], seeds)
         outcome = Outcome(study.facts, rows, default, tuned, study.importance())
         write(outcome, folder)
@@ -129,12 +133,7 @@ class Study:
 
     def __init__(self, task: TuningTask, journal: Path) -> None:
         self.task, self.journal = task, journal
-        # The median rule: its best epoch so far is below the median of the complete trials at this epoch. Hyperband
-        # divides 20 trials among brackets of a few each, and a patient pruner waits for a falling rSum, but here a
-        # poor trial is one that rises slowly. The second epoch of a method is the first one judged, as rSum may
-        # fall right after the warm-up.
-        pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=task.config.warmup_epochs + 1)
-        self.optuna = load(journal, task.name, pruner)
+        self.optuna = load(journal, task.name, pruner_for(task.config))
         if "made" not in self.optuna.user_attrs:
             self.optuna.set_user_attr("made", {"versions": versions(), **identity.commit()})
         self._check()
@@ -195,20 +194,29 @@ class Study:
             **self.optuna.user_attrs["made"],
         }
 
-    def search(self, trials: int, watcher: TuningWatcher) -> None:
+    def search(self, trials: int, watcher: TuningWatcher, helpers: Helpers | None = None) -> None:
         """Run trials until there are ``trials`` in all, and the defaults among them: they come first."""
         ended = len(self.rows)
         watcher.plan(max(trials - ended, int(self.default is None)))
         while ended < trials or self.default is None:
             if self.default is None:
                 self._queue_defaults()
-            watcher.begin(f"trial {ended + 1}/{max(trials, ended + 1)}")
-            seed = seed_for(self.task.config.seed, "tuning", ended + 1) % 2**32
-            self.optuna.sampler = optuna.samplers.TPESampler(seed=seed)
-            self._trial(self.optuna.ask(), watcher)
+            if helpers is None:
+                watcher.begin(f"trial {ended + 1}/{max(trials, ended + 1)}")
+                self._trial(ended + 1, watcher)
+            else:
+                self._round(ended + 1, max(trials - ended, 1), helpers)
             rows = self.rows
+            for row in rows[ended:]:
+                watcher.trial(row, best_of(rows[: row.number]))
             ended = len(rows)
-            watcher.trial(rows[-1], best_of(rows))
+
+    def _ask(self, number: int) -> tuple[optuna.Trial, dict[str, Any]]:
+        """Trial ``number`` and its settings."""
+        seed = seed_for(self.task.config.seed, "tuning", number) % 2**32
+        self.optuna.sampler = optuna.samplers.TPESampler(seed=seed)
+        trial = self.optuna.ask()
+        return trial, {name: suggest(trial, name, search) for name, search in self.task.space.items()}
 
     def _queue_defaults(self) -> None:
         """Let the next trial have them, unless they wait already."""
@@ -216,39 +224,73 @@ class Study:
         if not any(trial.system_attrs.get("fixed_params") == self.task.defaults for trial in waiting):
             self.optuna.enqueue_trial(self.task.defaults)
 
-    def _trial(self, trial: optuna.Trial, watcher: TuningWatcher) -> None:
+    def _trial(self, number: int, watcher: TuningWatcher) -> None:
+        trial, settings = self._ask(number)
         config = self.task.config
-        settings = {name: suggest(trial, name, search) for name, search in self.task.space.items()}
-        try:
-            pruning = Pruning(trial, config, watcher, spared=settings == self.task.defaults)
-            trained = self.task.train(settings, config.seed, pruning)
-        except optuna.TrialPruned:
+        pruning = Pruning(trial, config, watcher, spared=settings == self.task.defaults)
+        self._tell(trial, trained_result(self.task, settings, config.seed, pruning))
+
+    def _round(self, first: int, left: int, helpers: Helpers) -> None:
+        """Ask for the trials that are left of a round, from number ``first`` on; tell them in their order."""
+        begun = (first - 1) % helpers.count
+        ended = [trial for trial in self.optuna.get_trials(deepcopy=False) if _counts(trial)]
+        complete = [trial for trial in ended[: first - 1 - begun] if trial.state == TrialState.COMPLETE]
+        before = [trial.intermediate_values for trial in complete]
+        asked: dict[str, optuna.Trial] = {}
+        requests = []
+        for number in range(first, first + min(left, helpers.count - begun)):
+            trial, settings = self._ask(number)
+            spared = settings == self.task.defaults
+            request = TrialRequest(f"trial {number}", settings, self.task.config.seed, None if spared else before)
+            asked[request.name] = trial
+            requests.append(request)
+        results = {request.name: result for request, result in helpers.train(requests)}
+        for name, trial in asked.items():
+            for epoch, value in results[name].reported.items():
+                trial.report(value, epoch)
+            self._tell(trial, results[name])
+
+    def _tell(self, trial: optuna.Trial, result: TrialResult) -> None:
+        if result.state == "pruned":
             self.optuna.tell(trial, state=TrialState.PRUNED)
-        except RunFailedError as error:
-            trial.set_user_attr("error", str(error))
+        elif result.best_epoch is None:
+            trial.set_user_attr("error", result.error)
             self.optuna.tell(trial, state=TrialState.FAIL)
         else:
-            trial.set_user_attr("collapsed", trained.collapsed)
-            trial.set_user_attr("warmup", trained.best_epoch < config.warmup_epochs)
-            trial.set_user_attr("false_negatives", trained.false_negative_rate.get("both"))
-            self.optuna.tell(trial, trained.validation["rsum"])
+            trial.set_user_attr("collapsed", result.collapsed)
+            trial.set_user_attr("warmup", result.best_epoch < self.task.config.warmup_epochs)
+            trial.set_user_attr("false_negatives", result.false_negatives)
+            self.optuna.tell(trial, result.rsum)
 
-    def train_again(self, rows: Collection[Trial], seeds: Collection[int], watcher: TuningWatcher) -> None:
+    def train_again(
+        self, rows: Collection[Trial], seeds: Collection[int], watcher: TuningWatcher, helpers: Helpers | None = None
+    ) -> None:
         """Train the settings of trials with other seeds, those apart that the journal has already."""
         known = self.optuna.user_attrs
-        missing = [(row, seed) for row in rows for seed in seeds if _again(row, seed) not in known]
+        missing = {
+            f"trial {row.number} again, seed {seed}": (row, seed)
+            for row in rows
+            for seed in seeds
+            if _again(row, seed) not in known
+        }
         watcher.plan(len(missing))
-        for row, seed in missing:
-            watcher.begin(f"trial {row.number} again, seed {seed}")
-            try:
-                trained = self.task.train(row.settings, seed, watcher)
-            except RunFailedError as error:
-                run = Fresh(seed, "failed", error=str(error))
+        requests = [TrialRequest(name, row.settings, seed) for name, (row, seed) in missing.items()]
+        for request, result in helpers.train(requests) if helpers else self._one_by_one(requests, watcher):
+            row, seed = missing[request.name]
+            if result.state == "failed":
+                run = Fresh(seed, "failed", error=result.error)
             else:
-                status: Literal["collapsed", "done"] = "collapsed" if trained.collapsed else "done"
-                run = Fresh(seed, status, trained.validation["rsum"], trained.false_negative_rate.get("both"))
+                status: Literal["collapsed", "done"] = "collapsed" if result.collapsed else "done"
+                run = Fresh(seed, status, result.rsum, result.false_negatives)
             self.optuna.set_user_attr(_again(row, seed), asdict(run))
             watcher.fresh(row, run)
+
+    def _one_by_one(
+        self, requests: Sequence[TrialRequest], watcher: TuningWatcher
+    ) -> Iterator[tuple[TrialRequest, TrialResult]]:
+        for request in requests:
+            watcher.begin(request.name)
+            yield request, trained_result(self.task, request.settings, request.seed, watcher)
 
     def tried(self, row: Trial, seeds: Collection[int]) -> Tried:
         """A trial with its trainings with other seeds."""
@@ -272,24 +314,21 @@ class Study:
             return optuna.importance.get_param_importances(scored, evaluator=evaluator)
 
 
-class Pruning(Watcher):
-    """Tells Optuna the validation rSum of each epoch after the warm-up, and stops a trial that is behind."""
-
-    def __init__(self, trial: optuna.Trial, config: RunConfig, shown: Watcher, spared: bool = False) -> None:
-        """``spared``: the defaults are trained to the end, as all is compared with them."""
-        self.trial, self.config, self.shown, self.spared = trial, config, shown, spared
-
-    def step(self, epoch: int, step: int, steps: int) -> None:
-        self.shown.step(epoch, step, steps)
-
-    def epoch(self, row: History) -> None:
-        self.shown.epoch(row)
-        epoch = int(row["epoch"])
-        if epoch < self.config.warmup_epochs:  # the same in all trials
-            return
-        self.trial.report(row["val_rsum"], epoch)
-        if not self.spared and epoch + 1 < self.config.epochs and self.trial.should_prune():
-            raise optuna.TrialPruned
+def trained_result(task: TuningTask, settings: Mapping[str, Any], seed: int, watcher: Watcher) -> TrialResult:
+    """Train, whatever comes of it."""
+    try:
+        trained = task.train(settings, seed, watcher)
+    except optuna.TrialPruned:
+        return TrialResult("pruned")
+    except RunFailedError as error:
+        return TrialResult("failed", error=str(error))
+    return TrialResult(
+        "complete",
+        trained.validation["rsum"],
+        best_epoch=trained.best_epoch,
+        collapsed=trained.collapsed,
+        false_negatives=trained.false_negative_rate.get("both"),
+    )
 
 
 def versions() -> dict[str, str]:

@@ -26,7 +26,7 @@ class Job:
     """A function of a module and what it is called with."""
 
     key: str
-    """Its name on the dashboard."""
+    """Its name, which no other job has."""
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
 
@@ -79,7 +79,7 @@ class Crew:
         Raises:
             BenchError: the scheduler is gone, or no worker can be used.
         """
-        waiting, deaths = deque(jobs), Counter[Job]()
+        waiting, deaths = deque(jobs), Counter[str]()
         while waiting or self._running:
             there = self._look()
             lost = self._lost(there)
@@ -87,13 +87,13 @@ class Crew:
                 if waiting:
                     self._give(address, waiting.popleft())
             for job, outcome in [*((job, LeftError()) for job in lost), *self._outcomes()]:
-                deaths[job] += isinstance(outcome, LeftError | KilledWorker)
+                deaths[job.key] += isinstance(outcome, LeftError | KilledWorker)
                 if not isinstance(outcome, LeftError | KilledWorker):
                     yield job, outcome
-                elif deaths[job] == DEATHS:
+                elif deaths[job.key] == DEATHS:
                     yield job, DiedError(f"{DEATHS} workers died while they were at it")
                 else:
-                    self._said(f"{job.key}: its worker died; it goes on from its checkpoint with another")
+                    self._said(f"{job.key}: its worker died; another goes on with it")
                     waiting.appendleft(job)
 
     def _lost(self, there: set[str]) -> list[Job]:

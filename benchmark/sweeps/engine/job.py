@@ -50,6 +50,19 @@ def run_logged(words: Sequence[str], place: Place, log: str) -> Ended:
         LeftError: the worker was asked to end.
         KeyboardInterrupt: the same, where that was a signal.
     """
+    path = Path(log)
+    with prepared(place):
+        with printed_to(path):
+            code = command(words)
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
+    return Ended(code, last_line(path))
+
+
+@contextmanager
+def prepared(place: Place) -> Iterator[None]:
+    """A job inside finds this process as if none had run before; what interrupts it is a ``LeftError``, unless it runs
+    in the main thread, where it was a signal."""
     from negbench.benchmark.sweeps.processes import UNTRACKED
     from negbench.benchmark.training import devices
 
@@ -57,14 +70,13 @@ def run_logged(words: Sequence[str], place: Place, log: str) -> Ended:
     os.environ[UNTRACKED] = "1"  # the client tells DVC of all cells at once
     gc.collect()  # what the job before left
     devices.begin_anew()
-    path = Path(log)
-    with printed_to(path), wanted(place):
-        code = command(words)
-    if code == INTERRUPTED:
+    try:
+        with wanted(place):
+            yield
+    except KeyboardInterrupt:
         if threading.current_thread() is threading.main_thread():
-            raise KeyboardInterrupt
-        raise LeftError
-    return Ended(code, last_line(path))
+            raise
+        raise LeftError from None
 
 
 def command(words: Sequence[str]) -> int:
