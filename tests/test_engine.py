@@ -163,7 +163,7 @@ def test_gpus_are_dealt_out(monkeypatch: pytest.MonkeyPatch, jobs: int | None) -
         Where(jobs, per_gpu=3).surroundings(configs, said.append)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
     assert Where(2).surroundings(configs, said.append) == [{"CUDA_VISIBLE_DEVICES": "5"}, {"CUDA_VISIBLE_DEVICES": "7"}]
-    with pytest.raises(BenchError, match="--per-gpu: no cell asks for a GPU"):
+    with pytest.raises(BenchError, match="--per-gpu: nothing asks for a GPU"):
         Where(jobs, per_gpu=2).surroundings([configs[0].model_copy(update={"device": "cpu"})], said.append)
 
 
@@ -247,7 +247,7 @@ def test_a_scheduler_that_ends_is_one_line(small_project: Path, tmp_path: Path) 
         (["--scheduler", "params.yaml"], "error: --scheduler params.yaml: no file that dask scheduler wrote"),
         (["--scheduler", "127.0.0.1:1", "--jobs", "2"], "error: --scheduler: its workers are those that are there"),
         (["--set", "device=cuda"], "error: device 'cuda' cannot be used here"),
-        (["--per-gpu", "2"], "error: --per-gpu: no cell asks for a GPU"),
+        (["--per-gpu", "2"], "error: --per-gpu: nothing asks for a GPU"),
     ],
 )
 def test_what_cannot_be_is_one_line(

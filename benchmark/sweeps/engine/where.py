@@ -41,6 +41,19 @@ class Where:
         Raises:
             BenchError: no scheduler answers, or this machine has not what the cells need.
         """
+        with self._opened(configs, lambda: self.surroundings(configs, said), said) as found:
+            yield found
+
+    @contextmanager
+    def crew_on(self, device: str, most: int, said: Callable[[str], None]) -> Iterator[tuple["Crew", "Place"]]:
+        """The workers, at most so many of this machine, for jobs on a device that are no cells; as ``crew``."""
+        with self._opened([], lambda: self.dealt(device, most, said), said) as found:
+            yield found
+
+    @contextmanager
+    def _opened(
+        self, configs: Sequence[RunConfig], here: Callable[[], list[dict[str, str]]], said: Callable[[str], None]
+    ) -> Iterator[tuple["Crew", "Place"]]:
         from negbench.benchmark.sweeps.engine.checks import wanted_for
         from negbench.benchmark.sweeps.engine.cluster import joined, local
 
@@ -49,7 +62,7 @@ class Where:
                 with joined(self.scheduler, wanted_for(configs), said) as found:
                     yield found
             else:
-                with local(self.surroundings(configs, said), said) as found:
+                with local(here(), said) as found:
                     yield found
 
     def surroundings(self, configs: Sequence[RunConfig], said: Callable[[str], None]) -> list[dict[str, str]]:
@@ -57,18 +70,25 @@ class Where:
         from negbench.benchmark.training import devices
 
         on_gpu = [config for config in configs if config.device == "cuda"]
-        if not on_gpu:  # cuda:1 is dealt out by who writes it
+        if on_gpu and devices.count():
+            for config in on_gpu:
+                devices.check_shared(config, self.per_gpu or 1)
+        return self.dealt("cuda" if on_gpu else "cpu", len(configs), said)
+
+    def dealt(self, device: str, most: int, said: Callable[[str], None]) -> list[dict[str, str]]:
+        """The same for at most so many workers that use a device; ``BenchError`` where it is not here."""
+        from negbench.benchmark.training import devices
+
+        if device != "cuda":  # cuda:1 is dealt out by who writes it
             if self.per_gpu is not None:
-                raise BenchError("--per-gpu: no cell asks for a GPU; --set device=cuda does")
-            return [{} for _ in range(min(self.jobs or 1, len(configs)))]
-        count, each = devices.count(), self.per_gpu or 1
+                raise BenchError("--per-gpu: nothing asks for a GPU; --set device=cuda does")
+            return [{} for _ in range(min(self.jobs or 1, most))]
+        count = devices.count()
         if not count:
             raise BenchError("device 'cuda' cannot be used here; cpu always can")
-        for config in on_gpu:
-            devices.check_shared(config, each)
-        places = count * each
+        places = count * (self.per_gpu or 1)
         jobs = self.jobs or (places if self.per_gpu else 1)
         if jobs > places:
             said(f"{count} GPU{'s' * (count > 1)} here: {places} at a time; --per-gpu packs more")
         seen = os.environ.get(VISIBLE, "").split(",") if os.environ.get(VISIBLE) else [str(n) for n in range(count)]
-        return [{VISIBLE: seen[slot % count]} for slot in range(min(jobs, places, len(configs)))]
+        return [{VISIBLE: seen[slot % count]} for slot in range(min(jobs, places, most))]
