@@ -25,7 +25,7 @@ from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.reports.plots.tuning import importance, tuning_history
 from negbench.benchmark.reports.study_folder import write
 from negbench.benchmark.sweeps import journal, tuning
-from negbench.benchmark.sweeps.rounds import trial_result
+from negbench.benchmark.sweeps.pruning import trial_result
 from negbench.benchmark.sweeps.search_space import space_of, suggest
 from negbench.benchmark.sweeps.studies import Fresh, Outcome, Trial, Tried, TuningWatcher, best_of
 from negbench.benchmark.sweeps.trial_request import TrialRequest, TrialResult
@@ -525,7 +525,7 @@ class Together:
         if len(self.rounds) == self.dies:
             raise KeyboardInterrupt
         for request in reversed(requests) if self.backwards else requests:
-            yield request, trial_result(self._task, request)
+            yield request, trial_result(self._task, request, Watcher())
 
 
 def in_rounds(tiny: Tiny, trials: int, count: int, **more: Any) -> tuple[Outcome, Together]:

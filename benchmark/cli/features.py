@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from negbench.benchmark.cli.tracked import tell_dvc
+from negbench.benchmark.cli.worker_flags import Scheduler
 from negbench.benchmark.reports.screen import log, out
 
 if TYPE_CHECKING:
@@ -46,9 +47,7 @@ def features(
         int | None,
         typer.Option(min=1, max=1024, help="Processes that share each split; this one alone if not given."),
     ] = None,
-    scheduler: Annotated[
-        str | None, typer.Option(help="Address of a dask scheduler, or the file it wrote: its workers encode.")
-    ] = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Encode a dataset's pictures and captions into features/DATASET/ENCODER. Goes on where it was stopped."""
     from negbench.benchmark.recipe.params import default_encoder

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from negbench.benchmark.cli.tracked import tell_dvc
+from negbench.benchmark.cli.worker_flags import PerGpu, Scheduler
 from negbench.benchmark.reports.screen import log
 from negbench.pipelines.text import clean
 
@@ -18,12 +19,8 @@ def sweep(
     jobs: Annotated[
         int | None, typer.Option(min=1, max=1024, help="Cells at a time on this machine; 1 if not given.")
     ] = None,
-    per_gpu: Annotated[
-        int | None, typer.Option(min=1, max=64, help="Cells at a time on one GPU; 1 if not given.")
-    ] = None,
-    scheduler: Annotated[
-        str | None, typer.Option(help="Address of a dask scheduler, or the file it wrote: its workers run the cells.")
-    ] = None,
+    per_gpu: PerGpu = None,
+    scheduler: Scheduler = None,
     recipe: Annotated[str | None, typer.Option(help="Named recipe; bench recipes lists them.")] = None,
     changes: Annotated[list[str] | None, typer.Option("--set", help="key=value, for every cell.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Run again what is recorded.")] = False,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from negbench.benchmark.cli.tracked import tell_dvc_of_study
+from negbench.benchmark.cli.worker_flags import PerGpu, Scheduler, Storage
 from negbench.benchmark.reports.screen import log, out
 from negbench.pipelines.text import json_text
 
@@ -41,10 +42,9 @@ def tune(
         int | None,
         typer.Option(min=1, max=1024, help="Trials asked together; the same number gives the same trials."),
     ] = None,
-    per_gpu: Annotated[int | None, typer.Option(min=1, max=64, help="Of these, at a time on one GPU.")] = None,
-    scheduler: Annotated[
-        str | None, typer.Option(help="Address of a dask scheduler, or the file it wrote: its workers train.")
-    ] = None,
+    per_gpu: PerGpu = None,
+    scheduler: Scheduler = None,
+    storage: Storage = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print study.json.")] = False,
 ) -> None:
     """Search the settings of a method by validation rSum. Run again, it goes on where it was stopped."""
@@ -68,7 +68,8 @@ def tune(
     from negbench.benchmark.sweeps.tuning import folder_of
 
     trials, together = trials or named.trials, _together(jobs, per_gpu, scheduler)
-    outcome = _tuned(resolved, {*parsed, *(content.get("settings") or {})}, trials, fresh_seeds, together)
+    held = {*parsed, *(content.get("settings") or {})}
+    outcome = _tuned(resolved, held, trials, fresh_seeds, together, storage)
     if as_json:
         typer.echo(json_text(outcome.summary()))
     else:
@@ -90,7 +91,12 @@ def _together(jobs: int | None, per_gpu: int | None, scheduler: str | None) -> "
 
 
 def _tuned(
-    config: "RunConfig", held: set[str], trials: int, fresh_seeds: int, together: "tuple[int, Where] | None"
+    config: "RunConfig",
+    held: set[str],
+    trials: int,
+    fresh_seeds: int,
+    together: "tuple[int, Where] | None",
+    storage: str | None,
 ) -> "Outcome":
     """Search what is not ``held``, with progress on stderr, and write what came out."""
     from negbench.benchmark.cli.features import ensure_for
@@ -99,6 +105,7 @@ def _tuned(
     from negbench.benchmark.reports.terminal import configuration
     from negbench.benchmark.sweeps import tuning
     from negbench.benchmark.sweeps.cell import texts_for
+    from negbench.benchmark.sweeps.database import Database
     from negbench.benchmark.sweeps.rounds import helpers_of
     from negbench.benchmark.sweeps.search_space import space_of
     from negbench.benchmark.training import devices
@@ -106,6 +113,7 @@ def _tuned(
     from negbench.pipelines.sources import manifest_folder
     from negbench.pipelines.truth import Truth
 
+    database = Database(storage, log().print) if storage is not None else None
     devices.check_cell(config)
     space = space_of(config, held)
     configuration.show(config, log())
@@ -120,7 +128,7 @@ def _tuned(
             helpers_of(together, task, log().print) as helpers,
             ShowTuning(log(), trials, config.epochs, task.defaults) as watcher,
         ):
-            return tuning.tune(task, folder, trials, fresh_seeds, watcher, study_folder.write, helpers)
+            return tuning.tune(task, folder, trials, fresh_seeds, watcher, study_folder.write, helpers, database)
     except KeyboardInterrupt:
-        log().print(f"kept in {folder}; the same command goes on with it")
+        log().print(f"kept in {'the database' if database else folder}; the same command goes on with it")
         raise

@@ -6,21 +6,18 @@ asked together gives the same study.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import optuna
-from optuna.trial import create_trial
 
 from negbench.benchmark.errors import NoDataError
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.sweeps.cell import texts_for
 from negbench.benchmark.sweeps.engine.job import Place, prepared
 from negbench.benchmark.sweeps.engine.where import Where
-from negbench.benchmark.sweeps.pruning import Pruning, pruner_for
+from negbench.benchmark.sweeps.pruning import trial_result
 from negbench.benchmark.sweeps.trial_request import TrialRequest, TrialResult
-from negbench.benchmark.sweeps.tuning import TuningTask, trained_result
+from negbench.benchmark.sweeps.tuning import TuningTask
 from negbench.benchmark.training.inputs import features_hash
 from negbench.benchmark.training.watcher import Watcher
 from negbench.pipelines.manifest import Manifest
@@ -88,18 +85,7 @@ def train_there(place: Place, data: StudyData, request: TrialRequest) -> TrialRe
     ``NoDataError`` where data or features are others than those of the study.
     """
     with prepared(place):
-        return trial_result(_task(data), request)
-
-
-def trial_result(task: TuningTask, request: TrialRequest) -> TrialResult:
-    """Train a trial, held against those that were complete before, whatever the journal says by now."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study(direction="maximize", pruner=pruner_for(task.config))
-    for values in request.before or []:
-        study.add_trial(create_trial(value=max(values.values(), default=0.0), intermediate_values=values))
-    pruning = Pruning(study.ask(), task.config, Watcher(), spared=request.before is None)
-    result = trained_result(task, request.settings, request.seed, pruning)
-    return replace(result, reported=dict(study.get_trials(deepcopy=False)[-1].intermediate_values))
+        return trial_result(_task(data), request, Watcher())
 
 
 def _task(data: StudyData) -> TuningTask:
