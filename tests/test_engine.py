@@ -128,6 +128,21 @@ def test_a_job_whose_workers_die_is_given_up_and_the_others_are_done(
     assert said.count("dies: its worker died; another goes on with it") == 2
 
 
+def test_all_that_listens_does_so_on_the_loopback_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import psutil
+
+    monkeypatch.chdir(tmp_path)
+    before = {one.laddr for one in psutil.Process().net_connections("inet") if one.status == "LISTEN"}
+    with local([{}], print) as (crew, _):
+        assert [outcome for _, outcome in crew.run([Job("any", abs, (-1,))])] == [1]
+        found = [
+            one for each in [psutil.Process(), *psutil.Process().children()] for one in each.net_connections("inet")
+        ]
+        listening = {one.laddr for one in found if one.status == "LISTEN"} - before
+    assert len(listening) >= 3  # scheduler, its dashboard, a worker
+    assert {place.ip for place in listening} == {"127.0.0.1"}
+
+
 def test_workers_that_cannot_begin_are_told_and_not_started_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

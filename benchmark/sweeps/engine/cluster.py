@@ -92,14 +92,14 @@ def local(surroundings: Sequence[Mapping[str, str]], said: Said) -> Iterator[tup
     """
     be_quiet()
     security = Security.temporary()
-    dashboard = "127.0.0.1:0" if find_spec("bokeh") else None
+    loopback = "127.0.0.1"  # for the dashboard's server too, which is there with or without it
     with (
         LocalCluster(
-            n_workers=0, host="127.0.0.1", dashboard_address=dashboard, security=security, silence_logs=False
+            n_workers=0, host=loopback, dashboard_address=f"{loopback}:0", security=security, silence_logs=False
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
-        if dashboard:
+        if find_spec("bokeh"):
             said(f"dashboard: {cluster.dashboard_link}")
         keys = {name: getattr(security, name) for name in KEYS}
         workers = LocalWorkers(surroundings, cluster.scheduler_address, keys)

@@ -13,6 +13,8 @@ from typing import Any
 from negbench.benchmark.sweeps.engine.main_thread import MainThread
 from negbench.benchmark.sweeps.processes import end_with_parent
 
+LOOPBACK = "127.0.0.1"
+
 
 def main() -> None:
     """Work until the scheduler is gone, or somebody ends this process."""
@@ -43,7 +45,9 @@ def work(told: dict[str, Any]) -> None:
             nthreads=1,
             executor=executor,
             memory_limit=0,
+            host=LOOPBACK,
             dashboard=False,
+            dashboard_address=f"{LOOPBACK}:0",  # its server is there without a dashboard too
             security=security,
         ) as worker:
             await worker.finished()
