@@ -7,17 +7,13 @@ away. Where a batch does not fit, that side begins again with batches of half th
 of one size.
 """
 
-import io
 import json
-import math
-import os
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import cache, partial
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,12 +27,14 @@ from negbench.pipelines.encoders import CPU, Encoder
 from negbench.pipelines.encoding import BATCH, How, OutOfMemoryError, Stage, device_for, first_batch, workers_for
 from negbench.pipelines.errors import DataError, RequestError
 from negbench.pipelines.files import Progress, digest, read_json, silent
+from negbench.pipelines.filling import append, fill, parts_of
 from negbench.pipelines.locks import alone
 from negbench.pipelines.manifest import SPLITS, Manifest
 from negbench.pipelines.reading import pictures
 from negbench.pipelines.rows import Features, Rows
+from negbench.pipelines.shards import Shard, Spread, spread_over
 from negbench.pipelines.sides import PixelsCard, Side, pair
-from negbench.pipelines.sources import FEATURES, Source, store_folder
+from negbench.pipelines.sources import FEATURES, Source, manifest_folder, store_folder
 from negbench.pipelines.store import KIND, FeatureStore, add_digests, complete, intact, load_array, read_info
 from negbench.pipelines.work import Work
 
@@ -61,15 +59,17 @@ def make(
     force: bool = False,
     progress: Progress = silent,
     waiting: Waiting = unsaid,
+    spread: Spread | None = None,
 ) -> Path:
     """The store of a dataset, built where it is missing or stale (``force``: in any case); the manifest too.
 
     ``encoder`` and ``main``, that of the pipeline, are the dataset's own where None; ``dtype``, float32 or float16, is
-    that of the store before, and pixels are uint8 in any case; for the rest see ``encoding.How``. ``DataError`` where
-    the dataset is not there or broken.
+    that of the store before, and pixels are uint8 in any case; for the rest see ``encoding.How``. ``spread`` encodes
+    parts of splits elsewhere. ``DataError`` where the dataset is not there or broken.
     """
     source = sources.read(name)
     maker = Maker(prepare.ensure(name, source), source, encoder, How(batch, workers, device, precision), dtype, main)
+    maker.spread = spread
     return maker.make(progress, waiting, force=force, verify=True)
 
 
@@ -105,6 +105,7 @@ class Maker:
         main: str | None = None,
     ) -> None:
         self.manifest, self.source, self.how, self.dtype = manifest, source, how, dtype
+        self.spread: Spread | None = None
         self.encoder = canonical(source, encoder or source.encoder)
         self.main = canonical(source, main) if main else source.encoder
         self.target = store_folder(manifest.name, self.encoder)
@@ -178,10 +179,21 @@ class Maker:
         stage = _stage(self.manifest, self.source, modality, side, self.how)
         while True:
             try:
+                if self.spread is not None:
+                    self._spread(self.spread, modality, side, batch, dtype, progress)
                 _encode(self.work.store, self.manifest, modality, side, stage, dtype, batch, progress)
                 return batch
             except OutOfMemoryError:
                 batch = _halve(self.work, modality, side, self.how, batch)
+
+    def _spread(self, spread: Spread, modality: str, side: Side, batch: int, dtype: str, progress: Progress) -> None:
+        """Let others encode what is missing of one side."""
+        kind = "uint8" if side.size else dtype
+        for split, rows in parts_of(self.manifest, modality):
+            whole = Shard(self.manifest.name, self.manifest.hash, self.encoder, self.how, modality, split, batch, kind)
+            path = self.work.store / f"{split}_{modality}{'_sequences' if side.length else ''}.npy"
+            for done in spread_over(spread, whole, path, self.work.parts, len(rows), side.shape):
+                progress(f"{split} {modality}", done, len(rows))
 
     @property
     def _pointer(self) -> Path:
@@ -225,9 +237,9 @@ def _encode(
     store: Path, manifest: Manifest, modality: str, side: Side, stage: Stage, dtype: str, batch: int, progress: Progress
 ) -> None:
     """All splits of a modality, with one size of batch."""
-    for split, rows in _parts(manifest, modality):
+    for split, rows in parts_of(manifest, modality):
         path = store / f"{split}_{modality}{'_sequences' if side.length else ''}.npy"
-        for done in _fill(path, rows, side.shape, stage, "uint8" if side.size else dtype, batch):
+        for done in fill(path, rows, side.shape, stage, "uint8" if side.size else dtype, batch):
             progress(f"{split} {modality}", done, len(rows))
         if side.length:
             _pool(path, store / f"{split}_{modality}.npy", dtype)
@@ -237,8 +249,28 @@ def _pool(sequences: Path, path: Path, dtype: str) -> None:
     """The vectors beside some sequences: the means of what is stored."""
     stored = Rows(load_array(sequences))
     rows = pd.DataFrame({"row": np.arange(len(stored))})
-    for _ in _fill(path, rows, stored.shape[2:], Stage(lambda: _Means(stored), attrgetter("row"), 0), dtype, BATCH):
+    for _ in fill(path, rows, stored.shape[2:], Stage(lambda: _Means(stored), attrgetter("row"), 0), dtype, BATCH):
         pass
+
+
+def encode_shard(shard: Shard) -> None:
+    """Encode the rows of a shard into its file, from where an earlier try left it.
+
+    Raises:
+        DataError: the manifest is another one here, or a row cannot be encoded.
+        OutOfMemoryError: a batch does not fit.
+    """
+    source = sources.read(shard.dataset)
+    manifest = Manifest.read(manifest_folder(shard.dataset))
+    if manifest.hash != shard.manifest_hash:
+        raise DataError(f"{manifest_folder(shard.dataset)} is another one there; share the project's folder")
+    name = dict(zip(SIDES, pair(shard.encoder, datasets.holds_features(source.format)), strict=True))[shard.modality]
+    side = _side(manifest, source, shard.modality, name, shard.how)
+    stage = _stage(manifest, source, shard.modality, side, shard.how)
+    rows = dict(parts_of(manifest, shard.modality))[shard.split].iloc[shard.start : shard.stop]
+    with Path(shard.path).open("ab") as file:
+        for _ in append(file, 0, rows, side.shape, stage, np.dtype(shard.dtype).newbyteorder("<"), shard.batch):
+            pass
 
 
 def _halve(work: Work, modality: str, side: Side, how: How, batch: int) -> int:
@@ -251,52 +283,6 @@ def _halve(work: Work, modality: str, side: Side, how: How, batch: int) -> int:
             path.unlink()
     work.halve(modality, batch // 2)
     return batch // 2
-
-
-def _parts(manifest: Manifest, modality: str) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The rows of each split in the manifest's order, with their split."""
-    frame: pd.DataFrame = getattr(manifest, modality)
-    split_of = manifest.images.set_index("image_id")["split"]
-    splits = frame["image_id"].map(split_of)
-    for split in SPLITS:
-        yield split, frame[splits == split]
-
-
-def _fill(
-    path: Path, rows: pd.DataFrame, shape: tuple[int, ...], stage: Stage, dtype: str, batch: int
-) -> Iterator[int]:
-    """Append what is missing, batch by batch, in items of ``shape``; yields the number of rows that are done."""
-    kind = np.dtype(dtype).newbyteorder("<")
-    item = math.prod(shape) * kind.itemsize
-    with path.open("ab") as file:
-        header = _header(file, (len(rows), *shape), kind)
-        size = max(file.seek(0, os.SEEK_END) - header, 0)
-        done = len(rows) if size == len(rows) * item else size // (batch * item) * batch
-        file.truncate(header + done * item)
-        yield done
-        if done == len(rows):
-            return
-        where = f"{path.name}: the encoder gave"
-        with closing(stage.batches(rows.iloc[done:].itertuples(index=False), batch)) as batches:
-            for features in batches:
-                expected = min(batch, len(rows) - done)
-                if features.shape != (expected, *shape):
-                    raise DataError(f"{where} {list(features.shape)}, not {[expected, *shape]}")
-                if fault := _fault(features, kind):
-                    raise DataError(f"{where} {fault} in rows {done}-{done + expected - 1}")
-                file.write(np.ascontiguousarray(features, dtype=kind).tobytes())
-                file.flush()
-                done += expected
-                yield done
-
-
-def _fault(features: Features, kind: "np.dtype[Any]") -> str | None:
-    """What of some vectors, or pixels, cannot be stored."""
-    if kind == np.uint8:
-        return None if features.dtype == kind else f"{features.dtype}, not bytes,"
-    if not np.isfinite(features).all():
-        return "NaN or infinity"
-    return f"more than {kind.name} can hold" if np.abs(features).max(initial=0) > np.finfo(kind).max else None
 
 
 def mean_of_steps(sequences: Features) -> Features:
@@ -364,14 +350,3 @@ class _Means(Encoder):
 
     def forward(self, prepared: list[int]) -> NDArray[np.float32]:
         return mean_of_steps(self._stored[np.array(prepared)])
-
-
-def _header(file: BinaryIO, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> int:
-    """Write the ``.npy`` header where it is not yet there; its length in bytes."""
-    header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, {"descr": dtype.str, "fortran_order": False, "shape": shape})
-    length = len(header.getvalue())
-    if file.seek(0, os.SEEK_END) < length:
-        file.truncate(0)
-        file.write(header.getvalue())
-    return length

@@ -1,9 +1,10 @@
 """A store in the making: a folder beside the store's own place, so that the last step is a rename on one disk.
 
-``.<encoder>.work/`` holds ``store/``, the store to be, and ``state.json``: what the work belongs to, the size of batch
-that was found to fit, and, once all is written, the digest of ``features.json``. By that digest a call that comes
-after a kill knows whether ``store/`` is still to be moved, or is the old one that made way. Beside it lies
-``.<encoder>.lock``. DVC, which removes a stage's outputs before it runs, does not know of either.
+``.<encoder>.work/`` holds ``store/``, the store to be, ``parts/`` of splits that several encode, and ``state.json``:
+what the work belongs to, the size of batch that was found to fit, and, once all is written, the digest of
+``features.json``. By that digest a call that comes after a kill knows whether ``store/`` is still to be moved, or is
+the old one that made way. Beside it lies ``.<encoder>.lock``. DVC, which removes a stage's outputs before it runs, does
+not know of either.
 """
 
 import json
@@ -26,6 +27,7 @@ class Work:
         self.target = real(target)
         self.folder = self.target.with_name(f".{self.target.name}.work")
         self.store = self.folder / "store"
+        self.parts = self.folder / "parts"
         self.lock = self.target.with_name(f".{self.target.name}.lock")
         self._path = self.folder / "state.json"
 

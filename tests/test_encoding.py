@@ -1,12 +1,14 @@
 """From rows to vectors: order, threads, batches that do not fit, and kills in between."""
 
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from commands import bench
+from commands import bench, bench_process
 from negbench.pipelines import encoders, features, prepare, work
 from negbench.pipelines.encoders.hog import Hog
 from negbench.pipelines.encoding import How, device_for, prepared_ahead, workers_for
 from negbench.pipelines.errors import DataError, RequestError
 from negbench.pipelines.manifest import Manifest
+from negbench.pipelines.shards import Shard
 
 STORE = Path("features/my/hog+ngrams")
 WORK = Path("features/my/.hog+ngrams.work")
@@ -281,3 +284,73 @@ def test_the_encoder_in_the_documents_encodes() -> None:
     exec(compile(code, "docs/encoders.md", "exec"), space)
     found = space["Brightness"]().encode([Image.new("RGB", (5, 4), "red")] * 2)
     np.testing.assert_array_equal(found, [[255, 0, 0]] * 2)
+
+
+# --- Several at a time --------------------------------------------------------------------------------------------
+
+
+class Backwards:
+    """Encodes shards in this process, the last one first; ends in the middle of the one that ``dies``."""
+
+    def __init__(self, count: int, dies: int = -1) -> None:
+        self.count, self.dies = count, dies
+        self.seen: list[Shard] = []
+
+    def encode(self, shards: Sequence[Shard]) -> Iterator[Shard]:
+        for shard in reversed(shards):
+            self.seen.append(shard)
+            features.encode_shard(shard)
+            if len(self.seen) == self.dies:
+                os.truncate(shard.path, Path(shard.path).stat().st_size - 5)
+                raise KeyboardInterrupt
+            yield shard
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 50])
+def test_parts_put_together_are_the_whole(project: Path, count: int) -> None:
+    whole = {path.name: path.read_bytes() for path in features.make("my", batch=2).iterdir()}
+    for dies in (1, 2, min(count, 6) + 1):
+        with pytest.raises(KeyboardInterrupt):
+            features.make("my", batch=2, force=True, spread=Backwards(count, dies))
+    spread = Backwards(count)
+    features.make("my", batch=2, force=True, spread=spread)
+    assert {path.name: path.read_bytes() for path in STORE.iterdir()} == whole
+    assert not WORK.exists()
+    train = [shard for shard in spread.seen if shard.split == "train" and shard.modality == "captions"]
+    assert len(train) == min(count, 6)
+    sizes = [shard.stop - shard.start for shard in train]
+    assert sum(sizes) == 11
+    assert max(sizes) - min(sizes[1:], default=max(sizes)) == 0
+
+
+@pytest.mark.usefixtures("narrow")
+def test_a_part_that_does_not_fit_halves_the_batch_of_all(project: Path) -> None:
+    whole = {path.name: path.read_bytes() for path in features.make("my").iterdir()}
+    features.make("my", force=True, spread=Backwards(2))
+    assert {path.name: path.read_bytes() for path in STORE.iterdir()} == whole
+
+
+def test_two_processes_make_the_same_features(project: Path) -> None:
+    whole = {path.name: path.read_bytes() for path in features.make("my", batch=2).iterdir()}
+    done = bench_process("features", "--dataset", "my", "--batch", "2", "--force", "--jobs", "2")
+    assert done.exit_code == 0, done.stderr
+    assert {path.name: path.read_bytes() for path in STORE.iterdir()} == whole
+    assert "train images: 11 of 11" in done.stderr
+
+
+def test_what_a_worker_finds_broken_is_the_same_line(project: Path) -> None:
+    name = Manifest.read(Path("data/my")).images["file"].iloc[9]
+    Path("raw", name).write_bytes(b"changed")
+    alone = bench_process("features", "--dataset", "my", "--batch", "2")
+    done = bench_process("features", "--dataset", "my", "--batch", "2", "--jobs", "2")
+    assert done.exit_code == alone.exit_code == 3
+    assert done.stderr.splitlines()[-1] == alone.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_scheduler_needs_a_number_of_parts(project: Path) -> None:
+    done = bench("features", "--dataset", "my", "--scheduler", "127.0.0.1:1")
+    assert (done.exit_code, done.stderr) == (
+        2,
+        "error: --jobs is missing: the number of parts that each split is cut into\n",
+    )

@@ -32,10 +32,11 @@ ROOMS = (
 METHODS_NEED = {"torch", *sys.stdlib_module_names}
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60
 """Lines."""
-HEAVY = ("torch", "pandas", "numpy", "optuna", "matplotlib", "scipy")
+HEAVY = ("torch", "pandas", "numpy", "optuna", "matplotlib", "scipy", "distributed")
 LIGHT = [
     ["--help"],
     ["run", "--help"],
+    ["sweep", "--help"],
     ["methods"],
     ["methods", "--json"],
     ["data", "list"],

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -16,7 +17,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from PIL import Image
 
-from commands import Done, bench
+from commands import Done, bench, bench_process
 from negbench import methods
 from negbench.benchmark.errors import BenchError, NoDataError, RunFailedError
 from negbench.benchmark.recipe.flags import resolve
@@ -24,8 +25,10 @@ from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.reports.plots.tuning import importance, tuning_history
 from negbench.benchmark.reports.study_folder import write
 from negbench.benchmark.sweeps import journal, tuning
+from negbench.benchmark.sweeps.pruning import trial_result
 from negbench.benchmark.sweeps.search_space import space_of, suggest
 from negbench.benchmark.sweeps.studies import Fresh, Outcome, Trial, Tried, TuningWatcher, best_of
+from negbench.benchmark.sweeps.trial_request import TrialRequest, TrialResult
 from negbench.benchmark.sweeps.tuning import Study, TuningTask, tune
 from negbench.benchmark.training.loop import Trained, train
 from negbench.benchmark.training.watcher import Watcher
@@ -504,3 +507,102 @@ def test_interrupt_exits_130_and_the_same_command_goes_on(
     result = bench_tune("--method", "fne", "--trials", "4", "--fresh-seeds", "0")
     assert result.exit_code == 0, result.output
     assert [line[:9] for line in result.stderr.splitlines() if line.startswith("trial")] == ["trial 3/4", "trial 4/4"]
+
+
+# --- Several at a time --------------------------------------------------------------------------------------------
+
+
+class Together:
+    """Helpers of this process: what workers would do, in any order."""
+
+    def __init__(self, task: TuningTask, count: int, backwards: bool = False, dies: int | None = None) -> None:
+        self.count, self.backwards, self.dies = count, backwards, dies
+        self._task = task
+        self.rounds: list[list[str]] = []
+
+    def train(self, requests: Sequence[TrialRequest]) -> Iterator[tuple[TrialRequest, TrialResult]]:
+        self.rounds.append([request.name for request in requests])
+        if len(self.rounds) == self.dies:
+            raise KeyboardInterrupt
+        for request in reversed(requests) if self.backwards else requests:
+            yield request, trial_result(self._task, request, Watcher())
+
+
+def in_rounds(tiny: Tiny, trials: int, count: int, **more: Any) -> tuple[Outcome, Together]:
+    task = task_of(tiny)
+    helpers = Together(task, count, **more)
+    return tune(task, FOLDER, trials, 2, TuningWatcher(), write, helpers), helpers
+
+
+def test_rounds_of_one_are_trials_one_by_one(tiny: Tiny, scripted: Scripted) -> None:
+    whole = search(task_of(tiny), 14, fresh=2)
+    (FOLDER / "journal.log").unlink()
+    found, _ = in_rounds(tiny, 14, 1)
+    assert (found.rows, found.default, found.best) == (whole.rows, whole.default, whole.best)
+    assert found.states["pruned"] > 0
+
+
+def test_a_round_does_not_depend_on_who_ends_first_nor_on_being_stopped(tiny: Tiny, scripted: Scripted) -> None:
+    whole, helpers = in_rounds(tiny, 18, 4)
+    assert whole.states["pruned"] > 0
+    assert helpers.rounds[0] == [f"trial {n}" for n in range(1, 5)]
+    assert [len(names) for names in helpers.rounds] == [4, 4, 4, 4, 2, 4]
+    assert whole.rows[0].settings == task_of(tiny).defaults
+    (FOLDER / "journal.log").unlink()
+    other, _ = in_rounds(tiny, 18, 4, backwards=True)
+    assert other.rows == whole.rows
+    (FOLDER / "journal.log").unlink()
+    for dies in (1, 2, 2):
+        with pytest.raises(KeyboardInterrupt):
+            in_rounds(tiny, 18, 4, dies=dies)
+    assert in_rounds(tiny, 18, 4)[0].rows == whole.rows
+
+
+def test_a_round_that_was_told_in_part_is_completed(
+    tiny: Tiny, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, _ = in_rounds(tiny, 16, 4)
+    (FOLDER / "journal.log").unlink()
+    told, plain = 0, Study._tell
+
+    def tell(self: Study, trial: optuna.Trial, result: TrialResult) -> None:
+        nonlocal told
+        told += 1
+        if told == 11:
+            raise KeyboardInterrupt
+        plain(self, trial, result)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Study, "_tell", tell)
+        with pytest.raises(KeyboardInterrupt):
+            in_rounds(tiny, 16, 4)
+    found, helpers = in_rounds(tiny, 16, 4)
+    assert helpers.rounds[0] == ["trial 11", "trial 12"]
+    assert found.rows == whole.rows
+
+
+def test_two_studies_of_four_jobs_are_the_same(small_project: Path) -> None:
+    words = ["tune", "--dataset", "small", "--method", "fne", "--jobs", "4", "--trials", "7", "--fresh-seeds", "1"]
+    small = ["--epochs", "3", "--set", "batch=32", "--set", "hidden=8", "--set", "dim=8", "--memory", "64"]
+    found = []
+    for _ in range(2):
+        done = bench_process(*words, *small)
+        assert done.exit_code == 0, done.stderr
+        folder = Path("studies/small/fne")
+        study = json.loads((folder / "study.json").read_text())
+        found.append(((folder / "trials.csv").read_text(), study["default"], study["best"]))
+        (folder / "journal.log").unlink()
+    assert found[0] == found[1]
+    assert len(found[0][0].splitlines()) == 8
+    # what a worker trains is what this process trains
+    done = bench_process(*words[:5], "--trials", "1", "--fresh-seeds", "1", *small)
+    assert done.exit_code == 0, done.stderr
+    assert json.loads((folder / "study.json").read_text())["default"] == found[0][1]
+
+
+def test_a_scheduler_needs_a_number_of_jobs(small_project: Path) -> None:
+    done = bench("tune", "--dataset", "small", "--method", "fne", "--scheduler", "127.0.0.1:1")
+    assert (done.exit_code, done.stderr) == (
+        2,
+        "error: --jobs is missing: the number of trials that are asked together\n",
+    )

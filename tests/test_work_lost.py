@@ -455,7 +455,7 @@ import subprocess, sys
 from negbench.benchmark.sweeps.processes import Children
 plain = subprocess.Popen
 subprocess.Popen = lambda words, **more: plain([sys.executable, "-c", {WITHOUT_PRCTL!r}], **more)
-Children().run([], sys.stdout)
+Children().start([], {{}}).wait()
 """
 
 

@@ -1,15 +1,20 @@
 """``bench features``: encode a dataset's pictures and captions."""
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from negbench.benchmark.cli.tracked import tell_dvc
+from negbench.benchmark.cli.worker_flags import Scheduler
 from negbench.benchmark.reports.screen import log, out
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from negbench.benchmark.recipe.schema import RunConfig
     from negbench.pipelines.manifest import Manifest
+    from negbench.pipelines.shards import Spread
     from negbench.pipelines.store import FeatureStore
 
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -38,6 +43,11 @@ def features(
     precision: Annotated[
         Precision | None, typer.Option(help="Numbers to compute in; half precision on a GPU if not given.")
     ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, max=1024, help="Processes that share each split; this one alone if not given."),
+    ] = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Encode a dataset's pictures and captions into features/DATASET/ENCODER. Goes on where it was stopped."""
     from negbench.benchmark.recipe.params import default_encoder
@@ -51,10 +61,11 @@ def features(
 
         devices.check_here(device)
     screen = log()
-    with encoding(screen) as report:
+    with _spread(jobs, scheduler, device) as spread, encoding(screen) as report:
         folder = make(
             dataset,
             encoder or default_encoder(dataset),
+            spread=spread,
             dtype=dtype,
             batch=batch,
             workers=workers,
@@ -67,6 +78,25 @@ def features(
         )
     out().print(str(folder))
     tell_dvc(features=[dataset])
+
+
+@contextmanager
+def _spread(jobs: int | None, scheduler: str | None, device: str | None) -> "Iterator[Spread | None]":
+    """Workers that encode; None where this process does all of it."""
+    if jobs is None:
+        if scheduler is not None:
+            from negbench.benchmark.errors import BenchError
+
+            raise BenchError("--jobs is missing: the number of parts that each split is cut into")
+        yield None
+        return
+    from negbench.benchmark.sweeps.engine.where import Where
+    from negbench.benchmark.sweeps.feature_jobs import CrewOfFeatures
+    from negbench.pipelines.encoding import How, device_for
+
+    where = Where(None if scheduler else jobs, scheduler=scheduler)
+    with where.crew_on(device_for(How(device=device)).name, jobs, log().print) as (crew, place):
+        yield CrewOfFeatures(crew, place, jobs)
 
 
 def ensure_for(config: "RunConfig") -> "tuple[Manifest, FeatureStore]":

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from negbench.benchmark.cli.tracked import tell_dvc
+from negbench.benchmark.cli.worker_flags import PerGpu, Scheduler
 from negbench.benchmark.reports.screen import log
 from negbench.pipelines.text import clean
 
@@ -15,7 +16,11 @@ def sweep(
     datasets: Annotated[str, typer.Option(help="Datasets, separated by commas.")],
     seeds: Annotated[int, typer.Option(min=1, max=10**6, help="Number of seeds: 0, 1, ...")] = 3,
     memory: Annotated[str | None, typer.Option(help="Memory sizes, separated by commas, such as 0,4096.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, max=1024, help="Cells at a time.")] = 1,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Cells at a time on this machine; 1 if not given.")
+    ] = None,
+    per_gpu: PerGpu = None,
+    scheduler: Scheduler = None,
     recipe: Annotated[str | None, typer.Option(help="Named recipe; bench recipes lists them.")] = None,
     changes: Annotated[list[str] | None, typer.Option("--set", help="key=value, for every cell.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Run again what is recorded.")] = False,
@@ -27,7 +32,9 @@ def sweep(
     from negbench.benchmark.reports.progress import show_sweep
     from negbench.benchmark.sweeps import sweep as sweeps
     from negbench.benchmark.sweeps.cell import folder_of
+    from negbench.benchmark.sweeps.engine.where import Where
 
+    where = Where(jobs, per_gpu, scheduler)
     words = [*([f"preset={recipe}"] if recipe else []), *(changes or [])]
     plan = sweeps.cells(names(methods), names(datasets), range(seeds), sizes(memory), words, force)
     if not plan:
@@ -39,8 +46,8 @@ def sweep(
         return
     for config in {(config.dataset, config.encoder, config.guide_encoder): config for config in configs}.values():
         ensure_for(config)  # once, before all cells ask for them at the same time
-    with show_sweep(log(), len(plan)) as finished:
-        done = sweeps.run(plan, jobs, finished)
+    with where.crew(configs, log().print) as (crew, place), show_sweep(log(), len(plan)) as finished:
+        done = sweeps.run(plan, crew, place, finished)
     good = {one.cell for one in done if one.code == 0}
     tell_dvc([(config, folder_of(config)) for cell, config in zip(plan, configs, strict=True) if cell in good])
     failed = [one for one in done if one.code != 0]

@@ -233,14 +233,18 @@ class ShowTuning(WithBars, TuningWatcher):
         description = f"{self.title}, epoch {epoch + 1}/{self.epochs}"
         self.bars.update(self.task, description=description, completed=completed)
 
-    def trial(self, row: Trial, best: Trial | None) -> None:
+    def _one_more(self) -> None:
         self.done += 1
+        self.bars.update(self.task, completed=self.done * self.epochs)
+
+    def trial(self, row: Trial, best: Trial | None) -> None:
+        self._one_more()
         if best is not None:
             self.bars.update(self.task, best=f"best {best.rsum:.1f} (trial {best.number})")
         self.console.print(trial_line(row, best, self.trials, self.defaults), markup=False)
 
     def fresh(self, row: Trial, run: Fresh) -> None:
-        self.done += 1
+        self._one_more()
         result = run.error if run.rsum is None else f"rSum {run.rsum:6.1f}"
         state = "" if run.status == "done" else f"  {run.status}"
         self.console.print(f"trial {row.number} again, seed {run.seed}{state}  {result}", markup=False)

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import IO, Any
+from typing import Any
 
 from negbench.benchmark.speed.environment import environment
 
@@ -22,31 +22,26 @@ PR_SET_PDEATHSIG = 1
 """Of Linux's ``prctl``."""
 ENDING = ("SIGTERM", "SIGHUP")
 """Signals that end a command like an interrupt."""
+COMMANDS = "negbench.benchmark.cli"
 
 
 class Children:
-    """Starts ``bench`` commands, from any thread."""
+    """Starts ``bench`` commands, and other modules of the suite."""
 
     def __init__(self, patience: float = PATIENCE) -> None:
         self._patience = patience
         self._read, self._write = os.pipe()  # nobody writes: it is closed when this process ends
         self._running: list[subprocess.Popen[bytes]] = []
-        self._lock = threading.Lock()
-        self._ended = False
 
-    def run(self, words: Sequence[str], log: IO[bytes]) -> int:
-        """Wait for a command that writes to ``log``, and leaves DVC to this process; its exit code."""
-        with self._lock:
-            if self._ended:
-                return -signal.SIGTERM
-            streams: dict[str, Any] = {"stdout": log, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL}
-            child = self.start(words, {UNTRACKED: "1"}, **streams)
-        return child.wait()
+    def start(
+        self, words: Sequence[str], surroundings: Mapping[str, str], module: str = COMMANDS, **streams: Any
+    ) -> "subprocess.Popen[bytes]":
+        """A command that runs, with more in its environment; its streams are those of this process if not given.
 
-    def start(self, words: Sequence[str], surroundings: Mapping[str, str], **streams: Any) -> "subprocess.Popen[bytes]":
-        """A command that runs, with more in its environment; its streams are those of this process if not given."""
+        Call it from a thread that lives as long as the child is to: on Linux that ends with it.
+        """
         child = subprocess.Popen(
-            [sys.executable, "-P", "-m", "negbench.benchmark.cli", *words],
+            [sys.executable, "-P", "-m", module, *words],
             pass_fds=(self._read,),
             env={**environment(), PARENT: f"{os.getpid()} {self._read}", **surroundings},
             **streams,
@@ -55,9 +50,7 @@ class Children:
         return child
 
     def end(self) -> None:
-        """End those that run, and start no more."""
-        with self._lock:
-            self._ended = True
+        """End those that run."""
         for child in self._running:
             child.terminate()
         for child in self._running:

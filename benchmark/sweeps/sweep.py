@@ -1,17 +1,20 @@
-"""Many cells, several at a time, each in a process of its own that writes a log."""
+"""Many cells, handed to workers; each writes a log."""
 
 import re
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from negbench.benchmark.errors import first_line
 from negbench.benchmark.recipe.flags import parse_changes, resolve
 from negbench.benchmark.recipe.schema import RunConfig
-from negbench.benchmark.sweeps.processes import Children, ended_by_signals
 from negbench.pipelines.files import digest
+
+if TYPE_CHECKING:
+    from negbench.benchmark.sweeps.engine.crew import Crew
+    from negbench.benchmark.sweeps.engine.job import Place
 
 LOGS = Path(".bench") / "logs"
 PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
@@ -84,29 +87,26 @@ def cells(
     return list(dict.fromkeys(plan))
 
 
-def run(plan: Sequence[PlannedCell], jobs: int, finished: Callable[[Done], Any]) -> list[Done]:
-    """Run the cells, ``jobs`` at a time; calls ``finished`` after each. An interrupt ends the running ones."""
+def run(plan: Sequence[PlannedCell], crew: "Crew", place: "Place", finished: Callable[[Done], Any]) -> list[Done]:
+    """Let a crew run the cells; ``finished`` is called after each."""
+    from negbench.benchmark.sweeps.engine.crew import Job
+    from negbench.benchmark.sweeps.engine.job import Ended, last_line, run_logged
+
     LOGS.mkdir(parents=True, exist_ok=True)
-    children = Children()
-
-    def one(cell: PlannedCell) -> Done:
-        path = LOGS / cell.log
-        with path.open("wb") as log:
-            code = children.run(cell.command, log)
-        lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        return Done(cell, code, lines[-1] if lines else "", path)
-
+    named = {cell.name: cell for cell in plan}
+    jobs = []
+    for name, cell in named.items():
+        log = LOGS / cell.log
+        log.write_bytes(b"")
+        jobs.append(Job(name, run_logged, (cell.command, place, str(log))))
     done = []
-    with ThreadPoolExecutor(jobs) as pool, ended_by_signals():
-        futures = [pool.submit(one, cell) for cell in plan]
-        try:
-            for future in as_completed(futures):
-                done.append(future.result())
-                finished(done[-1])
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            children.end()
-            raise
-        finally:
-            children.close()
+    for job, outcome in crew.run(jobs):
+        cell = named[job.key]
+        log = LOGS / cell.log
+        if isinstance(outcome, Ended):
+            done.append(Done(cell, outcome.code, outcome.line, log))
+        else:
+            line = f"{first_line(outcome) or type(outcome).__name__}; its log ends with: {last_line(log)}"
+            done.append(Done(cell, 1, line, log))
+        finished(done[-1])
     return done

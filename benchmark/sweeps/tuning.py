@@ -10,13 +10,13 @@ that was stopped and resumed has the same trials as one that was not.
 """
 
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import TrialState, create_trial
 
 from negbench import methods
 from negbench.benchmark.errors import BenchError, NoDataError, RunFailedError
@@ -25,7 +25,9 @@ from negbench.benchmark.recipe.schema import RunConfig, digest
 from negbench.benchmark.recipe.seeds import seed_for
 from negbench.benchmark.results.plausibility import is_possible
 from negbench.benchmark.sweeps.cell import code_hash
+from negbench.benchmark.sweeps.database import Database
 from negbench.benchmark.sweeps.journal import alone, load
+from negbench.benchmark.sweeps.pruning import Pruning, pruner_for, trained_result, trial_result
 from negbench.benchmark.sweeps.search_space import Space, suggest
 from negbench.benchmark.sweeps.studies import (
     STUDIES,
@@ -38,10 +40,12 @@ from negbench.benchmark.sweeps.studies import (
     check_files,
     told,
 )
+from negbench.benchmark.sweeps.trial_request import Helpers, TrialRequest, TrialResult
+from negbench.benchmark.sweeps.trial_rows import again_key, again_values, counts, row_of, rsum_of, values_of
 from negbench.benchmark.training.extras import Texts
 from negbench.benchmark.training.inputs import features_hash
 from negbench.benchmark.training.loop import Trained, train
-from negbench.benchmark.training.watcher import History, Watcher
+from negbench.benchmark.training.watcher import Watcher
 from negbench.pipelines.store import FeatureStore, read_info
 from negbench.pipelines.truth import Truth
 
@@ -98,17 +102,22 @@ def tune(
     fresh: int,
     watcher: TuningWatcher,
     write: Callable[[Outcome, Path], None],
+    helpers: Helpers | None = None,
+    database: Database | None = None,
 ) -> Outcome:
     """Bring the study of ``task`` to ``trials`` trials and ``fresh`` fresh seeds; ``write`` what it says to ``folder``.
 
     What the journal of ``folder`` has already is not run again. ``RunFailedError`` where no trial is complete.
+    ``helpers`` train several at a time, in rounds; without, one is trained after the other, here. A ``database`` takes
+    the place of the journal: others may work at the study at the same time, who may end it with a few trials more.
     """
-    with alone(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    with database.used() if database else alone(folder):
         check_files(folder)
-        study = Study(task, folder / "journal.log")
+        study = Study(task, folder / "journal.log", database)
         if lost := study.lost():
-            watcher.note(f"{lost} finished trials of trials.csv are not in journal.log; they are run again")
-        study.search(trials, watcher)
+            watcher.note(f"{lost} finished trials of trials.csv are not in {study.place}; they are run again")
+        study.search(trials, watcher, helpers)
         rows = study.rows
         best = best_of(rows)
         if best is None:
@@ -117,7 +126,7 @@ def tune(
         assert plain is not None  # the search does not end before
         pair = [plain] if best.number == plain.number else [plain, best]
         seeds = range(task.config.seed + 1, task.config.seed + 1 + fresh)
-        study.train_again(pair, seeds, watcher)
+        study.train_again(pair, seeds, watcher, helpers)
         default, tuned = study.tried(pair[0], seeds), study.tried(pair[-1], seeds)
         outcome = Outcome(study.facts, rows, default, tuned, study.importance())
         write(outcome, folder)
@@ -125,32 +134,29 @@ def tune(
 
 
 class Study:
-    """One study of a journal."""
+    """One study of a journal, or of a database."""
 
-    def __init__(self, task: TuningTask, journal: Path) -> None:
-        self.task, self.journal = task, journal
-        # The median rule: its best epoch so far is below the median of the complete trials at this epoch. Hyperband
-        # divides 20 trials among brackets of a few each, and a patient pruner waits for a falling rSum, but here a
-        # poor trial is one that rises slowly. The second epoch of a method is the first one judged, as rSum may
-        # fall right after the warm-up.
-        pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=task.config.warmup_epochs + 1)
-        self.optuna = load(journal, task.name, pruner)
+    def __init__(self, task: TuningTask, journal: Path, database: Database | None = None) -> None:
+        self.task, self.journal, self.database = task, journal, database
+        self.place = "the database" if database else journal.name
+        pruner = pruner_for(task.config)
+        self.optuna = database.open(task.name, pruner) if database else load(journal, task.name, pruner)
         if "made" not in self.optuna.user_attrs:
             self.optuna.set_user_attr("made", {"versions": versions(), **identity.commit()})
         self._check()
-        self._recover()
+        if database is None:  # there, a trial that runs may be another's
+            self._recover()
 
     def _check(self) -> None:
         """``BenchError`` where the journal says what cannot be."""
-        found = {f"trial {trial.number + 1}": _values(trial) for trial in self.optuna.get_trials(deepcopy=False)}
+        found = {f"trial {trial.number + 1}": values_of(trial) for trial in self.optuna.get_trials(deepcopy=False)}
         attributes = self.optuna.user_attrs
-        found |= {key: _again_values(value) for key, value in attributes.items() if key.startswith("seed ")}
+        found |= {key: again_values(value) for key, value in attributes.items() if key.startswith("seed ")}
         for what, values in found.items():
             for value in values:
                 if not isinstance(value, float | int) or not is_possible("rsum", value):
-                    raise BenchError(
-                        f"{self.journal}: {what}: rSum {value!r:.40} cannot be; move it away to begin anew"
-                    )
+                    place = self.place if self.database else self.journal
+                    raise BenchError(f"{place}: {what}: rSum {value!r:.40} cannot be; move it away to begin anew")
 
     def lost(self) -> int:
         """How many trials of ``trials.csv`` the journal lacks; ``BenchError`` where the two have different rSums."""
@@ -178,8 +184,8 @@ class Study:
     @property
     def rows(self) -> list[Trial]:
         """The trials that ended by themselves, in their order."""
-        ended = [trial for trial in self.optuna.get_trials(deepcopy=False) if _counts(trial)]
-        return [_row(number, trial) for number, trial in enumerate(ended, start=1)]
+        ended = [trial for trial in self.optuna.get_trials(deepcopy=False) if counts(trial)]
+        return [row_of(number, trial) for number, trial in enumerate(ended, start=1)]
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -195,20 +201,32 @@ class Study:
             **self.optuna.user_attrs["made"],
         }
 
-    def search(self, trials: int, watcher: TuningWatcher) -> None:
+    def search(self, trials: int, watcher: TuningWatcher, helpers: Helpers | None = None) -> None:
         """Run trials until there are ``trials`` in all, and the defaults among them: they come first."""
         ended = len(self.rows)
         watcher.plan(max(trials - ended, int(self.default is None)))
         while ended < trials or self.default is None:
             if self.default is None:
                 self._queue_defaults()
-            watcher.begin(f"trial {ended + 1}/{max(trials, ended + 1)}")
-            seed = seed_for(self.task.config.seed, "tuning", ended + 1) % 2**32
-            self.optuna.sampler = optuna.samplers.TPESampler(seed=seed)
-            self._trial(self.optuna.ask(), watcher)
+            if helpers is None:
+                watcher.begin(f"trial {ended + 1}/{max(trials, ended + 1)}")
+                self._trial(ended + 1, watcher)
+            else:
+                self._round(ended + 1, max(trials - ended, 1), helpers)
             rows = self.rows
+            for row in rows[ended:]:
+                watcher.trial(row, best_of(rows[: row.number]))
             ended = len(rows)
-            watcher.trial(rows[-1], best_of(rows))
+
+    def _ask(self, number: int) -> tuple[optuna.Trial, dict[str, Any]]:
+        """Trial ``number`` and its settings."""
+        seed = seed_for(self.task.config.seed, "tuning", number) % 2**32
+        self.optuna.sampler = optuna.samplers.TPESampler(seed=seed)
+        trial = self.optuna.ask()
+        if self.database:  # another client may ask for one of the same number
+            seed = seed_for(self.task.config.seed, "tuning of many", trial.number) % 2**32
+            self.optuna.sampler = optuna.samplers.TPESampler(seed=seed)
+        return trial, {name: suggest(trial, name, search) for name, search in self.task.space.items()}
 
     def _queue_defaults(self) -> None:
         """Let the next trial have them, unless they wait already."""
@@ -216,130 +234,119 @@ class Study:
         if not any(trial.system_attrs.get("fixed_params") == self.task.defaults for trial in waiting):
             self.optuna.enqueue_trial(self.task.defaults)
 
-    def _trial(self, trial: optuna.Trial, watcher: TuningWatcher) -> None:
+    def _trial(self, number: int, watcher: TuningWatcher) -> None:
+        if self.database:  # it is asked for nothing while a trial is trained
+            trial, request = self._request(number, self._complete())
+            self._tell(trial, trial_result(self.task, request, watcher))
+            return
+        trial, settings = self._ask(number)
         config = self.task.config
-        settings = {name: suggest(trial, name, search) for name, search in self.task.space.items()}
-        try:
-            pruning = Pruning(trial, config, watcher, spared=settings == self.task.defaults)
-            trained = self.task.train(settings, config.seed, pruning)
-        except optuna.TrialPruned:
+        pruning = Pruning(trial, config, watcher, spared=settings == self.task.defaults)
+        self._tell(trial, trained_result(self.task, settings, config.seed, pruning))
+
+    def _round(self, first: int, left: int, helpers: Helpers) -> None:
+        """Ask for the trials that are left of a round, from number ``first`` on; tell them in their order."""
+        begun = 0 if self.database else (first - 1) % helpers.count
+        before = self._complete(first - 1 - begun)
+        asked = [self._request(number, before) for number in range(first, first + min(left, helpers.count - begun))]
+        requests = [request for _, request in asked]
+        results = {request.name: result for request, result in helpers.train(requests)}
+        for trial, request in asked:
+            self._tell(trial, results[request.name])
+
+    def _complete(self, among: int | None = None) -> list[dict[int, float]]:
+        """rSum by epoch of the complete trials, ``among`` the first that ended."""
+        ended = [trial for trial in self.optuna.get_trials(deepcopy=False) if counts(trial)][:among]
+        return [trial.intermediate_values for trial in ended if trial.state == TrialState.COMPLETE]
+
+    def _request(self, number: int, before: list[dict[int, float]]) -> tuple[optuna.Trial, TrialRequest]:
+        """Ask for a trial; the defaults are held against nothing."""
+        trial, settings = self._ask(number)
+        held = None if settings == self.task.defaults else before
+        return trial, TrialRequest(f"trial {number}", settings, self.task.config.seed, held)
+
+    def _tell(self, trial: optuna.Trial, result: TrialResult) -> None:
+        """Keep what a training found; where a database is away, wait for it, and say all of it again."""
+        if self.database:
+            self.database.patiently(lambda: self._told(trial, result))
+        else:
+            self._told(trial, result)
+
+    def _told(self, trial: optuna.Trial, result: TrialResult) -> None:
+        there = self.optuna.get_trials(deepcopy=False)[trial.number]
+        if there.state.is_finished():  # the answer was lost, not the word
+            return
+        for epoch, value in result.reported.items():
+            if epoch not in there.intermediate_values:
+                trial.report(value, epoch)
+        if result.state == "pruned":
             self.optuna.tell(trial, state=TrialState.PRUNED)
-        except RunFailedError as error:
-            trial.set_user_attr("error", str(error))
+        elif result.best_epoch is None:
+            trial.set_user_attr("error", result.error)
             self.optuna.tell(trial, state=TrialState.FAIL)
         else:
-            trial.set_user_attr("collapsed", trained.collapsed)
-            trial.set_user_attr("warmup", trained.best_epoch < config.warmup_epochs)
-            trial.set_user_attr("false_negatives", trained.false_negative_rate.get("both"))
-            self.optuna.tell(trial, trained.validation["rsum"])
+            trial.set_user_attr("collapsed", result.collapsed)
+            trial.set_user_attr("warmup", result.best_epoch < self.task.config.warmup_epochs)
+            trial.set_user_attr("false_negatives", result.false_negatives)
+            self.optuna.tell(trial, result.rsum)
 
-    def train_again(self, rows: Collection[Trial], seeds: Collection[int], watcher: TuningWatcher) -> None:
+    def train_again(
+        self, rows: Collection[Trial], seeds: Collection[int], watcher: TuningWatcher, helpers: Helpers | None = None
+    ) -> None:
         """Train the settings of trials with other seeds, those apart that the journal has already."""
         known = self.optuna.user_attrs
-        missing = [(row, seed) for row in rows for seed in seeds if _again(row, seed) not in known]
+        missing = {
+            f"trial {row.number} again, seed {seed}": (row, seed)
+            for row in rows
+            for seed in seeds
+            if again_key(row, seed) not in known
+        }
         watcher.plan(len(missing))
-        for row, seed in missing:
-            watcher.begin(f"trial {row.number} again, seed {seed}")
-            try:
-                trained = self.task.train(row.settings, seed, watcher)
-            except RunFailedError as error:
-                run = Fresh(seed, "failed", error=str(error))
+        requests = [TrialRequest(name, row.settings, seed) for name, (row, seed) in missing.items()]
+        for request, result in helpers.train(requests) if helpers else self._one_by_one(requests, watcher):
+            row, seed = missing[request.name]
+            if result.state == "failed":
+                run = Fresh(seed, "failed", error=result.error)
             else:
-                status: Literal["collapsed", "done"] = "collapsed" if trained.collapsed else "done"
-                run = Fresh(seed, status, trained.validation["rsum"], trained.false_negative_rate.get("both"))
-            self.optuna.set_user_attr(_again(row, seed), asdict(run))
+                status: Literal["collapsed", "done"] = "collapsed" if result.collapsed else "done"
+                run = Fresh(seed, status, result.rsum, result.false_negatives)
+            self._keep(again_key(row, seed), asdict(run))
             watcher.fresh(row, run)
+
+    def _keep(self, key: str, value: dict[str, Any]) -> None:
+        if self.database:
+            self.database.patiently(lambda: self.optuna.set_user_attr(key, value))
+        else:
+            self.optuna.set_user_attr(key, value)
+
+    def _one_by_one(
+        self, requests: Sequence[TrialRequest], watcher: TuningWatcher
+    ) -> Iterator[tuple[TrialRequest, TrialResult]]:
+        for request in requests:
+            watcher.begin(request.name)
+            yield request, trained_result(self.task, request.settings, request.seed, watcher)
 
     def tried(self, row: Trial, seeds: Collection[int]) -> Tried:
         """A trial with its trainings with other seeds."""
         known = self.optuna.user_attrs
-        return Tried(row, [Fresh(**known[_again(row, seed)]) for seed in seeds])
+        return Tried(row, [Fresh(**known[again_key(row, seed)]) for seed in seeds])
 
     def importance(self) -> dict[str, float]:
         """How much each setting tells the five best trials from all; empty where there are few trials.
 
         A pruned trial counts with its rSum so far: left out, it would take with it what is known to be poor.
         """
-        ended = [trial for trial in self.optuna.get_trials(deepcopy=False) if _rsum(trial) is not None]
+        ended = [trial for trial in self.optuna.get_trials(deepcopy=False) if rsum_of(trial) is not None]
         if len(ended) < ENOUGH or len(self.task.space) < 2:
             return {}
         scored = optuna.create_study(direction="maximize")
         for trial in ended:
-            scored.add_trial(create_trial(params=trial.params, distributions=trial.distributions, value=_rsum(trial)))
+            scored.add_trial(create_trial(params=trial.params, distributions=trial.distributions, value=rsum_of(trial)))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=5 / len(ended))
             return optuna.importance.get_param_importances(scored, evaluator=evaluator)
 
 
-class Pruning(Watcher):
-    """Tells Optuna the validation rSum of each epoch after the warm-up, and stops a trial that is behind."""
-
-    def __init__(self, trial: optuna.Trial, config: RunConfig, shown: Watcher, spared: bool = False) -> None:
-        """``spared``: the defaults are trained to the end, as all is compared with them."""
-        self.trial, self.config, self.shown, self.spared = trial, config, shown, spared
-
-    def step(self, epoch: int, step: int, steps: int) -> None:
-        self.shown.step(epoch, step, steps)
-
-    def epoch(self, row: History) -> None:
-        self.shown.epoch(row)
-        epoch = int(row["epoch"])
-        if epoch < self.config.warmup_epochs:  # the same in all trials
-            return
-        self.trial.report(row["val_rsum"], epoch)
-        if not self.spared and epoch + 1 < self.config.epochs and self.trial.should_prune():
-            raise optuna.TrialPruned
-
-
 def versions() -> dict[str, str]:
     return {**identity.versions(), "optuna": optuna.__version__}
-
-
-def _counts(trial: FrozenTrial) -> bool:
-    """Whether a trial ended by itself; one that was killed has no error to show."""
-    return trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or "error" in trial.user_attrs
-
-
-def _rsum(trial: FrozenTrial) -> float | None:
-    """Validation rSum of a complete trial; of a pruned one that of its best epoch so far."""
-    if trial.state == TrialState.PRUNED:
-        return max(trial.intermediate_values.values(), default=None)
-    return trial.value if trial.state == TrialState.COMPLETE else None
-
-
-def _values(trial: FrozenTrial) -> list[Any]:
-    """Every rSum that the journal has of a trial."""
-    return [*trial.intermediate_values.values(), *(trial.values or ())]
-
-
-def _again_values(run: Any) -> list[Any]:
-    """That of a training with another seed; what is none where it is not kept as such."""
-    try:
-        return [value for value in [Fresh(**run).rsum] if value is not None]
-    except TypeError:
-        return [run]
-
-
-def _again(row: Trial, seed: int) -> str:
-    """Key in the journal of a training with another seed."""
-    return f"seed {seed} of {digest(row.settings)}"
-
-
-def _row(number: int, trial: FrozenTrial) -> Trial:
-    states: dict[TrialState, Literal["complete", "pruned", "failed"]] = {
-        TrialState.COMPLETE: "complete",
-        TrialState.PRUNED: "pruned",
-        TrialState.FAIL: "failed",
-    }
-    return Trial(
-        number=number,
-        state=states[trial.state],
-        rsum=_rsum(trial),
-        epochs=None if trial.last_step is None else trial.last_step + 1,
-        warmup=trial.user_attrs.get("warmup", False),
-        settings=trial.params,
-        false_negatives=trial.user_attrs.get("false_negatives"),
-        collapsed=trial.user_attrs.get("collapsed", False),
-        error=trial.user_attrs.get("error"),
-    )

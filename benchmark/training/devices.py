@@ -8,10 +8,14 @@ import torch
 
 from negbench.benchmark.errors import BenchError
 from negbench.benchmark.recipe.schema import RunConfig
+from negbench.benchmark.training import peak_memory
 from negbench.benchmark.training.peak_memory import peak_mb
 
 USABLE = re.compile(r"cpu|(cuda|xpu)(:\d+)?")
 """What can train: it has random streams of its own, and numbers of 64 bits for the ranks."""
+
+CONTEXT = 4 * 10**8
+"""Bytes that a process takes of a GPU before it has anything there."""
 
 
 def check(device: str) -> None:
@@ -52,6 +56,37 @@ def room_of(device: str) -> int:
 def peak(device: str) -> float:
     """Peak memory so far, of the device or of the process, in MiB."""
     return torch.cuda.max_memory_allocated(device) / 2**20 if device.startswith("cuda") else peak_mb()
+
+
+def begin_anew() -> None:
+    """Let a process that trained before be as one that did not: its memory is free, and its peak forgotten.
+
+    A GPU that an error left unusable ends the process: each later training would fail there.
+    """
+    if torch.cuda.is_initialized():
+        try:
+            torch.cuda.synchronize()
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+        except RuntimeError:
+            os._exit(1)
+    peak_memory.begin_anew()
+
+
+def count() -> int:
+    """GPUs of this machine that may be used."""
+    return torch.cuda.device_count()
+
+
+def check_shared(config: RunConfig, cells: int) -> None:
+    """``BenchError`` where so many cells do not fit on one GPU, by their memories and torch's own needs alone."""
+    pair = 2 * config.dim * (2 if config.memory_precision == "float16" else 4)
+    need, room = cells * (config.memory * pair + CONTEXT), room_of(config.device)
+    if need > room:
+        raise BenchError(
+            f"--per-gpu {cells}: {cells} cells take {need / 1e9:,.1f} GB or more, and {config.device} has"
+            f" {room / 1e9:,.1f}; use less than {cells}"
+        )
 
 
 def name(device: str) -> str:

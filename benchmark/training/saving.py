@@ -3,7 +3,7 @@
 import signal
 import time
 from collections.abc import Callable
-from threading import current_thread, main_thread
+from threading import Event, current_thread, main_thread
 from types import FrameType
 from typing import Any
 
@@ -13,14 +13,21 @@ from negbench.benchmark.training.progress import Saved
 
 ENDING = (signal.SIGTERM, signal.SIGINT)
 """What asks a training to end: a cluster's preemption, and Ctrl-C."""
+ASKED = Event()
+"""Set where something else asks the training of this process to end: its worker closes, its client was interrupted."""
 
 
 class Signals:
     """While inside, a signal that asks the training to end is only noted; the second one ends it at once."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self._noted = False
         self._before: dict[int, Any] = {}
+
+    @property
+    def asked(self) -> bool:
+        """Whether the training is to end."""
+        return self._noted or ASKED.is_set()
 
     def __enter__(self) -> "Signals":
         if current_thread() is main_thread():
@@ -32,9 +39,9 @@ class Signals:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if self._noted:
             raise KeyboardInterrupt
-        self.asked = True
+        self._noted = True
 
 
 class Saving:

@@ -1,0 +1,18 @@
+"""Flags that commands with workers share."""
+
+from typing import Annotated
+
+import typer
+
+PerGpu = Annotated[int | None, typer.Option(min=1, max=64, help="At a time on one GPU; 1 if not given.")]
+Scheduler = Annotated[
+    str | None, typer.Option(help="Address of a dask scheduler, or the file it wrote: its workers do the work.")
+]
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        envvar="BENCH_STORAGE",
+        show_envvar=True,
+        help="postgresql://USER:PASSWORD@HOST/DATABASE: a study that many share, in place of its journal.",
+    ),
+]

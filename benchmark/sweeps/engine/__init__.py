@@ -1,0 +1,1 @@
+"""The engine: jobs handed to workers of dask.distributed, of this machine or of others."""
