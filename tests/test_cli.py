@@ -413,7 +413,9 @@ def test_an_interrupt_is_130_and_leaves_no_record(small: Path) -> None:
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read()
     assert process.returncode == 130
-    assert rest.splitlines()[-1] == "interrupted"
+    last = rest.splitlines()[-1]
+    assert last.startswith("interrupted; the training is kept in .bench/checkpoints/small-hardest+epochs=100000")
+    assert last.endswith(": the same command goes on from there")
     assert not list(small.glob("runs/**/*.json"))
     assert not [path for path in small.glob("runs/**/*") if path.is_file()]
 

@@ -218,7 +218,8 @@ def test_an_interrupted_sweep_ends_its_cells_on_the_workers(small_project: Path,
             said = sweep.stderr.read().decode()
         assert sweep.returncode == 130
         assert said.endswith("interrupted\n")
-        wait_until(lambda: log.read_text().endswith("interrupted\n"))
+        wait_until(lambda: log.read_text().endswith(": the same command goes on from there\n"))
+        assert "\ninterrupted; the training is kept in .bench/checkpoints/" in log.read_text()
         assert list(Path(".bench/checkpoints").iterdir())
 
 
