@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from negbench import methods
+from negbench.benchmark.errors import BenchError
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.speed import operations
 from negbench.benchmark.speed.method_cost import extras, pairs
@@ -18,7 +19,9 @@ from negbench.methods import fne
 from negbench.methods.base import Method
 from negbench.methods.interface import drawing, inputs, view
 from negbench.pipelines.manifest import Manifest
+from negbench.pipelines.sources import manifest_folder
 from negbench.pipelines.store import FeatureStore
+from negbench.pipelines.truth import Truth
 from together import texts
 
 Tiny = tuple[Manifest, FeatureStore]
@@ -100,6 +103,25 @@ def test_a_training_step_of_every_method_is_one_graph(name: str, memory: int, ti
     assert plain.keys() == graph.keys()
     for key, value in plain.items():
         torch.testing.assert_close(graph[key], value, atol=1e-5, rtol=1e-4, msg=key)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({"method": "tags"}, "tags makes texts"), ({"positives": "oracle"}, "positives=oracle looks the truth up")],
+)
+def test_what_is_no_graph_is_refused_before_it_is_trained(changes: dict[str, str], said: str, tiny: Tiny) -> None:
+    plain = {"method": "fne", "dataset": "tiny", "encoder": "made+up", "batch": 12, "dim": 8, "compile": True}
+    recipe: dict[str, Any] = plain | changes
+    config = RunConfig(**recipe)
+    towers = towers_for(tiny[1], config)
+    with pytest.raises(BenchError, match=f"^compile: {said}.*; leave it false$"):
+        Task(
+            config,
+            towers,
+            opened(tiny[1], "train", config, towers),
+            Truth.read(manifest_folder("tiny")),
+            texts(tiny[0]),
+        )
 
 
 def trained(name: str, tiny: Tiny, recipe: dict[str, Any]) -> dict[str, torch.Tensor]:

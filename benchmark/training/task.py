@@ -44,6 +44,8 @@ class Task(nn.Module):
         oracle = config.positives == "oracle"
         if oracle and truth is None:
             raise BenchError(f"positives: the truth of every pair is not known for '{config.dataset}'; use labelled")
+        if config.compile and (why := cannot_be_compiled(config)):
+            raise BenchError(f"compile: {why}; leave it false")
         self.towers = towers.to(config.device).train()  # a network from elsewhere comes in evaluation
         if (config.micro_batch or processes.count() > 1) and learns_norms(self.towers):
             raise BenchError(
@@ -119,6 +121,15 @@ class Task(nn.Module):
         """The end of a step: the batch's pairs join the memory."""
         if self.memory is not None:
             self.memory.keep()
+
+
+def cannot_be_compiled(config: "RunConfig") -> str:
+    """What of a step is no operation of a graph; empty where all is."""
+    if "words" in methods.get(config.method).needs:
+        return f"{config.method} makes texts, which no graph does"
+    if config.positives == "oracle":
+        return "positives=oracle looks the truth up at each step"
+    return "several processes talk at each step" if processes.count() > 1 else ""
 
 
 def learns_norms(towers: TwoTowers) -> bool:
