@@ -46,32 +46,30 @@ def speed(
     """Time loss steps, or the ranks of a gallery, against the bare products of the same run; or reading from disk."""
     if sum([(method is not None) and not cell, everything, evaluation, data, operations, cell]) != 1:
         raise typer.BadParameter("give one of --method NAME, --all, --cell, --evaluation, --data and --operations")
-    if cell:
-        time_cells(method, recipe, threads, device, as_json)
-        return
-    if operations:
-        count_operations(batch, memory, dim, recipe, as_json)
-        return
     if pixels and not data:
         raise typer.BadParameter("--pixels goes with --data")
-    if pixels:
-        time_pixels(recipe or "pixels", device, threads, folder, as_json)
-        return
-    if data:
-        time_data([scale] if scale else ["coco", "regions"], folder, dtype, as_json)
-        return
     if evaluation and device != "cpu":
         raise typer.BadParameter("--evaluation is timed on the CPU only", param_hint="--device")
-    from negbench.benchmark.training import devices
-
-    devices.check(device)
-    if evaluation:
-        from negbench.benchmark.speed import evaluation_cost
-
-        show_steps([evaluation_cost.measure(images, captions, dim, threads, repeats)], as_json, alone=True)
+    if cell:
+        time_cells(method, recipe, threads, device, as_json)
+    elif operations:
+        count_operations(batch, memory, dim, recipe, as_json)
+    elif pixels:
+        time_pixels(recipe or "pixels", device, threads, folder, as_json)
+    elif data:
+        time_data([scale] if scale else ["coco", "regions"], folder, dtype, as_json)
+    elif evaluation:
+        time_evaluation(images, captions, dim, threads, repeats, as_json)
     else:
         results = time_steps(method, batch, memory, dim, threads, device, above)
         show_steps(results, as_json, alone=method is not None)
+
+
+def time_evaluation(images: int, captions: int, dim: int, threads: int, repeats: int, as_json: bool) -> None:
+    """Time the ranks of a gallery."""
+    from negbench.benchmark.speed import evaluation_cost
+
+    show_steps([evaluation_cost.measure(images, captions, dim, threads, repeats)], as_json, alone=True)
 
 
 def time_steps(
@@ -80,8 +78,10 @@ def time_steps(
     """Time the loss step of a method, or of all."""
     from negbench.benchmark.errors import RunFailedError, first_line, out_of_memory
     from negbench.benchmark.speed import method_cost
+    from negbench.benchmark.training import devices
     from negbench.methods import names
 
+    devices.check(device)
     chosen = names() if method is None else [method]
     try:
         return [method_cost.measure(name, batch, memory, dim, threads, device, above) for name in chosen]
