@@ -324,10 +324,13 @@ class InParts(torch.autograd.Function):
         with torch.enable_grad():  # off in here, and then the rows of a block would be cut from the leaves
             for rows in views[0].blocks():
                 extras = views[0].extras.part(rows)
-                blocks = [(replace(view.part(rows), extras=extras), leaves) for view, leaves in sides]
+                blocks = ((replace(view.part(rows), extras=extras), leaves) for view, leaves in sides)
                 weight = (rows.stop - rows.start) / count
-                for some in [blocks] if at_once else [[block] for block in blocks]:
-                    total = total + (add_both if at_once else add_gradient)(method, some, weight, kept)
+                if at_once:
+                    total = total + add_both(method, list(blocks), weight, kept)
+                    continue
+                for block, leaves in blocks:  # one at a time: each keeps its products
+                    total = total + add_gradient(method, block, leaves, weight, kept)
         context.kept = [kept.get(leaf) for leaf in (*seen, *learnt)]
         return total
 
@@ -337,13 +340,10 @@ class InParts(torch.autograd.Function):
         return None, None, *(None if kept is None else upstream * kept for kept in context.kept)
 
 
-Blocks = list[tuple[View, list[Tensor]]]
-"""Parts of views, each with the leaves of its graph."""
-
-
-def add_gradient(method: Listwise, blocks: Blocks, weight: float, kept: dict[Tensor, Tensor]) -> Tensor:
+def add_gradient(
+    method: Listwise, block: View, leaves: list[Tensor], weight: float, kept: dict[Tensor, Tensor]
+) -> Tensor:
     """The weighted loss of a block; its gradient by the leaves, the view's own, is added to ``kept``."""
-    [(block, leaves)] = blocks
     similarity, total = block.similarity.detach(), torch.zeros((), device=block.anchors.device)
     within = block.within_similarity.detach() if method.looks_within else None
     for part in block.parts(similarity, within):
@@ -362,8 +362,10 @@ def add_gradient(method: Listwise, blocks: Blocks, weight: float, kept: dict[Ten
     return total
 
 
-def add_both(method: Listwise, blocks: Blocks, weight: float, kept: dict[Tensor, Tensor]) -> Tensor:
-    """The same of a block of both directions, as one: half as many operations."""
+def add_both(
+    method: Listwise, blocks: list[tuple[View, list[Tensor]]], weight: float, kept: dict[Tensor, Tensor]
+) -> Tensor:
+    """The same of a block of both directions, each with its leaves, as one: half as many operations."""
     with torch.no_grad():
         similarity = single(products([(block.anchors, block.candidates) for block, _ in blocks]))
     similarity.requires_grad_()
