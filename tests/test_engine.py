@@ -69,17 +69,7 @@ def dask(*words: str) -> "Iterator[subprocess.Popen[bytes]]":
 def scheduler(tmp_path: Path) -> Iterator[Path]:
     """A scheduler's file."""
     file = tmp_path / "scheduler.json"
-    with dask(
-        "dask_scheduler",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        "0",
-        "--dashboard-address",
-        "127.0.0.1:0",
-        "--scheduler-file",
-        str(file),
-    ):
+    with starting(file):
         wait_until(file.exists)
         yield file
 
@@ -234,17 +224,7 @@ def test_a_worker_that_cannot_be_used_is_named(small_project: Path, scheduler: P
 def test_a_scheduler_that_ends_is_one_line(small_project: Path, tmp_path: Path) -> None:
     file = tmp_path / "scheduler.json"
     words = [*SWEEP, *SHORT, "--methods", "random", "--seeds", "1", "--scheduler", str(file)]
-    with dask(
-        "dask_scheduler",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        "0",
-        "--dashboard-address",
-        "127.0.0.1:0",
-        "--scheduler-file",
-        str(file),
-    ):
+    with starting(file):
         wait_until(file.exists)
         sweep = subprocess.Popen([*BENCH, *words], stderr=subprocess.PIPE, text=True)
         assert sweep.stderr is not None

@@ -7,10 +7,8 @@ import torch
 
 from negbench.benchmark.speed.made_step import FEATURES, made_step
 from negbench.benchmark.speed.method_cost import interleaved
-from negbench.benchmark.training.inputs import Batch
 from negbench.benchmark.training.loop import prepare
 from negbench.benchmark.training.phases import NAMES
-from negbench.benchmark.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from negbench.benchmark.recipe.schema import RunConfig
@@ -31,7 +29,7 @@ def measure(config: "RunConfig") -> dict[str, Any]:
     for _ in range(WARM):
         trainer.step(batch)
     bare = products(config)
-    times = interleaved({"step": lambda: step(trainer, batch), "product": bare}, config.device)
+    times = interleaved({"step": lambda: trainer.step(batch), "product": bare}, config.device)
     trainer.phases.start_epoch()
     for _ in range(STEPS):
         trainer.phases.begin(1)  # each is measured
@@ -50,11 +48,6 @@ def measure(config: "RunConfig") -> dict[str, Any]:
         "ratio": times["step"] / times["product"],
         **{name: parts[f"ms_{name}"] for name in NAMES if name != "data"},
     }
-
-
-def step(trainer: Trainer, batch: Batch) -> None:
-    """One, for its time."""
-    trainer.step(batch)
 
 
 @torch.no_grad()

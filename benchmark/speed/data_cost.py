@@ -71,11 +71,7 @@ def measure(scale: Scale, folder: Path, dtype: str = "float32", repeats: int = 3
     digests checked), ``batch_ms`` (a batch of both sides as a training reads it), ``peak_mb`` (resident memory, mapped
     pages of the files included).
     """
-    if not folder.is_dir():
-        raise BenchError(f"{folder}: there is no such folder; name another with --folder")
-    free, needed = shutil.disk_usage(folder).free, scale.size(dtype)
-    if needed * 1.1 > free:
-        raise BenchError(f"{folder}: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free; use --folder")
+    check_room(folder, scale.size(dtype))
     with tempfile.TemporaryDirectory(prefix="bench-speed-", dir=folder) as scratch:
         write(scale, Path(scratch), dtype)
         command = [sys.executable, "-P", "-m", __name__, scratch, str(repeats)]
@@ -84,6 +80,14 @@ def measure(scale: Scale, folder: Path, dtype: str = "float32", repeats: int = 3
             raise BenchError(f"reading failed: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}")
         found: dict[str, Any] = json.loads(done.stdout)
     return {**vars(scale), "dtype": dtype, "batch": BATCH, **found}
+
+
+def check_room(folder: Path, needed: int) -> None:
+    """``BenchError`` where there is no such folder, or not as many bytes free, and some more."""
+    if not folder.is_dir():
+        raise BenchError(f"{folder}: there is no such folder; name another with --folder")
+    if needed * 1.1 > (free := shutil.disk_usage(folder).free):
+        raise BenchError(f"{folder}: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free; use --folder")
 
 
 def write(scale: Scale, folder: Path, dtype: str) -> None:

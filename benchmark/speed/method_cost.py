@@ -126,7 +126,7 @@ def products(image: Tensor, text: Tensor, memory: Memory | None) -> None:
     torch.matmul(text, pool.image.T)
 
 
-def interleaved(actions: dict[str, Callable[[], None]], device: str) -> dict[str, float]:
+def interleaved(actions: dict[str, Callable[[], object]], device: str) -> dict[str, float]:
     """Median milliseconds of each action, taken in turns, so that a slow moment of the machine hits all alike."""
     times: dict[str, list[float]] = {name: [] for name in actions}
     for _ in range(REPEATS):

@@ -4,7 +4,6 @@ Random pictures of a recipe's size are written to a scratch folder, read and tra
 """
 
 import itertools
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from negbench.benchmark.errors import BenchError
 from negbench.benchmark.models import registry
 from negbench.benchmark.models.base import Modality, Source
 from negbench.benchmark.models.two_towers import Plan, TwoTowers, make
+from negbench.benchmark.speed.data_cost import check_room, timed
 from negbench.benchmark.training.inputs import Batch, FromFile, SplitTensors, Tokens
 from negbench.benchmark.training.loop import prepare
 from negbench.benchmark.training.task import Task
@@ -51,9 +51,7 @@ def measure(config: "RunConfig", folder: Path) -> dict[str, Any]:
     """
     size = size_of(config)
     images = max(2 * config.batch, FILE // (3 * size * size))
-    needed, free = images * 3 * size * size, shutil.disk_usage(folder).free
-    if needed * 1.1 > free:
-        raise BenchError(f"{folder}: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free; use --folder")
+    check_room(folder, images * 3 * size * size)
     prepare(config)
     with tempfile.TemporaryDirectory(prefix="bench-speed-", dir=folder) as scratch:
         path = Path(scratch) / "train_images.npy"
@@ -157,10 +155,3 @@ def paced(items: Iterator[Batch], action: Callable[[Batch], object], wait: Calla
             break
     wait()
     return 1e3 * (time.perf_counter() - start) / number
-
-
-def timed(action: Callable[[], object]) -> float:
-    """Seconds."""
-    start = time.perf_counter()
-    action()
-    return time.perf_counter() - start

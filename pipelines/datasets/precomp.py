@@ -11,6 +11,7 @@ side and 1,000 on the other: then the first 1,000 are taken.
 """
 
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,7 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
     files: list[Path] = []
     shapes: dict[str, tuple[int, ...]] = {}
     for split, parts in SPLIT_NAMES.items():
-        there = [part for part in parts if (root / f"{part}_ims.npy").exists()]
-        part = there[0] if there else parts[0]
+        part = _part(root, parts)
         path, texts_file, ids_file = (root / f"{part}_{end}" for end in ("ims.npy", "caps.txt", "ids.txt"))
         features = load_features(path)
         shapes[path.name] = features.shape[1:]
@@ -94,6 +94,11 @@ def load_features(path: Path, shown: Path | None = None) -> Matrix:
     return features
 
 
+def _part(root: Path, parts: list[str]) -> str:
+    """What a split is called there."""
+    return next((part for part in parts if (root / f"{part}_ims.npy").exists()), parts[0])
+
+
 def _given(root: Path, part: str) -> list[Path]:
     """The file of the features of a split's captions, checked, where there is one."""
     path, texts = root / f"{part}{CAPTIONS}", root / f"{part}_caps.txt"
@@ -110,26 +115,32 @@ class CaptionFeatures:
 
     def __init__(self, root: Path) -> None:
         """``DataError`` where a split has none, or they are of unlike widths."""
-        self._arrays: list[Matrix] = []
-        self._rows: dict[str, tuple[int, int]] = {}
+        self._root, self._arrays = root, dict[str, Matrix]()
         for parts in SPLIT_NAMES.values():
-            part = next((part for part in parts if (root / f"{part}_ims.npy").exists()), parts[0])
+            part = _part(root, parts)
             path = root / f"{part}{CAPTIONS}"
-            self._arrays.append(load_features(path))
-            if self._arrays[-1].shape[1:] != self.shape:
-                raise DataError(f"{path}: {list(self._arrays[-1].shape[1:])} for a caption, not {list(self.shape)}")
-            for number, text in _texts(root / f"{part}_caps.txt", Faults(skip=True)).items():
-                self._rows.setdefault(text, (len(self._arrays) - 1, number - 1))
+            self._arrays[part] = load_features(path)
+            if self._arrays[part].shape[1:] != self.shape:
+                raise DataError(f"{path}: {list(self._arrays[part].shape[1:])} for a caption, not {list(self.shape)}")
+
+    @cached_property
+    def _rows(self) -> dict[str, tuple[str, int]]:
+        """Where the features of each text are; read when the first is asked for."""
+        rows: dict[str, tuple[str, int]] = {}
+        for part in self._arrays:
+            for number, text in _texts(self._root / f"{part}_caps.txt", Faults(skip=True)).items():
+                rows.setdefault(text, (part, number - 1))
+        return rows
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Of a caption: ``(D,)`` or ``(L, D)``."""
-        return self._arrays[0].shape[1:]
+        return next(iter(self._arrays.values())).shape[1:]
 
     def of(self, text: str) -> NDArray[np.float32]:
         """Of a caption of the dataset."""
-        array, row = self._rows[text]
-        return np.asarray(self._arrays[array][row], dtype=np.float32)
+        part, row = self._rows[text]
+        return np.asarray(self._arrays[part][row], dtype=np.float32)
 
 
 def row_places(file: str, features: Matrix, which: Iterable[int]) -> Iterator[Place]:

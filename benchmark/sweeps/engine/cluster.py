@@ -20,13 +20,13 @@ from negbench.benchmark.sweeps.engine.crew import Crew, Job
 from negbench.benchmark.sweeps.engine.job import Place, last_line
 from negbench.benchmark.sweeps.engine.quiet import be_quiet
 from negbench.benchmark.sweeps.processes import Children
+from negbench.benchmark.sweeps.sweep import LOGS
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.files import read_json
 
 if TYPE_CHECKING:
     import subprocess
 
-LOGS = Path(".bench") / "logs"
 MARKS = Path(".bench") / "engine"
 MODULE = "negbench.benchmark.sweeps.engine.worker"
 ADDRESS = re.compile(r"([a-z]+://)?[^/\s]+:\d+")
