@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -10,8 +11,11 @@ import torch
 
 from commands import bench
 from negbench import methods
+from negbench.benchmark.errors import BenchError
+from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.speed import data_cost, pixels_cost
 from negbench.benchmark.speed.method_cost import extra_bytes, extras, pairs
+from negbench.benchmark.training import devices
 from negbench.methods.base import Sampler
 from negbench.methods.fne import FNE
 
@@ -117,3 +121,22 @@ def test_operations_of_every_method_are_counted_without_a_gpu() -> None:
     done = bench("speed", "--operations", "--recipe", "pixels")
     assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
     assert "steps are made up of towers on vectors" in done.stderr
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="a graph on a CPU needs a compiler of C++")
+def test_a_compiled_step_launches_few_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = bench("speed", "--operations", "--compiled", "--method", "fne", "--memory", "1024", "--json")
+    assert done.exit_code == 0, done.stderr
+    (row,) = json.loads(done.stdout)
+    assert 5 < row["compiled"] <= 30 < row["all"]
+    assert row["compiled"] < row["compiled_step"] <= 80 < row["step"]
+    assert bench("speed", "--compiled", "--all").exit_code == 2
+    done = bench("speed", "--operations", "--method", "tags")
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    done = bench("speed", "--operations", "--compiled")
+    assert done.exit_code == 2
+    assert "no 'no-such-compiler'" in done.stderr
+    config = RunConfig(method="fne", dataset="scenes", encoder="hog+ngrams", compile=True)
+    with pytest.raises(BenchError, match="leave compile out"):
+        devices.check_cell(config)

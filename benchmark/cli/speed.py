@@ -16,6 +16,13 @@ def speed(
     operations: Annotated[
         bool, typer.Option("--operations", help="Count what every step hands to a device, without one.")
     ] = False,
+    compiled: Annotated[
+        bool,
+        typer.Option(
+            "--compiled",
+            help="With --operations: also the kernels that a compiled step launches; half a minute a method.",
+        ),
+    ] = False,
     cell: Annotated[
         bool, typer.Option("--cell", help="Time training steps of a recipe, and where their time goes.")
     ] = False,
@@ -44,16 +51,18 @@ def speed(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Time loss steps, or the ranks of a gallery, against the bare products of the same run; or reading from disk."""
-    if sum([(method is not None) and not cell, everything, evaluation, data, operations, cell]) != 1:
+    if sum([(method is not None) and not (cell or operations), everything, evaluation, data, operations, cell]) != 1:
         raise typer.BadParameter("give one of --method NAME, --all, --cell, --evaluation, --data and --operations")
     if pixels and not data:
         raise typer.BadParameter("--pixels goes with --data")
+    if compiled and not operations:
+        raise typer.BadParameter("--compiled goes with --operations")
     if evaluation and device != "cpu":
         raise typer.BadParameter("--evaluation is timed on the CPU only", param_hint="--device")
     if cell:
         time_cells(method, recipe, threads, device, as_json)
     elif operations:
-        count_operations(batch, memory, dim, recipe, as_json)
+        count_operations(method, compiled, batch, memory, dim, recipe, as_json)
     elif pixels:
         time_pixels(recipe or "pixels", device, threads, folder, as_json)
     elif data:
@@ -114,20 +123,30 @@ def time_cells(method: str | None, recipe: str | None, threads: int, device: str
     show_steps(results, as_json, alone=method is not None)
 
 
-def count_operations(batch: int, memory: int, dim: int, recipe: str | None, as_json: bool) -> None:
-    """Count the operations of every method's loss step, and of a recipe's whole training step with it."""
+def count_operations(
+    method: str | None, compiled: bool, batch: int, memory: int, dim: int, recipe: str | None, as_json: bool
+) -> None:
+    """Count the operations of the loss step of a method, or of each, and of a recipe's whole training step with it."""
     from negbench.benchmark.recipe.flags import resolve
     from negbench.benchmark.reports.terminal.speed import show_operations
-    from negbench.benchmark.speed import operations
+    from negbench.benchmark.speed import launches, operations
+    from negbench.benchmark.training import devices
     from negbench.methods import get, names
 
+    if compiled:
+        devices.check_compiler()
     found = []
-    for name in names():
+    for name in names() if method is None else [method]:
         if "words" in get(name).needs:
             continue  # captions as text are no operations
         config = resolve({"method": name, "dataset": "generated", "encoder": "made+up", "preset": recipe})
         step = operations.measure_step(config)
-        found.append({**operations.measure(name, batch, memory, dim), "step": step and step["all"]})
+        row = {**operations.measure(name, batch, memory, dim), "step": step and step["all"]}
+        if compiled:
+            row |= {"compiled": launches.measure(name), "compiled_step": launches.measure_step(config)}
+        found.append(row)
+    if not found:
+        raise typer.BadParameter(f"{method} makes texts, which are no operations", param_hint="--method")
     if as_json:
         typer.echo(json_text(found))
     else:

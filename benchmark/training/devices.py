@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import shutil
 
 import torch
 
@@ -35,15 +36,30 @@ def check_here(device: str) -> None:
 
 
 def check_cell(config: RunConfig) -> None:
-    """``BenchError`` where a cell's device cannot be used, or has no room for the memory alone."""
+    """``BenchError`` where a device cannot be used, has no room for the memory alone, or nothing to compile with."""
     check(config.device)
-    room = room_of(config.device)
-    pair = 2 * config.dim * (4 if config.memory_precision == "float32" else 2)
+    if config.compile and config.device == "cpu":
+        check_compiler()
+    room, pair = room_of(config.device), bytes_of_a_pair(config)
     if config.memory * pair > room:
         raise BenchError(
             f"memory: {config.memory:,} pairs of dim {config.dim:,} take {config.memory * pair / 1e9:,.1f} GB, and"
             f" {config.device} has {room / 1e9:,.1f}; use less than {room // pair:,}"
         )
+
+
+def check_compiler() -> None:
+    """``BenchError`` where torch would find no compiler of C++ for a graph on a CPU."""
+    wanted = os.environ.get("CXX", "g++")
+    if not shutil.which(wanted):
+        raise BenchError(
+            f"compile: there is no '{wanted}' to compile a graph with; install a compiler of C++, or leave compile out"
+        )
+
+
+def bytes_of_a_pair(config: RunConfig) -> int:
+    """What a pair takes in the memory."""
+    return 2 * config.dim * (4 if config.memory_precision == "float32" else 2)
 
 
 def room_of(device: str) -> int:
@@ -80,8 +96,7 @@ def count() -> int:
 
 def check_shared(config: RunConfig, cells: int) -> None:
     """``BenchError`` where so many cells do not fit on one GPU, by their memories and torch's own needs alone."""
-    pair = 2 * config.dim * (2 if config.memory_precision == "float16" else 4)
-    need, room = cells * (config.memory * pair + CONTEXT), room_of(config.device)
+    need, room = cells * (config.memory * bytes_of_a_pair(config) + CONTEXT), room_of(config.device)
     if need > room:
         raise BenchError(
             f"--per-gpu {cells}: {cells} cells take {need / 1e9:,.1f} GB or more, and {config.device} has"

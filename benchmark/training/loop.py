@@ -67,7 +67,7 @@ class Trained:
 def prepare(config: "RunConfig") -> None:
     """Set torch up so that the same cell gives the same digits, and every method the same dropout."""
     torch.set_num_threads(config.threads)
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms imports compilers, which takes seconds
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # saves a pass over each new tensor
     torch.manual_seed(seed_for(config.seed, "dropout", *([processes.rank()] if processes.rank() else [])))
 

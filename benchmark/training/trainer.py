@@ -36,6 +36,7 @@ class Trainer:
             [{"params": group.weights} for group in groups],
             lr=config.learning_rate,
             weight_decay=config.weight_decay,
+            fused=torch.device(config.device).type != "meta",  # which only counts, and knows no fused step
         )
         self.scaler = torch.amp.GradScaler(torch.device(config.device).type, enabled=config.precision == "float16")
         self.of_towers = [weight for group in task.towers.groups() for weight in group.weights]
@@ -126,6 +127,7 @@ class Trainer:
 
 def compiled(task: Task) -> Callable[[Batch], Tensor]:
     """A task's loss as one graph; on a GPU it is recorded once and replayed."""
+    torch.use_deterministic_algorithms(True)  # the compiler's own choices, too
     on_cpu = next(task.parameters()).device.type == "cpu"
     graph: Callable[[Batch], Tensor] = torch.compile(
         task.forward, fullgraph=True, dynamic=False, mode=None if on_cpu else "reduce-overhead"

@@ -68,11 +68,14 @@ def show_operations(found: Sequence[dict[str, Any]], screen: Console) -> None:
     """A table with a row for each method."""
     first = found[0]
     screen.print(f"batch {first['batch']}  memory {first['memory']}  dim {first['dim']}", style="dim")
-    table = Table("method", "loss step", "of it forward", "training step")
+    columns = {"all": "loss step", "forward": "of it forward", "step": "training step"}
+    if "compiled" in first:
+        columns |= {"compiled": "loss step, compiled", "compiled_step": "training step, compiled"}
+    table = Table("method", *columns.values())
     for column in table.columns[1:]:
         column.justify = "right"
     for row in found:
-        counts = (row[key] for key in ("all", "forward", "step"))
+        counts = (row[key] for key in columns)
         table.add_row(row["method"], *(MISSING if count is None else str(count) for count in counts))
     screen.print(table)
 
