@@ -59,10 +59,11 @@ def measure_step(config: "RunConfig") -> int | None:
 def counted(step: Callable[[], object]) -> int:
     """What a step launches once it is compiled."""
     torch.compiler.reset()
-    with torch._inductor.config.patch({"cpp.enable_kernel_profile": True}), warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's compiler warns of torch
-        for _ in range(WARM):
-            step()
+        with torch._inductor.config.patch({"cpp.enable_kernel_profile": True}):
+            for _ in range(WARM):
+                step()
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # or the profiler writes to the terminal
     with profile(activities=[ProfilerActivity.CPU]) as seen:
         step()
