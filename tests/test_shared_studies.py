@@ -19,7 +19,7 @@ from negbench.benchmark.errors import BenchError, RunFailedError
 from negbench.benchmark.reports.study_folder import write
 from negbench.benchmark.sweeps.database import Database
 from negbench.benchmark.sweeps.launch import free_port
-from negbench.benchmark.sweeps.studies import Outcome, TuningWatcher
+from negbench.benchmark.sweeps.studies import Budget, Outcome, TuningWatcher
 from negbench.benchmark.sweeps.tuning import tune
 from test_tuning import FOLDER, Scripted, Tiny, task_of
 
@@ -92,7 +92,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Scripted:
 
 def search(tiny: Tiny, server: Server, trials: int, said: list[str] | None = None) -> Outcome:
     database = Database(server.url, print if said is None else said.append)
-    return tune(task_of(tiny), FOLDER, trials, 1, TuningWatcher(), write, None, database)
+    return tune(task_of(tiny), FOLDER, Budget(trials, fresh_seeds=1), TuningWatcher(), write, None, database)
 
 
 def test_a_study_goes_on_in_the_database(tiny: Tiny, scripted: Scripted, server: Server) -> None:
@@ -178,7 +178,7 @@ def test_two_clients_share_a_study(small_project: Path, server: Server) -> None:
     for thread in threads:
         thread.join()
     assert [one.returncode for one in both] == [0, 0], said
-    rows = (small_project / "studies/small/fne/trials.csv").read_text().splitlines()[1:]
+    rows = (small_project / "studies/small/fne+memory=64/trials.csv").read_text().splitlines()[1:]
     assert 6 <= len(rows) <= 9
 
 

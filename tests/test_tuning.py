@@ -27,7 +27,7 @@ from negbench.benchmark.reports.study_folder import write
 from negbench.benchmark.sweeps import journal, tuning
 from negbench.benchmark.sweeps.pruning import trial_result
 from negbench.benchmark.sweeps.search_space import space_of, suggest
-from negbench.benchmark.sweeps.studies import Fresh, Outcome, Trial, Tried, TuningWatcher, best_of
+from negbench.benchmark.sweeps.studies import Budget, Fresh, Outcome, Trial, Tried, TuningWatcher, best_of
 from negbench.benchmark.sweeps.trial_request import TrialRequest, TrialResult
 from negbench.benchmark.sweeps.tuning import Study, TuningTask, tune
 from negbench.benchmark.training.loop import Trained, train
@@ -39,7 +39,7 @@ from negbench.pipelines.store import FeatureStore, Split, digest_of
 
 Tiny = tuple[Manifest, FeatureStore]
 SMALL = {"epochs": 4, "batch": 16, "memory": 16, "dim": 8, "hidden": 16, "learning_rate": 0.01}
-FOLDER = Path("studies") / "tiny" / "fne"
+FOLDER = Path("studies") / "tiny" / "fne+memory=16"
 
 
 class Blind(FeatureStore):
@@ -91,7 +91,7 @@ def built(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def search(task: TuningTask, trials: int, fresh: int = 0) -> Outcome:
-    return tune(task, FOLDER, trials, fresh, TuningWatcher(), write)
+    return tune(task, FOLDER, Budget(trials, fresh_seeds=fresh), TuningWatcher(), write)
 
 
 def trials_of(outcome: Outcome) -> list[tuple[dict[str, Any], str, float | None]]:
@@ -219,8 +219,11 @@ def test_best_json_is_a_configuration_of_bench_run(tiny: Tiny, scripted: Scripte
     config = resolve({"dataset": "tiny"}, file=FOLDER / "best.json")
     held = {"margin": 0.3, "threshold": 0.01}
     assert methods.get("fne").Settings.of(config.settings) == methods.get("fne").Settings.of(
-        outcome.best.row.settings | held
+        {name: value for name, value in outcome.best.row.settings.items() if name != "rate_factor"} | held
     )
+    assert (config.rate_factor, config.tuned) == (outcome.best.row.settings["rate_factor"], True)
+    assert config.method_id.startswith("fne[tuned-")
+    assert config.hash == config.model_copy(update={"tuned": False}).hash
 
 
 def test_trials_csv_has_a_row_per_trial(tiny: Tiny, scripted: Scripted) -> None:
@@ -273,7 +276,7 @@ def test_trials_that_the_journal_lost_are_told(tiny: Tiny, scripted: Scripted) -
 
     search(task_of(tiny), 3)
     (FOLDER / "journal.log").write_text("")
-    tune(task_of(tiny), FOLDER, 3, 0, Notes(), write)
+    tune(task_of(tiny), FOLDER, Budget(3, fresh_seeds=0), Notes(), write)
     assert Notes.lines == ["3 finished trials of trials.csv are not in journal.log; they are run again"]
 
 
@@ -381,7 +384,7 @@ def test_really_killed_while_it_draws_the_first_trial_it_tries_the_defaults(
 def test_two_at_once_are_refused(tiny: Tiny, scripted: Scripted) -> None:
     search(task_of(tiny), 1)
     said = rf"another bench tune is at work there \(process {os.getpid()} since \d\d:\d\d\)"
-    with locks.alone(journal.LOCKS / "tiny-fne.lock"), pytest.raises(BenchError, match=said):
+    with locks.alone(journal.LOCKS / "tiny-fne+memory=16.lock"), pytest.raises(BenchError, match=said):
         search(task_of(tiny), 2)
 
 
@@ -471,7 +474,10 @@ def test_command_says_that_no_trial_got_beyond_the_warm_up(tiny: Tiny, scripted:
     [
         (["--method", "fnee"], "did you mean 'fne'?"),
         (["--method", "fne", "--set", "tau_clos=1"], "tau_close"),
-        (["--method", "hardest", "--set", "margin=0.2"], "hardest: nothing to search, as margin are set to one value"),
+        (
+            ["--method", "hardest", "--set", "margin=0.2", "--set", "rate_factor=1"],
+            "hardest: nothing to search, as margin, rate_factor are set to one value",
+        ),
         (["--method", "fne", "--trials", "0"], "--trials"),
     ],
 )
@@ -483,11 +489,16 @@ def test_wrong_usage_exits_2_and_leaves_nothing(tiny: Tiny, words: list[str], me
     assert not Path("studies").exists()
 
 
-def test_method_without_search_space_exits_2(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(methods.get("hardest"), "Settings", methods.base.Settings)
-    result = bench_tune("--method", "hardest")
-    assert result.exit_code == 2
-    assert "error: hardest has no search space" in result.output
+def test_of_a_method_without_settings_the_learning_rate_is_searched(
+    tiny: Tiny, built: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = bench_tune("--method", "siglip", "--trials", "2", "--fresh-seeds", "0")
+    assert result.exit_code == 0, result.output
+    folder = FOLDER.with_name("siglip+memory=16")
+    rows = list(csv.DictReader((folder / "trials.csv").read_text().splitlines()))
+    assert float(rows[0]["rate_factor"]) == 1 != float(rows[1]["rate_factor"])
+    assert rows[0]["rsum"] != rows[1]["rsum"]
+    assert json.loads((folder / "best.json").read_text())["tuned"] is True
 
 
 def test_interrupt_exits_130_and_the_same_command_goes_on(
@@ -502,7 +513,7 @@ def test_interrupt_exits_130_and_the_same_command_goes_on(
         patch.setattr(scripted, "value", interrupted)
         result = bench_tune("--method", "fne", "--trials", "4")
     assert result.exit_code == 130
-    assert "kept in studies/tiny/fne; the same command goes on with it" in result.stderr
+    assert "kept in studies/tiny/fne+memory=16; the same command goes on with it" in result.stderr
     assert [path.name for path in FOLDER.iterdir()] == ["journal.log"]
     result = bench_tune("--method", "fne", "--trials", "4", "--fresh-seeds", "0")
     assert result.exit_code == 0, result.output
@@ -531,7 +542,7 @@ class Together:
 def in_rounds(tiny: Tiny, trials: int, count: int, **more: Any) -> tuple[Outcome, Together]:
     task = task_of(tiny)
     helpers = Together(task, count, **more)
-    return tune(task, FOLDER, trials, 2, TuningWatcher(), write, helpers), helpers
+    return tune(task, FOLDER, Budget(trials, fresh_seeds=2), TuningWatcher(), write, helpers), helpers
 
 
 def test_rounds_of_one_are_trials_one_by_one(tiny: Tiny, scripted: Scripted) -> None:
@@ -588,7 +599,7 @@ def test_two_studies_of_four_jobs_are_the_same(small_project: Path) -> None:
     for _ in range(2):
         done = bench_process(*words, *small)
         assert done.exit_code == 0, done.stderr
-        folder = Path("studies/small/fne")
+        folder = Path("studies/small/fne+memory=64")
         study = json.loads((folder / "study.json").read_text())
         found.append(((folder / "trials.csv").read_text(), study["default"], study["best"]))
         (folder / "journal.log").unlink()

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from negbench.benchmark.models.base import Modality
     from negbench.methods.base import Method
 
+OF_A_CELL = ("encoder", "rate_factor", "tuned")
+"""Keys of a single cell that --set takes."""
 SIDES: "tuple[Modality, Modality]" = ("image", "text")
 
 
@@ -92,12 +94,12 @@ def resolve(flags: Mapping[str, Any], changes: Mapping[str, Any] | None = None, 
     cell["method"] = cell["method"].partition("+")[0]
     changes = of_towers(cell, changes, begun)
     method = _method(cell["method"])
-    valid = [*COMMON, "encoder", *(entry.name for entry in fields(method.Settings))]
+    valid = [*COMMON, *OF_A_CELL, *(entry.name for entry in fields(method.Settings))]
     check_known(changes, valid, "--set")
     settings = {name.replace("_", "-"): value for name, value in project.settings.items()}
     settings = settings.get(cell["method"].replace("_", "-"), {}) | own
     for key, value in changes.items():
-        (cell if key in (*COMMON, "encoder") else settings)[key] = value
+        (cell if key in (*COMMON, *OF_A_CELL) else settings)[key] = value
     return _validated({**cell, "method": cell["method"].replace("_", "-"), "settings": _changed(method, settings)})
 
 

@@ -6,6 +6,7 @@ device, or held against other thresholds, it is the same cell.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -18,7 +19,7 @@ from negbench.pipelines.names import check_dataset, check_encoder
 INTRODUCED: dict[str, Any] = {}
 """Values that keys had when they were introduced, where their defaults are others by now. At these a digest leaves a
 key out, so that neither a new key nor a new default orphans a record."""
-OF_A_ROW = {"method", "settings", "seed", "memory", "momentum"}
+OF_A_ROW = {"method", "settings", "rate_factor", "tuned", "seed", "memory", "momentum"}
 """Keys in which the cells of one table may differ."""
 PLAIN = "heads"
 """The preset that changes nothing."""
@@ -144,6 +145,10 @@ class RunConfig(Judging, Execution, Recipe, Naming):
     """Name of the method."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """The method's own settings, where they differ from its defaults."""
+    rate_factor: float = Field(default=1.0, gt=0, le=1000)
+    """The method's own factor on the learning rate, after the warm-up: the gradient of each loss has its own scale."""
+    tuned: bool = False
+    """Whether a study found settings and factor, which names the row; no part of the cell's identity."""
     dataset: str
     """Name of a registered dataset."""
     encoder: str
@@ -175,9 +180,23 @@ class RunConfig(Judging, Execution, Recipe, Naming):
 
     @property
     def method_id(self) -> str:
-        """The method with its changed settings: ``fne[prior=1000,tau_fn=2.0]``."""
-        changed = ",".join(f"{key}={value}" for key, value in sorted(self.settings.items()))
+        """The method with what is its own: ``fne[prior=1000,tau_fn=2.0]``, or ``fne[tuned-3fa2]`` from a study."""
+        own = self.own
+        if self.tuned and own:
+            return f"{self.method}[tuned-{digest(own)[:4]}]"
+        changed = ",".join(f"{key}={value}" for key, value in sorted(own.items()))
         return f"{self.method}[{changed}]" if changed else self.method
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """What the method has of its own: changed settings, and its factor on the learning rate where that is not 1."""
+        return self.settings | ({} if self.rate_factor == 1 else {"rate_factor": self.rate_factor})
+
+    def with_own(self, found: Mapping[str, Any]) -> "RunConfig":
+        """With some of these changed."""
+        settings = {name: value for name, value in found.items() if name != "rate_factor"}
+        factor = found.get("rate_factor", self.rate_factor)
+        return self.model_copy(update={"settings": {**self.settings, **settings}, "rate_factor": factor})
 
     def label(self, encoder: str) -> str:
         """Name of the cell's folder: the method and all that differs from the default recipe and ``encoder``."""
@@ -221,7 +240,7 @@ class RunConfig(Judging, Execution, Recipe, Naming):
         return digest(told)
 
 
-OUTSIDE = {*Execution.model_fields, *Judging.model_fields, *Naming.model_fields}
+OUTSIDE = {*Execution.model_fields, *Judging.model_fields, *Naming.model_fields, "tuned"}
 """Keys that are no part of a cell's identity."""
 
 

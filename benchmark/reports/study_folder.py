@@ -15,7 +15,9 @@ from negbench.pipelines.text import json_text
 def write(outcome: Outcome, folder: Path) -> None:
     """Write all files but the journal."""
     config = outcome.facts["config"]
-    best = {"method": config["method"], "settings": {**config["settings"], **outcome.best.row.settings}}
+    own = {**config["settings"], **outcome.best.row.settings}
+    factor = {"rate_factor": own.pop("rate_factor")} if "rate_factor" in own else {}
+    best = {"method": config["method"], "settings": own, **factor, "tuned": True}
     write_text(folder / "best.json", json.dumps(best, indent=2) + "\n")
     write_text(folder / "study.json", json_text(outcome.summary()) + "\n")
     write_text(folder / "trials.csv", trials_csv(outcome.rows))

@@ -147,7 +147,7 @@ class Row:
     external: bool = False
     """Whether it was trained elsewhere."""
     said: tuple[str, ...] = ()
-    """What such records tell of themselves: the members of an ensemble, notes."""
+    """What its records tell of themselves: settings that a study found, the members of an ensemble, notes."""
 
     @property
     def key(self) -> Key:
@@ -312,6 +312,9 @@ def _row(records: list[RunRecord]) -> Row:
 
 
 def _said(record: RunRecord) -> Iterator[str]:
+    if record.config is not None and record.config.tuned:
+        found = {key: f"{value:.4g}" if isinstance(value, float) else value for key, value in record.config.own.items()}
+        yield ", ".join(f"{key} {value}" for key, value in sorted(found.items()))
     external = record.external
     if external is not None and external.members:
         yield f"mean similarity of {'; '.join(map(str, external.members))}"

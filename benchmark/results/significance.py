@@ -177,6 +177,17 @@ def paired_t(a: ArrayLike, b: ArrayLike) -> float | None:
     return float(2 * stdtr(n - 1, -abs(t)))
 
 
+def t_interval(values: ArrayLike, level: float = LEVEL) -> tuple[float, float] | tuple[None, None]:
+    """Student's interval of a mean over seeds; None of fewer than two."""
+    values = np.asarray(values, dtype=np.float64)
+    if len(values) < 2:
+        return None, None
+    from scipy.special import stdtrit
+
+    half = float(stdtrit(len(values) - 1, (1 + level) / 2) * values.std(ddof=1) / len(values) ** 0.5)
+    return float(values.mean()) - half, float(values.mean()) + half
+
+
 def paired_wilcoxon(a: ArrayLike, b: ArrayLike) -> float | None:
     """Two-sided p of the signed-rank test over ``WILCOXON_SEEDS`` differences or more that are not 0; else None."""
     difference = np.round(np.subtract(a, b), 9)

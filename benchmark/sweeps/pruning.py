@@ -1,7 +1,8 @@
 """A trial is trained, as long as it is worth its next epoch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from statistics import fmean
 from typing import Any, Protocol
 
 import optuna
@@ -55,20 +56,25 @@ class Pruning(Watcher):
             raise optuna.TrialPruned
 
 
-def trained_result(task: Trains, settings: Mapping[str, Any], seed: int, watcher: Watcher) -> TrialResult:
-    """Train, whatever comes of it."""
+def trained_result(
+    task: Trains, settings: Mapping[str, Any], seeds: Sequence[int], watcher: Watcher, shown: Watcher
+) -> TrialResult:
+    """Train with each seed, whatever comes of it; ``watcher`` sees the first training, ``shown`` the others."""
+    ended = []
     try:
-        trained = task.train(settings, seed, watcher)
+        for number, seed in enumerate(seeds):
+            ended.append(task.train(settings, seed, shown if number else watcher))
     except optuna.TrialPruned:
         return TrialResult("pruned")
     except RunFailedError as error:
         return TrialResult("failed", error=str(error))
+    rates = [one.false_negative_rate["both"] for one in ended if "both" in one.false_negative_rate]
     return TrialResult(
         "complete",
-        trained.validation["rsum"],
-        best_epoch=trained.best_epoch,
-        collapsed=trained.collapsed,
-        false_negatives=trained.false_negative_rate.get("both"),
+        fmean(one.validation["rsum"] for one in ended),
+        best_epoch=max(one.best_epoch for one in ended),
+        collapsed=any(one.collapsed for one in ended),
+        false_negatives=fmean(rates) if rates else None,
     )
 
 
@@ -79,5 +85,5 @@ def trial_result(task: Trains, request: TrialRequest, shown: Watcher) -> TrialRe
     for values in request.before or []:
         study.add_trial(create_trial(value=max(values.values(), default=0.0), intermediate_values=values))
     pruning = Pruning(study.ask(), task.config, shown, spared=request.before is None)
-    result = trained_result(task, request.settings, request.seed, pruning)
+    result = trained_result(task, request.settings, request.seeds, pruning, shown)
     return replace(result, reported=dict(study.get_trials(deepcopy=False)[-1].intermediate_values))

@@ -1,4 +1,4 @@
-"""What a tuning found, and its files: a folder ``studies/<dataset>/<method>/``.
+"""What a tuning found, and its files: a folder ``studies/<dataset>/<method>/``, or ``<method>+memory=N/``.
 
 ==================  ===========================================================================
 ``journal.log``     Optuna's journal: the only state, from which all else is written anew
@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from negbench.benchmark.errors import BenchError
+from negbench.benchmark.recipe import flags
+from negbench.benchmark.recipe.params import params
+from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.training.watcher import Watcher
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.files import read_json, read_text
@@ -25,6 +28,25 @@ from negbench.pipelines.files import read_json, read_text
 STUDIES = Path("studies")
 SCHEMA_VERSION = 1
 FILES = ("journal.log", "best.json", "study.json", "trials.csv", "history.png", "importance.png")
+
+
+def folder_of(config: RunConfig) -> Path:
+    """Where a method's studies on a dataset belong; those of another memory than the project's apart."""
+    usual = flags.begun_with(params().recipe, {}, {}).get("memory", RunConfig.model_fields["memory"].default)
+    memory = "" if config.memory == usual else f"+memory={config.memory}"
+    return STUDIES / config.dataset / f"{config.method.replace('-', '_')}{memory}"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a study may cost, the same for every method of a comparison."""
+
+    trials: int
+    """In all, the first with the defaults."""
+    trial_seeds: int = 1
+    """Seeds that every trial is trained with."""
+    fresh_seeds: int = 3
+    """Other seeds that default and best are run with."""
 
 
 @dataclass(frozen=True)

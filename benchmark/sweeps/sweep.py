@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from negbench.benchmark.errors import first_line
 from negbench.benchmark.recipe.flags import parse_changes, resolve
@@ -33,39 +33,68 @@ class PlannedCell:
     changes: tuple[str, ...] = ()
     """``key=value`` each."""
     force: bool = False
+    file: Path | None = None
+    """What a study found, for ``--config``."""
 
     @property
     def name(self) -> str:
+        tuned = " tuned" if self.file else ""
         memory = "" if self.memory is None else f" memory {self.memory}"
-        return f"{self.dataset} {self.method}{memory} seed {self.seed}"
+        return f"{self.dataset} {self.method}{tuned}{memory} seed {self.seed}"
 
     @property
     def log(self) -> str:
-        """Name of its log: one part of a path, whatever the cell is called."""
-        name = self.name.replace(" ", "-")
-        if not PLAIN.fullmatch(name):
-            name = f"{re.sub(r'[^A-Za-z0-9._-]', '_', name)[:150].lstrip('.')}-{digest(self.name)[:8]}"
-        return f"{name}.log"
+        """Name of its log."""
+        return log_name(self.name)
 
     @property
     def config(self) -> RunConfig:
         flags = {"method": self.method, "dataset": self.dataset, "seed": self.seed, "memory": self.memory}
-        return resolve(flags, parse_changes(self.changes))
+        return resolve(flags, parse_changes(self.changes), self.file)
 
     @property
     def command(self) -> list[str]:
         """Arguments after ``bench``."""
         words = ["run", "--method", self.method, "--dataset", self.dataset, "--seed", str(self.seed)]
         words += [] if self.memory is None else ["--memory", str(self.memory)]
+        words += ["--config", str(self.file)] if self.file else []
         words += [word for change in self.changes for word in ("--set", change)]
         return [*words, "--force"] if self.force else words
 
 
+def log_name(name: str) -> str:
+    """One part of a path, whatever a cell is called."""
+    plain = name.replace(" ", "-")
+    if not PLAIN.fullmatch(plain):
+        plain = f"{re.sub(r'[^A-Za-z0-9._-]', '_', plain)[:150].lstrip('.')}-{digest(name)[:8]}"
+    return f"{plain}.log"
+
+
+class Planned(Protocol):
+    """Something that a worker does, as a command."""
+
+    @property
+    def name(self) -> str:
+        """Which one of many."""
+
+    @property
+    def log(self) -> str:
+        """Name of its log."""
+
+    @property
+    def config(self) -> RunConfig:
+        """What it trains."""
+
+    @property
+    def command(self) -> list[str]:
+        """Arguments after ``bench``."""
+
+
 @dataclass(frozen=True)
 class Done:
-    """How a cell ended: its exit code and the last line of its log."""
+    """How it ended: its exit code and the last line of its log."""
 
-    cell: PlannedCell
+    cell: Planned
     code: int
     line: str
     log: Path
@@ -87,8 +116,8 @@ def cells(
     return list(dict.fromkeys(plan))
 
 
-def run(plan: Sequence[PlannedCell], crew: "Crew", place: "Place", finished: Callable[[Done], Any]) -> list[Done]:
-    """Let a crew run the cells; ``finished`` is called after each."""
+def run(plan: Sequence[Planned], crew: "Crew", place: "Place", finished: Callable[[Done], Any]) -> list[Done]:
+    """Let a crew do it all; ``finished`` is called after each."""
     from negbench.benchmark.sweeps.engine.crew import Job
     from negbench.benchmark.sweeps.engine.job import Ended, last_line, run_logged
 

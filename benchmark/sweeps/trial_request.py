@@ -11,7 +11,8 @@ class TrialRequest:
 
     name: str
     settings: dict[str, Any]
-    seed: int
+    seeds: tuple[int, ...]
+    """It is trained once with each; the first decides whether it is worth its end."""
     before: list[dict[int, float]] | None = None
     """rSum by epoch of the complete trials that it is held against; None where it is trained to its end."""
 
@@ -22,6 +23,7 @@ class TrialResult:
 
     state: Literal["complete", "pruned", "failed"]
     rsum: float | None = None
+    """The mean over the seeds."""
     reported: dict[int, float] = field(default_factory=dict)
     """rSum by epoch, of the epochs after the warm-up."""
     best_epoch: int | None = None

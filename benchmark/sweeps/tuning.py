@@ -30,7 +30,7 @@ from negbench.benchmark.sweeps.journal import alone, load
 from negbench.benchmark.sweeps.pruning import Pruning, pruner_for, trained_result, trial_result
 from negbench.benchmark.sweeps.search_space import Space, suggest
 from negbench.benchmark.sweeps.studies import (
-    STUDIES,
+    Budget,
     Fresh,
     Outcome,
     Trial,
@@ -53,11 +53,6 @@ ENOUGH = 10
 """Trials needed before the importance of a setting means something."""
 
 
-def folder_of(config: RunConfig) -> Path:
-    """Where a method's studies on a dataset belong."""
-    return STUDIES / config.dataset / config.method.replace("-", "_")
-
-
 @dataclass(frozen=True)
 class TuningTask:
     """What is tuned, and on what."""
@@ -69,43 +64,50 @@ class TuningTask:
     store: FeatureStore
     truth: Truth | None
     texts: Texts | None = None
+    trial_seeds: int = 1
+    """Seeds that every trial is trained with."""
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Of every trial."""
+        return tuple(range(self.config.seed, self.config.seed + self.trial_seeds))
 
     @property
     def name(self) -> str:
         """Name of the study: the same for the same trials only."""
         space = {name: {type(search).__name__: asdict(search)} for name, search in self.space.items()}
-        made_of = {
+        made_of: dict[str, Any] = {
             "manifest": self.manifest_hash,
             "features": features_hash(self.store, self.config),
             "code": code_hash(self.config),
         }
+        made_of |= {"trial_seeds": self.trial_seeds} if self.trial_seeds > 1 else {}
         return f"{self.config.method}-{digest({'cell': self.config.hash, 'space': space, **made_of})}"
 
     @property
     def defaults(self) -> dict[str, Any]:
         """What is searched, as the method has it."""
-        settings = methods.get(self.config.method).Settings()
-        return {name: getattr(settings, name) for name in self.space}
+        settings = {**asdict(methods.get(self.config.method).Settings()), "rate_factor": 1.0}
+        return {name: settings[name] for name in self.space}
 
     def train(self, settings: Mapping[str, Any], seed: int, watcher: Watcher) -> Trained:
         """Train on validation alone; ``NoDataError`` where the features are others than those of the study."""
         if read_info(self.store.folder)["hash"] != self.store.hash:
             raise NoDataError(f"{self.store.folder} was made anew meanwhile; the same command begins a new study on it")
-        config = self.config.model_copy(update={"settings": {**self.config.settings, **settings}, "seed": seed})
+        config = self.config.with_own(settings).model_copy(update={"seed": seed})
         return train(config, self.store, self.truth, watcher, self.texts)
 
 
 def tune(
     task: TuningTask,
     folder: Path,
-    trials: int,
-    fresh: int,
+    budget: Budget,
     watcher: TuningWatcher,
     write: Callable[[Outcome, Path], None],
     helpers: Helpers | None = None,
     database: Database | None = None,
 ) -> Outcome:
-    """Bring the study of ``task`` to ``trials`` trials and ``fresh`` fresh seeds; ``write`` what it says to ``folder``.
+    """Bring the study of ``task`` to the trials and fresh seeds of ``budget``; ``write`` what it says to ``folder``.
 
     What the journal of ``folder`` has already is not run again. ``RunFailedError`` where no trial is complete.
     ``helpers`` train several at a time, in rounds; without, one is trained after the other, here. A ``database`` takes
@@ -117,7 +119,7 @@ def tune(
         study = Study(task, folder / "journal.log", database)
         if lost := study.lost():
             watcher.note(f"{lost} finished trials of trials.csv are not in {study.place}; they are run again")
-        study.search(trials, watcher, helpers)
+        study.search(budget.trials, watcher, helpers)
         rows = study.rows
         best = best_of(rows)
         if best is None:
@@ -125,7 +127,7 @@ def tune(
         plain = study.default
         assert plain is not None  # the search does not end before
         pair = [plain] if best.number == plain.number else [plain, best]
-        seeds = range(task.config.seed + 1, task.config.seed + 1 + fresh)
+        seeds = range(task.seeds[-1] + 1, task.seeds[-1] + 1 + budget.fresh_seeds)
         study.train_again(pair, seeds, watcher, helpers)
         default, tuned = study.tried(pair[0], seeds), study.tried(pair[-1], seeds)
         outcome = Outcome(study.facts, rows, default, tuned, study.importance())
@@ -242,7 +244,7 @@ class Study:
         trial, settings = self._ask(number)
         config = self.task.config
         pruning = Pruning(trial, config, watcher, spared=settings == self.task.defaults)
-        self._tell(trial, trained_result(self.task, settings, config.seed, pruning))
+        self._tell(trial, trained_result(self.task, settings, self.task.seeds, pruning, watcher))
 
     def _round(self, first: int, left: int, helpers: Helpers) -> None:
         """Ask for the trials that are left of a round, from number ``first`` on; tell them in their order."""
@@ -263,7 +265,7 @@ class Study:
         """Ask for a trial; the defaults are held against nothing."""
         trial, settings = self._ask(number)
         held = None if settings == self.task.defaults else before
-        return trial, TrialRequest(f"trial {number}", settings, self.task.config.seed, held)
+        return trial, TrialRequest(f"trial {number}", settings, self.task.seeds, held)
 
     def _tell(self, trial: optuna.Trial, result: TrialResult) -> None:
         """Keep what a training found; where a database is away, wait for it, and say all of it again."""
@@ -302,7 +304,7 @@ class Study:
             if again_key(row, seed) not in known
         }
         watcher.plan(len(missing))
-        requests = [TrialRequest(name, row.settings, seed) for name, (row, seed) in missing.items()]
+        requests = [TrialRequest(name, row.settings, (seed,)) for name, (row, seed) in missing.items()]
         for request, result in helpers.train(requests) if helpers else self._one_by_one(requests, watcher):
             row, seed = missing[request.name]
             if result.state == "failed":
@@ -324,7 +326,7 @@ class Study:
     ) -> Iterator[tuple[TrialRequest, TrialResult]]:
         for request in requests:
             watcher.begin(request.name)
-            yield request, trained_result(self.task, request.settings, request.seed, watcher)
+            yield request, trained_result(self.task, request.settings, request.seeds, watcher, watcher)
 
     def tried(self, row: Trial, seeds: Collection[int]) -> Tried:
         """A trial with its trainings with other seeds."""

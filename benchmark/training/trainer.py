@@ -138,6 +138,8 @@ def compiled(task: Task) -> Callable[[Batch], Tensor]:
 def rate_at(config: "RunConfig", step: int, steps: int) -> float:
     """The learning rate before a step of the whole training, of epochs of ``steps`` each."""
     rate, total = config.learning_rate, config.epochs * steps
+    if step >= config.warmup_epochs * steps:  # the warm-up is the same for every method
+        rate *= config.rate_factor
     if config.schedule == "cosine":
         rate *= (1 + math.cos(math.pi * step / total)) / 2
     else:

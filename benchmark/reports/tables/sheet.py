@@ -247,6 +247,11 @@ def _seeds(seeds: tuple[int, ...]) -> str:
 def notes(group: Group) -> Iterator[str]:
     """What must be said of a table: what its marks mean, and warnings."""
     yield from marks(group)
+    tuned = [row for row in group.rows if row.said and not row.external]
+    if len(tuned) <= NAMED:
+        yield from (f"{row.method} ({memory(group, row.key)}): {'; '.join(row.said)}." for row in tuned)
+    else:
+        yield f"{len(tuned)} rows have settings that studies found: each record's run.json has them."
     yield from _external(group)
     bases = sorted(f"{row.stats[BASE].mean:.1f}" for row in group.rows if BASE in row.stats)
     if bases:

@@ -1,0 +1,69 @@
+"""``bench tune --all``: a study for each of many methods by one rule, and what each gained."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from negbench.benchmark.cli.sweep import names
+from negbench.benchmark.cli.tracked import tell_dvc
+from negbench.benchmark.reports.screen import log, out
+
+if TYPE_CHECKING:
+    from negbench.benchmark.sweeps.engine.where import Where
+    from negbench.benchmark.sweeps.studies import Budget
+    from negbench.benchmark.sweeps.sweep import Done, Planned
+
+
+def tune_all(
+    methods: str | None,
+    memories: Sequence[int | None],
+    flags: Mapping[str, Any],
+    changes: Sequence[str],
+    budget: "Budget",
+    where: "Where",
+) -> None:
+    """Bring every study to its trials, record default and best with fresh seeds, and show what tuning gained."""
+    from negbench.benchmark.cli.features import ensure_for
+    from negbench.benchmark.errors import BenchError, SweepFailedError
+    from negbench.benchmark.recipe.params import params
+    from negbench.benchmark.reports import gains_file
+    from negbench.benchmark.reports.terminal.gains import show
+    from negbench.benchmark.results import records
+    from negbench.benchmark.results.gains import gains
+    from negbench.benchmark.sweeps import sweep as sweeps
+    from negbench.benchmark.sweeps import tune_all as plans
+    from negbench.benchmark.sweeps.cell import folder_of
+    from negbench.methods.registry import names as every
+
+    dataset = flags["dataset"] or params().tune.dataset
+    if dataset is None:
+        raise BenchError("no dataset; name one with --dataset (bench data list lists them)")
+    held = (f"{key}={flags[key]}" for key in ("preset", "encoder", "epochs") if flags[key] is not None)
+    rule = plans.Rule(dataset, flags["seed"] or 0, budget, (*held, *changes))
+    studies = plans.plan(names(methods) if methods else every(), memories, rule)
+    configs = [study.config for study in studies]  # a wrong word is told before the first study begins
+    ensure_for(configs[0])
+    ended = _done(studies, where)
+    good = [one.cell.name for one in ended if one.code == 0]
+    cells = [cell for study in studies if study.name in good for cell in study.cells()]
+    ended += _done(cells, where) if cells else []
+    done = {one.cell.name for one in ended if one.code == 0}
+    recorded = [(cell.config, folder_of(cell.config)) for cell in cells if cell.name in done]
+    tell_dvc(recorded)
+    found = gains(records.read(folder) for _, folder in recorded)
+    if found:
+        log().print(f"written to {gains_file.write(found, dataset)}", markup=False)
+        show(found, out())
+    if failed := len(ended) - len(done):
+        raise SweepFailedError(f"{failed} of {len(ended)} studies and cells failed; their logs are in {sweeps.LOGS}")
+
+
+def _done(plan: "Sequence[Planned]", where: "Where") -> "list[Done]":
+    """Let workers do it, with a line for each."""
+    from negbench.benchmark.reports.progress import show_sweep
+    from negbench.benchmark.sweeps import sweep as sweeps
+
+    with (
+        where.crew([planned.config for planned in plan], log().print) as (crew, place),
+        show_sweep(log(), len(plan)) as finished,
+    ):
+        return sweeps.run(plan, crew, place, finished)
