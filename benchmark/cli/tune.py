@@ -1,11 +1,14 @@
 """``bench tune``: search the settings of a method, or of many by one rule."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from negbench.benchmark.cli.worker_flags import PerGpu, Scheduler, Storage
+
+if TYPE_CHECKING:
+    from negbench.benchmark.sweeps.engine.where import Where
 
 
 def tune(
@@ -68,10 +71,17 @@ def tune(
     if everything:
         tune_all(methods, sizes_asked, flags, changes or [], budget, Where(jobs, per_gpu, scheduler))
         return
-    together = None
-    if jobs is not None:
-        together = jobs, Where(None if scheduler else jobs, per_gpu, scheduler)
-    elif per_gpu is not None or scheduler is not None:
-        raise BenchError("--jobs is missing: the number of trials that are asked together")
     flags |= {"method": method, "memory": sizes_asked[0]}
-    tune_one(flags, changes or [], config, budget, together, storage, as_json)
+    tune_one(flags, changes or [], config, budget, _together(jobs, per_gpu, scheduler), storage, as_json)
+
+
+def _together(jobs: int | None, per_gpu: int | None, scheduler: str | None) -> "tuple[int, Where] | None":
+    """How many trials are asked together, and where they are trained; None: one after the other, here."""
+    from negbench.benchmark.errors import BenchError
+    from negbench.benchmark.sweeps.engine.where import Where
+
+    if jobs is None:
+        if per_gpu is not None or scheduler is not None:
+            raise BenchError("--jobs is missing: the number of trials that are asked together")
+        return None
+    return jobs, Where(None if scheduler else jobs, per_gpu, scheduler)
