@@ -13,15 +13,9 @@ def speed(
     method: Annotated[str | None, typer.Option(help="Time this method's loss step.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Time every method's loss step.")] = False,
     evaluation: Annotated[bool, typer.Option("--evaluation", help="Time the ranks of a gallery.")] = False,
-    operations: Annotated[
-        bool, typer.Option("--operations", help="Count what every step hands to a device, without one.")
-    ] = False,
+    operations: Annotated[bool, typer.Option("--operations", help="Count what steps hand to a device.")] = False,
     compiled: Annotated[
-        bool,
-        typer.Option(
-            "--compiled",
-            help="With --operations: also the kernels that a compiled step launches; half a minute a method.",
-        ),
+        bool, typer.Option("--compiled", help="With --operations: the kernels of a compiled step, too; takes minutes.")
     ] = False,
     cell: Annotated[
         bool, typer.Option("--cell", help="Time training steps of a recipe, and where their time goes.")

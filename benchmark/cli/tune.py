@@ -40,12 +40,7 @@ def tune(
         int, typer.Option(min=0, max=10**6, help="Other seeds that default and best are run with.")
     ] = 3,
     jobs: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=1024,
-            help="Trials asked together; the same number gives the same trials. With --all: studies at a time.",
-        ),
+        int | None, typer.Option(min=1, max=1024, help="Trials asked together; with --all: studies at a time.")
     ] = None,
     per_gpu: PerGpu = None,
     scheduler: Scheduler = None,
