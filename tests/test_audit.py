@@ -678,3 +678,26 @@ def test_what_cannot_be_audited_is_told_in_one_line(
     assert done.exit_code == code
     assert told in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_how_many_are_pushed_and_how_hard_they_are(tiny: Tiny) -> None:
+    """Of two negatives pushed 3 : 1, and of an anchor that pushes none."""
+
+    class Two(Method):
+        def view_loss(self, view: View) -> Tensor:
+            columns = view.similarity.argsort(dim=1)  # of each anchor, the two easiest candidates
+            pushed = view.similarity.gather(1, columns[:, :2]) @ torch.tensor([3.0, 1.0])
+            return torch.where(torch.arange(len(view.anchors)) == 0, 0.0, pushed).mean()
+
+    _, examination, known_pairs = examined(tiny, "hardest")
+    found = audit(Two(), examination, known_pairs)
+    gaps: dict[str, list[float]] = {"i2t": [], "t2i": []}
+    for question, _, _ in examination.steps(Two()):
+        view = question.view
+        for row in range(1, len(view.anchors)):
+            first, second = view.similarity[row].detach().sort().values[:2].tolist()
+            gaps[view.direction].append((3 * first + second) / 4 - float(view.positive_similarity[row].detach()))
+    for direction, one in found.items():
+        figures = one.shares(direction)
+        assert figures[f"effective_{direction}"] == pytest.approx(16 / 10)
+        assert figures[f"hardness_{direction}"] == pytest.approx(sum(gaps[direction]) / len(gaps[direction]), abs=1e-5)

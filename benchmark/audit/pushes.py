@@ -132,6 +132,35 @@ class Tally:
 
 
 @dataclass
+class Reach:
+    """On how many candidates the push of an anchor lies, and how hard these are, step by step; known or not."""
+
+    anchors: int = 0
+    """Those with any push."""
+    effective: float = 0.0
+    """Sum over them of the effective number of candidates, ``(sum w)^2 / sum w^2``."""
+    whole: float = 0.0
+    """All push."""
+    gap: float = 0.0
+    """Sum of each push times how much more similar the candidate is than the anchor's partner."""
+
+    def add(self, slope: Floats, gaps: Floats) -> None:
+        """Of a step: the push and ``s - s+``, ``[B, N]`` each."""
+        weights = slope[(slope > 0).any(axis=1)].astype(np.float64)
+        self.anchors += len(weights)
+        self.effective += float((weights.sum(axis=1) ** 2 / (weights**2).sum(axis=1).clip(1e-300)).sum())
+        self.whole += float(weights.sum())
+        self.gap += float((slope.astype(np.float64) * gaps).sum())
+
+    def figures(self, direction: str) -> dict[str, float]:
+        """``effective_i2t``: the mean over anchors; ``hardness_i2t``: the mean of ``s - s+`` over the push."""
+        if not self.whole:
+            return {}
+        effective, hardness = self.effective / self.anchors, self.gap / self.whole
+        return {f"effective_{direction}": effective, f"hardness_{direction}": hardness}
+
+
+@dataclass
 class Found:
     """What one direction of an audit found."""
 
@@ -139,6 +168,7 @@ class Found:
     """By slope: what a step really moves."""
     picked: Tally = field(default_factory=Tally)
     """By choice, of a method that chooses."""
+    reach: Reach = field(default_factory=Reach)
     matches: int = 0
     judged: int = 0
     """Candidates of all anchors, known matches and all judged ones."""
@@ -147,8 +177,11 @@ class Found:
     labels: list[NDArray[np.bool_]] = field(default_factory=list)
     """``[P]`` per step."""
 
-    def add(self, found: Push, scores: Floats, codes: Codes, owners: Indices, candidates: Indices) -> None:
-        """Of a step: what was pushed, ``scores [2, B, N]``, ``codes [B, N]``, the images of anchors and candidates."""
+    def add(self, found: Push, scores: Floats, own: Floats, codes: Codes, owners: Indices, candidates: Indices) -> None:
+        """Of a step: what was pushed, ``scores [2, B, N]``, ``own [B]``, the similarities to the partners,
+        ``codes [B, N]``, the images of anchors and candidates."""
+        if found.slope is not None:
+            self.reach.add(found.slope, scores[0] - own[:, None])
         match, known = codes == MATCH, codes != UNKNOWN
         for tally, weights in ((self.pushed, found.slope), (self.picked, found.picks)):
             if weights is not None:
@@ -166,7 +199,7 @@ class Found:
         for name, tally in (("pushed", self.pushed), ("picked", self.picked)):
             if found := tally.shares(f"{name}_{direction}"):
                 figures |= found | {f"{name}_{direction}_base": self.matches / self.judged}
-        return figures
+        return figures | self.reach.figures(direction)
 
     def size(self) -> float:
         """Judged push in anchors' worth: of a method that chooses, its judged picks that cost anything."""
@@ -200,7 +233,8 @@ def audit(
         codes = np.where(view.positive.cpu().numpy(), UNKNOWN, codes)
         similarity = view.similarity.detach()
         scores = torch.stack([similarity, torch.full_like(similarity, torch.nan) if suspicion is None else suspicion])
-        found[view.direction].add(done, scores.cpu().numpy(), codes, owners, candidates)
+        own = view.positive_similarity.detach().cpu().numpy()
+        found[view.direction].add(done, scores.cpu().numpy(), own, codes, owners, candidates)
         if view.direction == "t2i" and min(one.size() for one in found.values()) >= ENOUGH:
             break
     return found

@@ -30,7 +30,7 @@ ORDER = ("", "_low", "_high", "_pairs", "_anchors")
 DETECTION = (("detect", "pairs"), ("detect", "matches"), ("similarity", "auc"), ("similarity", "ap"))
 AUDITED = re.compile(
     r"(pushed|picked)_(i2t|t2i)(_low|_high|_judged|_all|_anchors|_base)?|(similarity|suspicion)_(i2t|t2i)_(auc|ap)"
-    r"|order_(i2t|t2i)(_low|_high|_pairs|_anchors|_start)?|detect_(i2t|t2i)_(pairs|matches)"
+    r"|(effective|hardness)_(i2t|t2i)|order_(i2t|t2i)(_low|_high|_pairs|_anchors|_start)?|detect_(i2t|t2i)_(pairs|matches)"
 )
 COUNT = re.compile(r".*_(judged|all|anchors|pairs|matches)")
 """The figures of an audit that are no shares."""
@@ -131,6 +131,10 @@ def _audit(record: RunRecord) -> Iterator[str]:
         elif COUNT.fullmatch(key):
             if value < 0 or (value > most and not key.startswith("order")):
                 yield f"audit.{key}: {value} cannot be counted here"
+        elif key.startswith(("effective", "hardness")):
+            low, high = (1, candidates) if key.startswith("effective") else (-2, 2)
+            if not low - 0.001 <= value <= high + 0.001:
+                yield f"audit.{key}: {value} is not between {low} and {high}"
         elif not 0 <= value <= 1:
             yield f"audit.{key}: {value} is no share"
     for way in WAYS:

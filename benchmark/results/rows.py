@@ -29,7 +29,9 @@ ECCV = "eccv_map_at_r"
 PICKED = "false_negative_percent"
 PUSHED = "pushed_percent"
 PUSHES = (PUSHED, f"{PUSHED}_low", f"{PUSHED}_high", f"{PUSHED}_base", "pushed_judged")
-VALUES = (*RECALLS, *RANKS, "rsum", TRUE, EXTENDED, ECCV, PICKED, *PUSHES, *COST)
+REACH = ("effective", "hardness")
+"""Of what is pushed: how many candidates of an anchor, and how much more similar than the partner they are."""
+VALUES = (*RECALLS, *RANKS, "rsum", TRUE, EXTENDED, ECCV, PICKED, *PUSHES, *REACH, *COST)
 HIGHEST_IS_BEST = {*RECALLS, "rsum", TRUE, EXTENDED, ECCV}
 SEEDS_TO_MARK = 3
 """Fewer seeds in common make no mark: their noise would pass for the method's."""
@@ -345,6 +347,9 @@ def _values(record: RunRecord) -> dict[str, float]:
     eccv = [record.metrics[key] for key in ("eccv_i2t_map_at_r", "eccv_t2i_map_at_r") if key in record.metrics]
     if eccv:
         values[ECCV] = statistics.fmean(eccv)
+    for name in REACH:
+        ways = [record.audit[f"{name}_{way}"] for way in ("i2t", "t2i") if f"{name}_{way}" in record.audit]
+        values |= {name: statistics.fmean(ways)} if ways else {}
     if "both" in record.false_negative_rate:
         values[PICKED] = 100 * record.false_negative_rate["both"]
     if record.cost is not None:

@@ -28,5 +28,9 @@ def _lines(folder: Path, record: RunRecord) -> Iterator[str]:
         if shares:
             found = True
             yield f"  false among what it {what}: {', '.join(shares)}"
+    if "effective_i2t" in record.audit:
+        words = "its push lies on {:.1f} candidates of an anchor ({}), whose similarity is that of the partner {:+.2f}"
+        for way in ("i2t", "t2i"):
+            yield "  " + words.format(record.audit[f"effective_{way}"], way, record.audit[f"hardness_{way}"])
     if not found:
         yield "  nothing is known of its pairs beyond the labels"
