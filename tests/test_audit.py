@@ -685,7 +685,7 @@ def test_how_many_are_pushed_and_how_hard_they_are(tiny: Tiny) -> None:
 
     class Two(Method):
         def view_loss(self, view: View) -> Tensor:
-            columns = view.similarity.argsort(dim=1)  # of each anchor, the two easiest candidates
+            columns = view.similarity.masked_fill(view.positive, 2.0).argsort(dim=1)  # the two easiest come first
             pushed = view.similarity.gather(1, columns[:, :2]) @ torch.tensor([3.0, 1.0])
             return torch.where(torch.arange(len(view.anchors)) == 0, 0.0, pushed).mean()
 
@@ -695,7 +695,7 @@ def test_how_many_are_pushed_and_how_hard_they_are(tiny: Tiny) -> None:
     for question, _, _ in examination.steps(Two()):
         view = question.view
         for row in range(1, len(view.anchors)):
-            first, second = view.similarity[row].detach().sort().values[:2].tolist()
+            first, second = view.similarity[row].detach()[~view.positive[row]].sort().values[:2].tolist()
             gaps[view.direction].append((3 * first + second) / 4 - float(view.positive_similarity[row].detach()))
     for direction, one in found.items():
         figures = one.shares(direction)

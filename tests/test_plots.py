@@ -15,7 +15,7 @@ from negbench.benchmark.reports.plots.curves import curve
 from negbench.benchmark.reports.plots.labels import spread
 from negbench.benchmark.reports.plots.scatter import place
 from negbench.benchmark.reports.plots.selection import Wanted, tables
-from negbench.benchmark.results.rows import PUSHED
+from negbench.benchmark.results.values import PUSHED
 from negbench.benchmark.sweeps import cell
 from negbench.benchmark.training.watcher import Watcher
 from negbench.pipelines.manifest import Manifest

@@ -12,7 +12,7 @@ from boards import bench_board, board, lines, record, save, two_rows
 from commands import bench
 from negbench.benchmark.evaluation.protocols import Measured, Protocol
 from negbench.benchmark.reports.tables.markdown import markdown
-from negbench.benchmark.results.rows import VALUES
+from negbench.benchmark.results.values import VALUES
 from negbench.pipelines.files import digest
 
 

@@ -11,7 +11,8 @@ from negbench.benchmark.reports.tables.markdown import markdown
 from negbench.benchmark.reports.tables.programs import as_csv, as_json
 from negbench.benchmark.results.plausibility import RECALLS
 from negbench.benchmark.results.records import RUNS
-from negbench.benchmark.results.rows import EXTERNAL, PICKED, PUSHED, Group, Key
+from negbench.benchmark.results.rows import EXTERNAL, Group, Key
+from negbench.benchmark.results.values import PICKED, PUSHED
 from negbench.pipelines.atomic import Kind, new_folder, write_text
 from negbench.pipelines.text import json_text
 

@@ -15,24 +15,11 @@ from typing import Any, NamedTuple
 from negbench.benchmark.errors import BenchError
 from negbench.benchmark.evaluation.protocols import Protocol
 from negbench.benchmark.recipe.schema import OF_A_ROW, Execution, Judging, RunConfig
-from negbench.benchmark.results.plausibility import RECALLS
 from negbench.benchmark.results.published import Published
 from negbench.benchmark.results.recorded import Recorded
 from negbench.benchmark.results.records import RunRecord
+from negbench.benchmark.results.values import HIGHEST_IS_BEST, VALUES, values_of
 
-RANKS = ("i2t_medr", "i2t_meanr", "t2i_medr", "t2i_meanr")
-COST = ("step_ms", "step_ratio")
-TRUE = "true_rsum"
-EXTENDED = "extended_rsum"
-ECCV = "eccv_map_at_r"
-"""Mean of both directions."""
-PICKED = "false_negative_percent"
-PUSHED = "pushed_percent"
-PUSHES = (PUSHED, f"{PUSHED}_low", f"{PUSHED}_high", f"{PUSHED}_base", "pushed_judged")
-REACH = ("effective", "hardness")
-"""Of what is pushed: how many candidates of an anchor, and how much more similar than the partner they are."""
-VALUES = (*RECALLS, *RANKS, "rsum", TRUE, EXTENDED, ECCV, PICKED, *PUSHES, *REACH, *COST)
-HIGHEST_IS_BEST = {*RECALLS, "rsum", TRUE, EXTENDED, ECCV}
 SEEDS_TO_MARK = 3
 """Fewer seeds in common make no mark: their noise would pass for the method's."""
 OF_A_TRAINING = ("features_hash", "recipe_hash")
@@ -308,7 +295,7 @@ def _row(records: list[RunRecord]) -> Row:
         collapsed=sum(record.status == "collapsed" for record in records),
         warmup=sum(_is_warmup(record) for record in records),
         older=sum(_is_older(record.audit) for record in records),
-        stats={} if failed else dict(_stats([_values(record) for record in records])),
+        stats={} if failed else dict(_stats([values_of(record) for record in records])),
         said=tuple(dict.fromkeys(line for record in records for line in _said(record))),
     )
 
@@ -339,43 +326,6 @@ def _momentum(config: RunConfig) -> float | None:
 
 def _order(row: Row) -> tuple[float, str, int]:
     return -row.stats["rsum"].mean if "rsum" in row.stats else math.inf, row.method, row.memory
-
-
-def _values(record: RunRecord) -> dict[str, float]:
-    """The finite ones of ``VALUES`` that the record has."""
-    values = {key: record.metrics[key] for key in VALUES if key in record.metrics} | _pushed(record.audit)
-    eccv = [record.metrics[key] for key in ("eccv_i2t_map_at_r", "eccv_t2i_map_at_r") if key in record.metrics]
-    if eccv:
-        values[ECCV] = statistics.fmean(eccv)
-    for name in REACH:
-        ways = [record.audit[f"{name}_{way}"] for way in ("i2t", "t2i") if f"{name}_{way}" in record.audit]
-        values |= {name: statistics.fmean(ways)} if ways else {}
-    if "both" in record.false_negative_rate:
-        values[PICKED] = 100 * record.false_negative_rate["both"]
-    if record.cost is not None:
-        values["step_ms"] = record.cost.step_ms
-        if record.cost.product_ms > 0:
-            values["step_ratio"] = record.cost.ratio
-    return {key: value for key, value in values.items() if math.isfinite(value)}
-
-
-def _pushed(audit: Mapping[str, float]) -> dict[str, float]:
-    """Both directions of the audit together, weighted by their judged push, in percent.
-
-    Nothing of an older audit, whose push of a sampler was its picks: two meanings never share a column.
-    The ends of the interval are averaged like the share, as if both directions erred alike: if anything too wide.
-    """
-    ends = ("", "_low", "_high", "_base")
-    needed = (*ends, "_judged", "_anchors")
-    names = [name for name in ("pushed_i2t", "pushed_t2i") if {name + end for end in needed} <= {*audit}]
-    judged = sum(audit[f"{name}_judged"] for name in names)
-    if not judged:
-        return {}
-    shares = {
-        f"{PUSHED}{end}": 100 * sum(audit[name + end] * audit[f"{name}_judged"] for name in names) / judged
-        for end in ends
-    }
-    return shares | {"pushed_judged": judged}
 
 
 def _stats(seeds: list[dict[str, float]]) -> Iterator[tuple[str, Stat]]:

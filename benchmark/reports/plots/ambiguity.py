@@ -20,7 +20,8 @@ from negbench.benchmark.reports.plots.scatter import SHARE, Spot, mark, place
 from negbench.benchmark.reports.plots.selection import Table, Wanted, most, shown, tables
 from negbench.benchmark.reports.tables.markdown import code, escape, in_cell, paragraph
 from negbench.benchmark.reports.tables.sheet import memory, setting, title
-from negbench.benchmark.results.rows import PUSHED, TRUE, Group, Key, Row, Stat, describe
+from negbench.benchmark.results.rows import Group, Key, Row, Stat, describe
+from negbench.benchmark.results.values import PUSHED, TRUE
 
 OF_A_DATASET = {"dataset", "encoder", "preset"}
 COLUMNS = 6

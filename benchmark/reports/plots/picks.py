@@ -11,7 +11,7 @@ from negbench.benchmark.reports.plots.scatter import MANY, SHARE, name_points, p
 from negbench.benchmark.reports.plots.selection import Series, Table, Wanted, lacking, named
 from negbench.benchmark.reports.plots.selection import tables as subjects
 from negbench.benchmark.reports.tables.sheet import BASE, setting, title
-from negbench.benchmark.results.rows import PUSHED, TRUE
+from negbench.benchmark.results.values import PUSHED, TRUE
 
 __all__ = ["base", "draw", "subjects"]
 

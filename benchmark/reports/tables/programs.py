@@ -5,7 +5,8 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from negbench.benchmark.results.rows import VALUES, Group, Row
+from negbench.benchmark.results.rows import Group, Row
+from negbench.benchmark.results.values import VALUES
 from negbench.pipelines.text import json_text, one_line
 
 FORMULA = "=+-@＝＋－＠"

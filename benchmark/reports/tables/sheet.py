@@ -11,20 +11,8 @@ from negbench.benchmark.recipe.schema import PLAIN, Recipe
 from negbench.benchmark.reports.numbers import MISSING, p_value
 from negbench.benchmark.results.plausibility import RECALLS
 from negbench.benchmark.results.published import Published
-from negbench.benchmark.results.rows import (
-    ECCV,
-    EXTENDED,
-    EXTERNAL,
-    PICKED,
-    PUSHED,
-    SEEDS_TO_MARK,
-    TRUE,
-    Group,
-    Key,
-    Row,
-    describe,
-    differences,
-)
+from negbench.benchmark.results.rows import EXTERNAL, SEEDS_TO_MARK, Group, Key, Row, describe, differences
+from negbench.benchmark.results.values import ECCV, EXTENDED, PICKED, PUSHED, TRUE
 
 BASE = f"{PUSHED}_base"
 BETTER, WORSE = "↑", "↓"
