@@ -1,6 +1,7 @@
 """BCL: negatives weighted by the odds that a candidate of their rank is a true one, and a hard one.
 
-B. Liu, B. Wang, T. Li: Bayesian Self-Supervised Contrastive Learning, 2023 (arXiv 2301.11673). Where a candidate stands among the anchor's negatives, by their empirical distribution u, is taken for a draw from a mixture of true and
+B. Liu, B. Wang, T. Li: Bayesian Self-Supervised Contrastive Learning, 2023 (arXiv 2301.11673). Where a candidate
+stands among the anchor's negatives, by their empirical distribution u, is taken for a draw from a mixture of true and
 false negatives. The inverse of the mixture's distribution is written ``2 u / (b + root)``, which is exact where the
 authors' code adds 0.001 to its denominators; bounds of the settings keep the others from 0. Alpha and beta are those of
 their command for STL-10; alpha stays fixed, where theirs may also rise in steps or be measured with labels. Their

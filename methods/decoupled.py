@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .base import Extras, Range, setting
+from .base import Choice, Extras, Range, setting
 from .info_nce import InfoNCE, InfoNCESettings
 from .interface.view import single
 
 
 @dataclass(frozen=True)
 class DecoupledSettings(InfoNCESettings):
-    weighted: bool = setting(False, "whether unlike pairs are pulled more (DCLW)")
+    weighted: bool = setting(False, "whether unlike pairs are pulled more (DCLW)", search=Choice((False, True)))
     sigma: float = setting(
         0.5, "width of these weights; large: all are 1", low=0.05, high=100.0, search=Range(0.1, 2.0, log=True)
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from .base import Range, View, setting
+from .base import Choice, Range, View, setting
 from .info_nce import InfoNCE, InfoNCESettings
 
 
@@ -24,7 +24,10 @@ class GammaMarginSettings(InfoNCESettings):
         search=Range(-1.0, 1.0),
     )
     modality: str = setting(
-        "text", "whose similarity, in the joint space, makes the margin in both directions", choices=("text", "image")
+        "text",
+        "whose similarity, in the joint space, makes the margin in both directions",
+        choices=("text", "image"),
+        search=Choice(("text", "image")),
     )
 
 

@@ -3,8 +3,8 @@
 F. Liu, R. Ye, X. Wang, S. Li: HAL: Improved Text-Image Matching by Mitigating Visual Semantic Hubs, AAAI 2020, the
 local weighting. The global one, by a memory of the training set, is not here: what a memory holds are candidates like
 the batch's. The paper's factors of s, 30 (COCO) and 60 (F30K), are T = 1 / 30 and 1 / 60; its thresholds 0.3 and 0.7.
-The authors' code counts the pair itself as a negative of similarity 0; here it is none. An anchor without negatives pays
-nothing.
+The authors' code counts the pair itself as a negative of similarity 0; here it is none. An anchor without negatives
+pays nothing.
 """
 
 from dataclasses import dataclass
