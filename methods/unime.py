@@ -1,8 +1,9 @@
 """UniME's filter: candidates well above the positive are taken for false negatives, the hardest of the rest are kept.
 
 T. Gu, K. Yang, Z. Feng, X. Wang, Y. Zhang, D. Long, Y. Chen, W. Cai, J. Deng: Breaking the Modality Barrier: Universal
-Embedding Learning with Multimodal LLMs, ACM MM 2025. They train queries against keys, here both directions count. Their
-T is 0.02. An anchor with fewer candidates left has fewer negatives; theirs fills up with some that were filtered out.
+Embedding Learning with Multimodal LLMs, 2025 (arXiv 2504.17432). They train queries against keys, here both
+directions count. Their T is 0.02. An anchor with fewer candidates left has fewer negatives; theirs fills up with some
+that were filtered out.
 """
 
 from dataclasses import dataclass
