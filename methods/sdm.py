@@ -2,7 +2,9 @@
 
 D. Jiang, M. Ye: Cross-Modal Implicit Relation Reasoning and Aligning for Text-to-Image Person Retrieval, CVPR 2023
 (IRRA), similarity distribution matching. Their T is 0.02, and both directions are added. An anchor without negatives
-would be charged for unlike similarities to its positives; here it pays nothing.
+would be charged for unlike similarities to its positives; here it pays nothing. The pull is the larger the larger the
+positives' share of the softmax already is. Among many candidates it is small, and the near way down is to make all
+alike: with a memory the loss may stay at ``log(1e8) - log N``.
 """
 
 import math

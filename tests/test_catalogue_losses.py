@@ -82,9 +82,9 @@ def decoupled(i: int, s: Rows, p: Mask, weighted: bool = False, sigma: float = 0
     return (pushed - weight * s[i][i] / temperature) / 2
 
 
-def hal(i: int, s: Rows, p: Mask, threshold: float = 0.3, temperature: float = 0.1) -> float:
-    total = sum(math.exp((value - threshold) / temperature) for value in negatives(s[i], p[i]))
-    return temperature * math.log(1 + total) - math.log(1 + max(0.0, s[i][i])) / 2
+def hal(i: int, s: Rows, p: Mask, threshold: float = 0.3, scale: float = 30) -> float:
+    total = sum(math.exp(scale * (value - threshold)) for value in negatives(s[i], p[i]))
+    return math.log(1 + total) / scale - math.log(1 + max(0.0, s[i][i])) / 2
 
 
 def gamma_margin(i: int, s: Rows, view: View, gamma: float = 0.5, modality: str = "text") -> float:
@@ -126,7 +126,7 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
     "rince": [{"q": 1.0, "weight": 0.025}, {"q": 0.5, "temperature": 0.07}],
     "sdm": [{"temperature": 0.02}],
     "decoupled": [{"weighted": True}, {"weighted": True, "sigma": 0.2, "temperature": 0.5}],
-    "hal": [{"threshold": 0.7, "temperature": 1 / 60}],
+    "hal": [{"threshold": 0.7, "scale": 60.0}],
     "gamma-margin": [{"gamma": -0.7}, {"gamma": 1.5, "modality": "image"}],
     "language-guidance": [{"threshold": 0.7}, {"threshold": -1.0, "margin": 0.4}],
 }
@@ -265,7 +265,7 @@ def test_hal_is_the_negative_half_of_the_multi_similarity_loss(ids: Tensor, seed
     expected = -torch.relu((image * text).sum(dim=1)).log1p().mean()
     for _, near, far in sides(image, text):
         expected = expected + oracle(near, ids, (none, none, *in_batch(ids)[2:]), far, ids.clone())
-    torch.testing.assert_close(made("hal", temperature=1 / 30).loss(image, text, ids), expected, rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(made("hal").loss(image, text, ids), expected, rtol=1e-6, atol=1e-9)
 
 
 @SEEDS
