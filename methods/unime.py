@@ -31,8 +31,8 @@ class UniME(InfoNCE):
     def direction_loss(self, similarity: Tensor, positive: Tensor, own: Tensor) -> Tensor:
         left_out = positive | (similarity.detach() > self.cap(own.detach()))
         logits = (similarity * self.scale).masked_fill(left_out, -torch.inf)
-        pushed = logits.topk(min(self.settings.k, logits.shape[1]), dim=1).values.logsumexp(dim=1)
-        partner = own * self.scale
+        kept = logits.topk(min(self.settings.k, logits.shape[1]), dim=1, sorted=False).values
+        pushed, partner = kept.logsumexp(dim=1), own * self.scale
         return (torch.logaddexp(pushed, partner) - partner).mean() / 2
 
     def suspicion(self, view: View) -> Tensor:

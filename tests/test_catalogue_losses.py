@@ -358,6 +358,16 @@ def test_weights_of_decoupled_pairs_average_1_over_the_batch_and_fall_with_simil
     torch.testing.assert_close(wide, plain.loss(image, text, ids), rtol=1e-2, atol=1e-2)
 
 
+@SEEDS
+def test_the_whole_loss_of_weighted_pairs_is_both_directions(seed: int) -> None:
+    image, text = pairs(seed)
+    positive = torch.eye(len(image), dtype=torch.bool).tolist()
+    tables = [dots(near, far) for _, near, far in sides(image, text)]
+    expected = sum(mean([decoupled(i, s, positive, weighted=True) for i in range(len(s))]) for s in tables)
+    got = made("decoupled", weighted=True).loss(image, text, torch.arange(len(image)))
+    assert got.item() == pytest.approx(expected, rel=1e-6)
+
+
 @pytest.mark.parametrize("settings", SETTINGS["bcl"], ids=str)
 def test_bcl_weights_average_1_over_many_negatives(settings: dict[str, Any]) -> None:
     """They are a ratio of densities; and what is suspected averages the prior."""
