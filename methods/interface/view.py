@@ -138,6 +138,11 @@ class View:
         return single(self.partners @ self.candidates.T)
 
     @by_block
+    def counterpart_similarity(self) -> Tensor:
+        """``[B, N]`` of the candidates' own partners and the anchor, as their encoder sees it: of its modality."""
+        return single(self.momentum @ self.counterparts.T)
+
+    @by_block
     def likeness(self) -> Tensor:
         """``[B, N]``: how alike the guide finds each candidate and the anchor's own partner (one modality)."""
         features = self.guide.text if self.direction == "i2t" else self.guide.image
