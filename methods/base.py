@@ -26,7 +26,7 @@ from torch.autograd.function import once_differentiable
 from .interface.drawing import draw, largest, race
 from .interface.inputs import NOTHING, Direction, Extras, Guide, Memory, Words, check, check_extras, check_kinds
 from .interface.settings import Choice, Range, SettingError, Settings, setting
-from .interface.view import ALIKE, Candidates, View, joined, products, single, together, views
+from .interface.view import ALIKE, Candidates, View, above_partner, joined, products, single, together, views
 
 __all__ = [
     "ALIKE",
@@ -207,6 +207,8 @@ class Sampler(Method):
         similarity = single(image @ text.T)
         if extras.known:
             known = extras.known["i2t"][:, : len(ids)] & ~torch.eye(len(ids), dtype=torch.bool, device=ids.device)
+            if extras.known_above:
+                known = known & above_partner(image, text)
             similarity = similarity.masked_fill(known, -torch.inf)
         self.observe(similarity, ids)
 

@@ -359,3 +359,20 @@ def test_candidates_are_made_of_tensors() -> None:
         Candidates.of(torch.eye(3), torch.ones(3), IDS, LIST)
     with pytest.raises(ValueError, match=r"^positive: expected a tensor, got ndarray"):
         Candidates.masked(torch.eye(3), torch.ones(3), ARRAY)
+
+
+def test_known_pairs_above_the_partner_alone_can_be_positives() -> None:
+    stream = torch.Generator().manual_seed(0)
+    image, text = (normalize(torch.randn(6, 4, generator=stream), dim=1) for _ in range(2))
+    ids, similarity = torch.arange(6), image @ text.T
+    known = torch.rand(6, 6, generator=stream) < 0.5
+    for above in (False, True):
+        extras = Extras(known={"i2t": known, "t2i": known.T}, known_above=above)
+        i2t, t2i = views(image, text, ids, None, None, extras)
+        for row in range(6):
+            for column in range(6):
+                own = row == column
+                harder = similarity[row, column] > similarity[row, row]
+                assert bool(i2t.positive[row, column]) == (own or bool(known[row, column] and (harder or not above)))
+                harder = similarity[row, column] > similarity[column, column]
+                assert bool(t2i.positive[column, row]) == (own or bool(known[row, column] and (harder or not above)))

@@ -282,5 +282,7 @@ def test_with_all_true_pairs_as_positives_no_false_negative_is_chosen(tiny: Tiny
             oracle = train(config(memory=memory, memory_start=start, positives="oracle"), tiny[1], truth)
             assert plain.false_negative_rate["both"] > 0
             assert oracle.false_negative_rate["both"] == 0
+            above = train(config(memory=memory, memory_start=start, positives="oracle-above"), tiny[1], truth)
+            assert 0 < above.false_negative_rate["both"] < plain.false_negative_rate["both"]
     with pytest.raises(BenchError, match="the truth of every pair is not known for 'tiny'; use labelled"):
         train(config(positives="oracle"), tiny[1], None)

@@ -56,8 +56,9 @@ class Recipe(Keys):
     """What the memory begins with: nothing, or random unit vectors in every place, as in the published FNE code."""
     memory_precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Numbers in which the memory keeps its pairs; half precision takes half the room, but a step converts them."""
-    positives: Literal["labelled", "oracle"] = "labelled"
-    """What is never a negative: pairs of one image, or, as an oracle where the truth is known, every true pair."""
+    positives: Literal["labelled", "oracle", "oracle-above"] = "labelled"
+    """What is never a negative: pairs of one image, or, where the truth is known, every true pair, or of these only
+    those that are more similar than the anchor and its partner."""
     guide: Literal["image", "own", "shuffled"] = "image"
     """Captions a guide knows of an anchor: all of its image, its own alone, or, as a control, another image's."""
     guide_encoder: str = ""

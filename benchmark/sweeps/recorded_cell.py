@@ -59,8 +59,11 @@ class RecordedCell(LiveCell):
         some = [method for method in asked if "words" not in method.needs]
         guided = any("guide" in method.needs for method in some)
         data = opened(self.store, "train", self.config, self.towers) if guided else self.data
-        truth = self.truth if self.config.positives == "oracle" else None
-        return ExtrasOf(some, data, self.towers, truth=truth, captions_known=self.config.guide).of(self.data)
+        above, truth = self.config.positives == "oracle-above", None
+        if self.config.positives != "labelled":
+            truth = self.truth
+        known = ExtrasOf(some, data, self.towers, truth=truth, captions_known=self.config.guide, above=above)
+        return known.of(self.data)
 
 
 def data_of(record: RunRecord, config: RunConfig) -> tuple[Manifest, FeatureStore]:

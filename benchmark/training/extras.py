@@ -46,12 +46,14 @@ class ExtrasOf:
         texts: Texts | None = None,
         truth: "Truth | None" = None,
         captions_known: str = "image",
+        above: bool = False,
     ) -> None:
-        """With ``truth`` all true pairs are positives; ``captions_known`` is the recipe's ``guide``.
+        """With ``truth`` all true pairs are positives, or those ``above`` the partner; ``captions_known``: ``guide``.
 
         ``BenchError`` where captions are needed as text in vain.
         """
         self.data, self.model, self.texts, self.truth, self.captions_known = data, model, texts, truth, captions_known
+        self.above = above
         needs = {need for loss in losses for need in loss.needs}
         if "words" in needs and texts is None:
             raise BenchError("this method needs the captions as text, and an encoder for new ones")
@@ -80,6 +82,7 @@ class ExtrasOf:
         """Of the batch's captions ``[B]`` (rows of the split) and the candidates, ``[N]`` (rows of the manifest)."""
         return Extras(
             known=None if self.truth is None else self.known(self.truth, captions, pool, pool_images),
+            known_above=self.above,
             captions=self.data.caption_rows[captions] if "captions" in method.needs else None,
             guide=self.guide(captions, pool) if "guide" in method.needs else None,
             words=self.words(captions) if "words" in method.needs and self.texts else None,

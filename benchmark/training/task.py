@@ -41,7 +41,7 @@ class Task(nn.Module):
         ``BenchError`` where the recipe asks for a truth that is not known, or the method for texts in vain.
         """
         super().__init__()
-        oracle = config.positives == "oracle"
+        oracle, above = config.positives != "labelled", config.positives == "oracle-above"
         if oracle and truth is None:
             raise BenchError(f"positives: the truth of every pair is not known for '{config.dataset}'; use labelled")
         if config.compile and (why := cannot_be_compiled(config)):
@@ -61,7 +61,7 @@ class Task(nn.Module):
         """Whether the warm-up trains, always in the batch; the memory goes on filling."""
         self.data, self.picks = data, PickCount(truth)
         known = truth if oracle else None
-        self.extras_of = ExtrasOf([self.method, self.warmup], data, self.towers, texts, known, config.guide)
+        self.extras_of = ExtrasOf([self.method, self.warmup], data, self.towers, texts, known, config.guide, above)
         self.generator: torch.Generator | None = None
         """Of the negatives; of a compiled step torch's own, as a graph takes no other."""
         if not config.compile:
@@ -127,8 +127,8 @@ def cannot_be_compiled(config: "RunConfig") -> str:
     """What of a step is no operation of a graph; empty where all is."""
     if "words" in methods.get(config.method).needs:
         return f"{config.method} makes texts, which no graph does"
-    if config.positives == "oracle":
-        return "positives=oracle looks the truth up at each step"
+    if config.positives != "labelled":
+        return f"positives={config.positives} looks the truth up at each step"
     return "several processes talk at each step" if processes.count() > 1 else ""
 
 

@@ -81,6 +81,8 @@ class Extras:
     words: Words | None = None
     known: Mapping[Direction, Tensor] | None = None
     """``[B, N]`` for each direction: pairs that are positives besides those of equal ids."""
+    known_above: bool = False
+    """Whether of the known pairs only those count that are more similar than the anchor and its own partner."""
 
     def part(self, rows: slice) -> "Extras":
         """What some of the anchors see."""

@@ -196,6 +196,13 @@ class View:
             yield replace(self.part(rows), given=similarity[rows].requires_grad_(), given_within=inner, block=self)
 
 
+@torch.no_grad()
+def above_partner(anchors: Tensor, candidates: Tensor) -> Tensor:
+    """``[B, N]``: whether a candidate is more similar to the anchor than its partner, which has the same place."""
+    similarity = single(anchors @ candidates.T)
+    return similarity > similarity.diagonal()[:, None] + ALIKE
+
+
 def together(one: View, other: View) -> bool:
     """Whether both directions are looked at as one: they are small, and a device waits for operations, not for numbers.
 
@@ -318,5 +325,7 @@ def views(
     memory = Memory(memory.image.to(image.dtype), memory.text.to(text.dtype), memory.ids)
     same, known = same_image(ids, memory.ids), extras.known
     i2t, t2i = (same | known["i2t"], same | known["t2i"]) if known else (same, same)
+    if known and extras.known_above:
+        i2t, t2i = same | i2t & above_partner(image, memory.text), same | t2i & above_partner(text, memory.image)
     yield View("i2t", image, memory.text, ids, i2t, memory.image, generator, extras)
     yield View("t2i", text, memory.image, ids, t2i, memory.text, generator, extras)
