@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from negbench.benchmark.cli.tracked import tell_dvc
-from negbench.benchmark.cli.worker_flags import PerGpu, Scheduler
+from negbench.benchmark.cli.worker_flags import PerGpu, Scheduler, Track
 from negbench.benchmark.reports.screen import log
 from negbench.pipelines.text import clean
 
@@ -23,6 +23,7 @@ def sweep(
     scheduler: Scheduler = None,
     recipe: Annotated[str | None, typer.Option(help="Named recipe; bench recipes lists them.")] = None,
     changes: Annotated[list[str] | None, typer.Option("--set", help="key=value, for every cell.")] = None,
+    track: Track = None,
     force: Annotated[bool, typer.Option("--force", help="Run again what is recorded.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the commands and stop.")] = False,
 ) -> None:
@@ -33,10 +34,12 @@ def sweep(
     from negbench.benchmark.sweeps import sweep as sweeps
     from negbench.benchmark.sweeps.cell import folder_of
     from negbench.benchmark.sweeps.engine.where import Where
+    from negbench.benchmark.trackers import registry
 
     where = Where(jobs, per_gpu, scheduler)
     words = [*([f"preset={recipe}"] if recipe else []), *(changes or [])]
-    plan = sweeps.cells(names(methods), names(datasets), range(seeds), sizes(memory), words, force)
+    told = registry.chosen(track or [])
+    plan = sweeps.cells(names(methods), names(datasets), range(seeds), sizes(memory), words, force, told)
     if not plan:
         raise BenchError("nothing to run: name at least one method and one dataset")
     configs = [cell.config for cell in plan]  # a wrong word is told before the first cell runs

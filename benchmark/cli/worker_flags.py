@@ -1,4 +1,4 @@
-"""Flags that commands with workers share."""
+"""Flags that several commands share."""
 
 from typing import Annotated
 
@@ -15,4 +15,8 @@ Storage = Annotated[
         show_envvar=True,
         help="postgresql://USER:PASSWORD@HOST/DATABASE: a study that many share, in place of its journal.",
     ),
+]
+Track = Annotated[
+    list[str] | None,
+    typer.Option(help="Tell a tracker, too: tensorboard, mlflow, wandb or dvclive; several by repeating it."),
 ]

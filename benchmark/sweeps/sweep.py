@@ -1,7 +1,7 @@
 """Many cells, handed to workers; each writes a log."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -35,6 +35,8 @@ class PlannedCell:
     force: bool = False
     file: Path | None = None
     """What a study found, for ``--config``."""
+    track: tuple[str, ...] = ()
+    """Trackers that are told."""
 
     @property
     def name(self) -> str:
@@ -59,6 +61,7 @@ class PlannedCell:
         words += [] if self.memory is None else ["--memory", str(self.memory)]
         words += ["--config", str(self.file)] if self.file else []
         words += [word for change in self.changes for word in ("--set", change)]
+        words += [word for name in self.track for word in ("--track", name)]
         return [*words, "--force"] if self.force else words
 
 
@@ -107,11 +110,13 @@ def cells(
     memories: Sequence[int | None],
     changes: Sequence[str] = (),
     force: bool = False,
+    track: Iterable[str] = (),
 ) -> list[PlannedCell]:
     """Every combination, once; seeds change slowest, so that a sweep cut short has whole comparisons."""
     every = product(seeds, datasets, memories, methods)
     plan = [
-        PlannedCell(method, dataset, seed, memory, tuple(changes), force) for seed, dataset, memory, method in every
+        PlannedCell(method, dataset, seed, memory, tuple(changes), force, track=tuple(track))
+        for seed, dataset, memory, method in every
     ]
     return list(dict.fromkeys(plan))
 
