@@ -19,9 +19,11 @@ from negbench.benchmark.cli import (
     audit,
     compare,
     data,
+    demo,
     encoders,
     false_marks,
     features,
+    init,
     inspect,
     leaderboard,
     methods,
@@ -150,8 +152,10 @@ app.add_typer(data.app, name="data")
 app.command("features")(features.features)
 app.command("audit")(audit.audit)
 app.command("compare")(compare.compare)
+app.command("demo")(demo.demo)
 app.command("encoders")(encoders.encoders)
 app.command("false-marks")(false_marks.false_marks)
+app.command("init")(init.init)
 app.command("inspect")(inspect.inspect)
 app.command("leaderboard")(leaderboard.leaderboard)
 app.command("models")(models.models)
