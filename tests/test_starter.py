@@ -23,7 +23,7 @@ SMALL = {
     "data/scenes.yaml": "format: scenes\nencoder: hog+ngrams\n"
     "settings: {seed: 0, train: 60, val: 20, test: 20, ambiguity: 0.5}\n",
     "params.yaml": "datasets: [scenes]\nencoders: {scenes: hog+ngrams}\nmethods: [hardest, fne]\nseeds: [0, 1, 2]\n"
-    "recipe: {epochs: 2, batch: 32, memory: 0, dim: 8, hidden: 16}\n"
+    "recipe: {epochs: 2, batch: 32, memory: 0, dim: 8, hidden: 16}\nsettings: {}\n"
     "tune: {method: fne, dataset: scenes, trials: 2}\n",
 }
 """Files of somebody's own project, which are kept."""
