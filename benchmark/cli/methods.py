@@ -4,13 +4,16 @@ from typing import Annotated
 
 import typer
 
+from negbench.benchmark.cli import complete
 from negbench.benchmark.reports.screen import log
 from negbench.methods.registry import broken, get, names, summaries
 from negbench.pipelines.text import clean, json_text
 
 
 def methods(
-    name: Annotated[str | None, typer.Argument(help="Show one method with its settings.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(autocompletion=complete.method, help="Show one method with its settings.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     bibtex: Annotated[bool, typer.Option("--bibtex", help="How to cite it, or, without a name, all of them.")] = False,
 ) -> None:

@@ -4,11 +4,12 @@ from typing import Annotated
 
 import typer
 
+from negbench.benchmark.cli import complete
 from negbench.pipelines.text import json_text
 
 
 def recipes(
-    name: Annotated[str | None, typer.Argument(help="Show one with its keys.")] = None,
+    name: Annotated[str | None, typer.Argument(autocompletion=complete.recipe, help="Show one with its keys.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """List the named recipes, or show what one changes; bench run --recipe NAME trains by it."""

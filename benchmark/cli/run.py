@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from negbench.benchmark.cli import complete
 from negbench.benchmark.cli.tracked import tell_dvc
 from negbench.benchmark.cli.worker_flags import Track
 from negbench.benchmark.reports.screen import log, out
@@ -25,21 +26,34 @@ PLACEHOLDER = re.compile(r"{([^{}]*)}")
 
 
 def run(
-    method: Annotated[str | None, typer.Option(help="Method; bench methods lists them.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Dataset; bench data list shows them.")] = None,
+    method: Annotated[
+        str | None, typer.Option(autocompletion=complete.method, help="Method; bench methods lists them.")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(autocompletion=complete.dataset, help="Dataset; bench data list shows them.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Root seed.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="Named recipe; bench recipes lists them.")] = None,
-    encoder: Annotated[str | None, typer.Option(help="Encoder; the dataset's own if not given.")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(autocompletion=complete.recipe, help="Named recipe; bench recipes lists them.")
+    ] = None,
+    encoder: Annotated[
+        str | None, typer.Option(autocompletion=complete.encoder, help="Encoder; the dataset's own if not given.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training captions.")] = None,
     batch: Annotated[int | None, typer.Option(help="Anchors per step.")] = None,
     memory: Annotated[int | None, typer.Option(help="Pairs in the momentum memory; 0: none.")] = None,
     device: Annotated[str | None, typer.Option(help="Device, as torch names it.")] = None,
-    image_tower: Annotated[str | None, typer.Option(help="Image tower; bench models lists them.")] = None,
-    text_tower: Annotated[str | None, typer.Option(help="Text tower.")] = None,
+    image_tower: Annotated[
+        str | None, typer.Option(autocompletion=complete.tower, help="Image tower; bench models lists them.")
+    ] = None,
+    text_tower: Annotated[str | None, typer.Option(autocompletion=complete.tower, help="Text tower.")] = None,
     processes: Annotated[int, typer.Option(min=1, help="Processes that share each batch, on this machine.")] = 1,
     micro_batch: Annotated[int | None, typer.Option(help="Pairs in a tower at once; 0: the whole batch.")] = None,
     changes: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value of recipe or method; image.KEY, text.KEY of a tower.")
+        list[str] | None,
+        typer.Option(
+            "--set", autocompletion=complete.key, help="key=value of recipe or method; image.KEY, text.KEY of a tower."
+        ),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML or JSON file with the same keys.")] = None,
     track: Track = None,

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from negbench.benchmark.cli import complete
 from negbench.benchmark.cli.tracked import tell_dvc
 from negbench.benchmark.cli.worker_flags import PerGpu, Scheduler, Track
 from negbench.benchmark.reports.screen import log
@@ -12,8 +13,8 @@ from negbench.pipelines.text import clean
 
 
 def sweep(
-    methods: Annotated[str, typer.Option(help="Methods, separated by commas.")],
-    datasets: Annotated[str, typer.Option(help="Datasets, separated by commas.")],
+    methods: Annotated[str, typer.Option(autocompletion=complete.methods, help="Methods, separated by commas.")],
+    datasets: Annotated[str, typer.Option(autocompletion=complete.datasets, help="Datasets, separated by commas.")],
     seeds: Annotated[int, typer.Option(min=1, max=10**6, help="Number of seeds: 0, 1, ...")] = 3,
     memory: Annotated[str | None, typer.Option(help="Memory sizes, separated by commas, such as 0,4096.")] = None,
     jobs: Annotated[
@@ -21,8 +22,12 @@ def sweep(
     ] = None,
     per_gpu: PerGpu = None,
     scheduler: Scheduler = None,
-    recipe: Annotated[str | None, typer.Option(help="Named recipe; bench recipes lists them.")] = None,
-    changes: Annotated[list[str] | None, typer.Option("--set", help="key=value, for every cell.")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(autocompletion=complete.recipe, help="Named recipe; bench recipes lists them.")
+    ] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", autocompletion=complete.key, help="key=value, for every cell.")
+    ] = None,
     track: Track = None,
     force: Annotated[bool, typer.Option("--force", help="Run again what is recorded.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the commands and stop.")] = False,

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from negbench.benchmark.cli import complete
+
 PerGpu = Annotated[int | None, typer.Option(min=1, max=64, help="At a time on one GPU; 1 if not given.")]
 Scheduler = Annotated[
     str | None, typer.Option(help="Address of a dask scheduler, or the file it wrote: its workers do the work.")
@@ -18,5 +20,8 @@ Storage = Annotated[
 ]
 Track = Annotated[
     list[str] | None,
-    typer.Option(help="Tell a tracker, too: tensorboard, mlflow, wandb or dvclive; several by repeating it."),
+    typer.Option(
+        autocompletion=complete.tracker,
+        help="Tell a tracker, too: tensorboard, mlflow, wandb or dvclive; several by repeating it.",
+    ),
 ]
