@@ -25,10 +25,7 @@ def features(
     dataset: Annotated[str, typer.Option(autocompletion=complete.dataset, help="Name of a registered dataset.")],
     encoder: Annotated[
         str | None,
-        typer.Option(
-            autocompletion=complete.encoder,
-            help="IMAGE+TEXT, as bench encoders lists them; the dataset's own, or that of params.yaml.",
-        ),
+        typer.Option(autocompletion=complete.encoder, help="IMAGE+TEXT of bench encoders; else the dataset's own."),
     ] = None,
     dtype: Annotated[
         Literal["float32", "float16"] | None,

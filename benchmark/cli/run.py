@@ -11,7 +11,7 @@ import typer
 
 from negbench.benchmark.cli import complete
 from negbench.benchmark.cli.tracked import tell_dvc
-from negbench.benchmark.cli.worker_flags import Track
+from negbench.benchmark.cli.worker_flags import EncoderName, RecipeName, Track
 from negbench.benchmark.reports.screen import log, out
 from negbench.pipelines.text import json_text, short
 
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
 PLACEHOLDER = re.compile(r"{([^{}]*)}")
 """In ``--out``, for a name of the cell."""
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", autocompletion=complete.key, help="key=value of recipe or method; image.KEY, text.KEY of a tower."
+    ),
+]
 
 
 def run(
@@ -33,12 +39,8 @@ def run(
         str | None, typer.Option(autocompletion=complete.dataset, help="Dataset; bench data list shows them.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Root seed.")] = None,
-    recipe: Annotated[
-        str | None, typer.Option(autocompletion=complete.recipe, help="Named recipe; bench recipes lists them.")
-    ] = None,
-    encoder: Annotated[
-        str | None, typer.Option(autocompletion=complete.encoder, help="Encoder; the dataset's own if not given.")
-    ] = None,
+    recipe: RecipeName = None,
+    encoder: EncoderName = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training captions.")] = None,
     batch: Annotated[int | None, typer.Option(help="Anchors per step.")] = None,
     memory: Annotated[int | None, typer.Option(help="Pairs in the momentum memory; 0: none.")] = None,
@@ -49,12 +51,7 @@ def run(
     text_tower: Annotated[str | None, typer.Option(autocompletion=complete.tower, help="Text tower.")] = None,
     processes: Annotated[int, typer.Option(min=1, help="Processes that share each batch, on this machine.")] = 1,
     micro_batch: Annotated[int | None, typer.Option(help="Pairs in a tower at once; 0: the whole batch.")] = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", autocompletion=complete.key, help="key=value of recipe or method; image.KEY, text.KEY of a tower."
-        ),
-    ] = None,
+    changes: Changes = None,
     config: Annotated[Path | None, typer.Option(help="YAML or JSON file with the same keys.")] = None,
     track: Track = None,
     to: Annotated[

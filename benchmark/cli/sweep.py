@@ -7,7 +7,7 @@ import typer
 
 from negbench.benchmark.cli import complete
 from negbench.benchmark.cli.tracked import tell_dvc
-from negbench.benchmark.cli.worker_flags import PerGpu, Scheduler, Track
+from negbench.benchmark.cli.worker_flags import PerGpu, RecipeName, Scheduler, Track
 from negbench.benchmark.reports.screen import log
 from negbench.pipelines.text import clean
 
@@ -22,9 +22,7 @@ def sweep(
     ] = None,
     per_gpu: PerGpu = None,
     scheduler: Scheduler = None,
-    recipe: Annotated[
-        str | None, typer.Option(autocompletion=complete.recipe, help="Named recipe; bench recipes lists them.")
-    ] = None,
+    recipe: RecipeName = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", autocompletion=complete.key, help="key=value, for every cell.")
     ] = None,

@@ -25,3 +25,9 @@ Track = Annotated[
         help="Tell a tracker, too: tensorboard, mlflow, wandb or dvclive; several by repeating it.",
     ),
 ]
+RecipeName = Annotated[
+    str | None, typer.Option(autocompletion=complete.recipe, help="Named recipe; bench recipes lists them.")
+]
+EncoderName = Annotated[
+    str | None, typer.Option(autocompletion=complete.encoder, help="Encoder; the dataset's own if not given.")
+]
