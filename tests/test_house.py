@@ -40,6 +40,7 @@ LIGHT = [
     ["sweep", "--help"],
     ["methods"],
     ["methods", "--json"],
+    ["init"],
     ["data", "list"],
     ["leaderboard"],
 ]

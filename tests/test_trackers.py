@@ -280,6 +280,27 @@ def test_a_tracker_that_fails_is_one_line_and_fails_no_run(
     assert [call[1] for call in kept if call[0] == "end"] == [record.status]  # the other one's
 
 
+def test_what_fails_before_or_behind_a_training_fails_no_run(
+    tiny: tuple[Manifest, FeatureStore], kept: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Unmade(Kept):
+        def __init__(self) -> None:
+            raise OSError("no room")
+
+    def undrawn(folder: Path, scratch: Path) -> dict[str, Path]:
+        raise ValueError("no colour")
+
+    monkeypatch.setattr("negbench.benchmark.trackers.tracking.drawn", undrawn)
+    record, lines = train(tiny, Unmade, Kept)
+    assert lines == [
+        "tracker Unmade failed, and the run goes on without it: OSError: no room",
+        "tracked by Kept: here",
+        "no pictures for trackers: ValueError: no colour",
+    ]
+    assert [call[0] for call in kept[-2:]] == ["artefact", "end"]
+    assert records.read(FOLDER).metrics == record.metrics
+
+
 def ends_with(error: BaseException) -> None:
     """A training that does, after a sample."""
     with tracking({"kept": Kept}, CONFIG, FOLDER, Lines()) as watcher:
@@ -302,12 +323,13 @@ def test_an_interrupt_inside_a_tracker_is_one(kept: list[tuple[Any, ...]]) -> No
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Tracking(Lines(), {"it": Interrupted()}).epoch({"epoch": 0})
+        Tracking(Lines(), {"it": Interrupted}).epoch({"epoch": 0})
 
 
 def test_an_mlflow_store_of_files_is_used_where_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("mlflow")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DO_NOT_TRACK", "1")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "elsewhere").as_uri())
     with tracking({"mlflow": registry.get("mlflow")}, CONFIG, FOLDER, lines := Lines()) as watcher:
@@ -324,7 +346,7 @@ def test_wrong_words_are_told_before_anything_runs(tmp_path: Path, monkeypatch: 
     done = bench(*words, "wandbb")
     assert done.exit_code == 2
     assert done.stderr == "error: --track: unknown tracker 'wandbb'; did you mean 'wandb'?\n"
-    monkeypatch.setattr("negbench.benchmark.trackers.registry.find_spec", lambda name: None)
+    monkeypatch.setattr(registry, "is_there", lambda package: False)
     done = bench(*words, "mlflow")
     assert done.exit_code == 2
     assert (

@@ -49,11 +49,18 @@ def get(name: str) -> "type[Tracker]":
     except (Exception, SystemExit) as error:
         told = f"{type(error).__name__}: {short(str(error))}"
         raise BenchError(f"--track: tracker '{name}' cannot be imported: {told}") from error
-    if find_spec(found.package) is None:
-        raise BenchError(
-            f"--track {name}: the package '{found.package}' is missing; run: pip install 'negbench[{name}]'"
-        )
+    if not is_there(found.package):
+        wanted = f"'negbench[{name}]'" if name in files() else found.package
+        raise BenchError(f"--track {name}: the package '{found.package}' is missing; run: pip install {wanted}")
     return found
+
+
+def is_there(package: str) -> bool:
+    """Whether it is installed, without importing it."""
+    try:
+        return find_spec(package) is not None
+    except (ImportError, ValueError):  # of a part of a package that is missing
+        return False
 
 
 def _of_file(name: str) -> "type[Tracker]":

@@ -12,7 +12,7 @@ from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.results.records import RunRecord
 from negbench.benchmark.trackers.base import Status, TrackedCell, Tracker
 from negbench.benchmark.training.watcher import History, Watcher
-from negbench.pipelines.text import one_line, short
+from negbench.pipelines.text import short
 
 PICTURES = ("curves", "similarities")
 """Of one run."""
@@ -23,9 +23,13 @@ WEIGHTS = ".safetensors"
 class Tracking(Watcher):
     """Tells what shows a training, and then each tracker."""
 
-    def __init__(self, shown: Watcher, trackers: Mapping[str, Tracker]) -> None:
-        self.shown, self.trackers = shown, dict(trackers)
-        self.every = max((tracker.every for tracker in trackers.values()), default=0)
+    def __init__(self, shown: Watcher, classes: Mapping[str, type[Tracker]]) -> None:
+        self.shown = shown
+        self.trackers: dict[str, Tracker] = {}
+        for name, kind in classes.items():
+            with self._guarded(name):
+                self.trackers[name] = kind()
+        self.every = max((tracker.every for tracker in self.trackers.values()), default=0)
 
     def begin(self, cell: TrackedCell) -> None:
         def one(name: str, tracker: Tracker) -> None:
@@ -52,7 +56,7 @@ class Tracking(Watcher):
             return
         files = sorted(path for path in folder.iterdir() if path.suffix != WEIGHTS)
         with tempfile.TemporaryDirectory() as scratch:
-            pictures = drawn(folder, Path(scratch))
+            pictures = self._pictures(folder, Path(scratch))
 
             def one(_: str, tracker: Tracker) -> None:
                 for name, picture in pictures.items():
@@ -61,6 +65,13 @@ class Tracking(Watcher):
 
             self._each(one)
         self.end(record.status, record.metrics)
+
+    def _pictures(self, folder: Path, scratch: Path) -> dict[str, Path]:
+        try:
+            return drawn(folder, scratch)
+        except Exception as error:
+            self.said(f"no pictures for trackers: {told(error)}")
+            return {}
 
     def end(self, status: Status, metrics: History) -> None:
         def one(_: str, tracker: Tracker) -> None:
@@ -71,15 +82,24 @@ class Tracking(Watcher):
         self.trackers.clear()
 
     def _each(self, call: Callable[[str, Tracker], None]) -> None:
-        """Ask every tracker, whose warnings are not for whoever trains."""
         for name, tracker in list(self.trackers.items()):
-            try:
-                with warnings.catch_warnings(action="ignore"):
-                    call(name, tracker)
-            except (Exception, SystemExit) as error:
-                del self.trackers[name]
-                why = f"{type(error).__name__}: {short(one_line(first_line(error)))}"
-                self.said(f"tracker {name} failed, and the run goes on without it: {why}")
+            with self._guarded(name):
+                call(name, tracker)
+
+    @contextmanager
+    def _guarded(self, name: str) -> Iterator[None]:
+        """What a tracker raises inside is told, and it is out; its warnings are not for whoever trains."""
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                yield
+        except (Exception, SystemExit) as error:
+            self.trackers.pop(name, None)
+            self.said(f"tracker {name} failed, and the run goes on without it: {told(error)}")
+
+
+def told(error: BaseException) -> str:
+    """An error of somebody else's in one line."""
+    return f"{type(error).__name__}: {short(first_line(error))}"
 
 
 @contextmanager
@@ -94,7 +114,7 @@ def tracking(
         folder: of its record, which names the run.
         shown: what tells a person.
     """
-    watcher = Tracking(shown, {name: kind() for name, kind in classes.items()})
+    watcher = Tracking(shown, classes)
     parts = folder.parts[1:] if folder.parts[0] == "runs" else [part for part in folder.parts if part not in "/.."]
     started = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
     watcher.begin(TrackedCell("/".join(parts), started, config.model_dump(mode="json")))
