@@ -105,7 +105,7 @@ class Tracked:
 
 @pytest.fixture
 def tracked(tiny: tuple[Manifest, FeatureStore], monkeypatch: pytest.MonkeyPatch) -> Tracked:
-    for name, value in {"WANDB_MODE": "offline", "DO_NOT_TRACK": "1", "DVC_NO_ANALYTICS": "1"}.items():
+    for name, value in {"WANDB_MODE": "offline", "WANDB_ERROR_REPORTING": "false", "DO_NOT_TRACK": "true"}.items():
         monkeypatch.setenv(name, value)
     for name in ("MLFLOW_TRACKING_URI", "WANDB_PROJECT", "WANDB_DIR"):
         monkeypatch.delenv(name, raising=False)
@@ -329,7 +329,7 @@ def test_an_interrupt_inside_a_tracker_is_one(kept: list[tuple[Any, ...]]) -> No
 def test_an_mlflow_store_of_files_is_used_where_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("mlflow")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DO_NOT_TRACK", "1")
+    monkeypatch.setenv("DO_NOT_TRACK", "true")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "elsewhere").as_uri())
     with tracking({"mlflow": registry.get("mlflow")}, CONFIG, FOLDER, lines := Lines()) as watcher:
