@@ -221,8 +221,11 @@ def ready(name: str) -> Listwise:
 
 
 def test_every_listwise_method_has_its_formula_here() -> None:
+    """Or in a file that begins as this one."""
+    import test_catalogue_states
+
     listwise = {name for name in methods.names() if issubclass(methods.get(name), Listwise)}
-    assert listwise == {*FORMULAS, *VIEW_FORMULAS}
+    assert listwise == {*FORMULAS, *VIEW_FORMULAS, *test_catalogue_states.FORMULAS}
 
 
 @pytest.mark.parametrize("name", VIEW_FORMULAS)
