@@ -293,8 +293,8 @@ def test_gist_without_the_terms_within_a_modality() -> None:
 
 def stepped(method: GloFND, view: View) -> Tensor:
     """The mask of a view after a step of the thresholds, which stays."""
-    mask, place, state = method.step(view)
-    method.state[place] = state
+    mask, state = method.step(view)
+    method.keep(view, state)
     return mask
 
 

@@ -27,6 +27,8 @@ from together import texts
 Tiny = tuple[Manifest, FeatureStore]
 IN_TEXT = {name for name in methods.names() if "words" in methods.get(name).needs}
 """What they make of captions as text is no tensor operation."""
+ROOM = 100
+"""Above all numbers here of images and captions."""
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +45,9 @@ def no_draws(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def made(name: str) -> Method:
-    return methods.get(name)(**({"k": 1} if name == "top-k" else {}))
+    method = methods.get(name)(**({"k": 1} if name == "top-k" else {}))
+    method.make_room(ROOM)
+    return method
 
 
 def steps(method: Method, memory: int, compiled: bool, count: int = 3) -> list[torch.Tensor]:
@@ -61,8 +65,9 @@ def steps(method: Method, memory: int, compiled: bool, count: int = 3) -> list[t
         torch.autograd.backward(loss)
         assert image.grad is not None
         assert text.grad is not None
-        found += [loss.detach(), image.grad, text.grad, *method.chosen.values(), *method.state_dict().values()]
-    return [value.clone() for value in found]
+        left = [loss.detach(), image.grad, text.grad, *method.chosen.values(), *method.state_dict().values()]
+        found += [value.clone() for value in left]
+    return found
 
 
 @pytest.mark.parametrize("memory", [0, 64])
