@@ -12,7 +12,12 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from negbench import methods
-from negbench.methods.base import Direction, Listwise, View
+from negbench.methods.base import Direction, Extras, Listwise, View
+from negbench.methods.crcl import CRCL
+from negbench.methods.interface import per_anchor
+from negbench.methods.interface.per_anchor import LARGEST, PerAnchor
+from negbench.methods.isogclr import ISogCLR
+from negbench.methods.sogclr import SogCLR
 from test_catalogue import T, case, dots, mean, negatives, scene, softmax, without
 
 SEEDS = pytest.mark.parametrize("seed", range(5))
@@ -73,14 +78,36 @@ def circle(i: int, s: list[float], view: View) -> float:
     return math.log(1 + pulled * pushed) / 2
 
 
+def shares(i: int, s: list[float], view: View) -> list[float]:
+    """The softmax of the partner and the negatives; 0 for the other positives."""
+    kept = [j == i or not own for j, own in enumerate(view.positive[i].tolist())]
+    total = sum(math.exp(value / T) for value, stays in zip(s, kept, strict=True) if stays)
+    return [math.exp(value / T) / total * stays for value, stays in zip(s, kept, strict=True)]
+
+
+def active_complementary(i: int, p: list[float], y: float) -> float:
+    wrong = sum(math.tan(value) for j, value in enumerate(p) if j != i)
+    return (-y * math.log(p[i]) + 5 * wrong / math.pow(wrong + math.tan(p[i]), 1 - y)) / 2
+
+
+def sogclr(i: int, s: list[float], view: View) -> float:
+    """At the first visit."""
+    e = [math.exp((value - s[i]) / T) for value in negatives(s, view.positive[i].tolist())]
+    above = [value - s[i] for value in negatives(s, view.positive[i].tolist())]
+    return mean([one / mean(e) * other for one, other in zip(e, above, strict=True)]) / 2
+
+
 FORMULAS: dict[str, Callable[[int, list[float], View], float]] = {
+    "crcl": lambda i, s, view: active_complementary(i, shares(i, s, view), 1.0),
+    "sogclr": sogclr,
+    "isogclr": sogclr,
     "multi-similarity": multi_similarity,
     "circle": circle,
     "cyclip": cyclip,
     "cusa": cusa,
     "pseudo-positives": pseudo_positives,
 }
-WEIGHTS_WITHOUT_GRADIENT = {"circle"}
+WEIGHTS_WITHOUT_GRADIENT = {"circle", "sogclr", "isogclr"}
 
 
 @pytest.mark.parametrize("name", FORMULAS)
@@ -240,3 +267,213 @@ def test_pseudo_positives_are_pushed_less() -> None:
         slopes[alpha] = torch.autograd.grad(method.direction_loss(leaf, positive, leaf[:, 0]), leaf)[0][0]
     assert slopes[0.5][1] < slopes[0.0][1]
     assert slopes[0.5][2] > slopes[0.0][2] > 0
+
+
+# --- crcl
+
+
+def visits(method: Listwise, view: View, count: int) -> list[float]:
+    """The losses of so many visits of the same anchors, in epochs of one visit each."""
+    losses = []
+    for _ in range(count):
+        method.start_epoch()
+        losses.append(method.view_loss(view).item())
+    return losses
+
+
+@SEEDS
+def test_crcl_follows_a_scalar_form_over_the_epochs(seed: int) -> None:
+    """Labels stay for two epochs, start from the shares that pairs have in the second, and then take steps."""
+    view, method = scene(seed), made("crcl")
+    there, back = dots(view.anchors, view.candidates), dots(view.partners, view.counterparts)
+    expected, labels = [], [1.0] * 5
+    for epoch in range(1, 7):
+        costs = []
+        for i in range(5):
+            p = shares(i, there[i], view)
+            share = (p[i] + shares(i, back[i], view)[i]) / 2
+            if epoch > 2:
+                labels[i] = 0.8 * labels[i] + 0.2 * share
+                labels[i] = labels[i] if labels[i] >= 0.1 else 0.0
+            costs.append(active_complementary(i, p, labels[i]))
+            labels[i] = share if epoch == 2 else labels[i]
+        expected.append(mean(costs))
+    assert visits(method, view, 6) == pytest.approx(expected, rel=1e-5)
+    assert isinstance(method, CRCL)
+    assert (1 - method.state[0, 7:12, 0]).tolist() == pytest.approx(labels, abs=1e-6)
+    assert method.state[0, 7:12, 1].tolist() == [6.0] * 5
+    assert method.report()["label"] == pytest.approx(mean(labels), abs=1e-6)
+
+
+def test_crcl_takes_the_label_from_a_wrong_pair() -> None:
+    """Whose partner is less similar than any other candidate; a right one keeps its own."""
+    image = torch.eye(4)
+    text = torch.where(torch.arange(4)[:, None] == 1, -image, image)
+    view = View("i2t", image[:2], text, torch.arange(2), torch.eye(2, 4, dtype=torch.bool), image)
+    view = replace(view, extras=Extras(torch.arange(2)))
+    method = methods.get("crcl")(plain_epochs=0)
+    assert isinstance(method, CRCL)
+    labels = []
+    for _ in range(15):
+        method.start_epoch()
+        method.view_loss(view)
+        labels.append((1 - method.state[0, :2, 0]).tolist())
+    right, wrong = (list(each) for each in zip(*labels, strict=True))
+    assert wrong == sorted(wrong, reverse=True)
+    assert wrong[0] > 0.7
+    assert wrong[-1] == 0
+    assert right[-1] > 0.9
+    assert method.report()["label"] == pytest.approx(mean([right[-1], wrong[-1]]))
+
+
+# --- sogclr and isogclr
+
+
+def sequence(seed: int, count: int) -> list[View]:
+    """The same anchors before other candidates at each visit; none is a positive but the partner."""
+    found = []
+    for number in range(count):
+        view = scene(seed + 10 * number)
+        found.append(replace(view, positive=torch.eye(5, 9, dtype=torch.bool), anchors=scene(seed).anchors))
+    return found
+
+
+@pytest.mark.parametrize("gamma", [0.3, 0.8, 1.0])
+@SEEDS
+def test_sogclr_follows_a_scalar_form_over_the_visits(seed: int, gamma: float) -> None:
+    """Loss and gradient, ``w / count`` at each negative."""
+    method, u = made("sogclr", gamma=gamma), [0.0] * 5
+    assert isinstance(method, SogCLR)
+    for number, view in enumerate(sequence(seed, 5)):
+        s, costs, slopes = dots(view.anchors, view.candidates), [], torch.zeros(5, 9, dtype=torch.float64)
+        for i in range(5):
+            others = [j for j in range(9) if j != i]
+            e = {j: math.exp((s[i][j] - s[i][i]) / T) for j in others}
+            u[i] = mean(list(e.values())) if number == 0 else (1 - gamma) * u[i] + gamma * mean(list(e.values()))
+            costs.append(mean([e[j] / u[i] * (s[i][j] - s[i][i]) for j in others]) / 2)
+            for j in others:
+                slopes[i, j] = e[j] / u[i] / 8 / 2 / 5
+        leaf = torch.tensor(s, dtype=torch.float64).requires_grad_()
+        loss = method.view_loss(replace(view, given=leaf))
+        assert loss.item() == pytest.approx(mean(costs), rel=1e-5)
+        torch.testing.assert_close(torch.autograd.grad(loss, leaf)[0], slopes, rtol=1e-5, atol=1e-9)
+        assert method.state[0, 7:12, 0].exp().tolist() == pytest.approx(u, rel=1e-5)
+        assert method.state[0, 7:12, 1].tolist() == [number + 1.0] * 5
+
+
+def test_sogclr_without_memory_is_the_softmax_of_the_negatives() -> None:
+    """Its gradient is that of T times the logarithm of their sum, against the partner."""
+    method = made("sogclr", gamma=1.0)
+    for view in sequence(0, 3):
+        leaf = view.similarity.detach().requires_grad_()
+        own = view.positive_similarity
+        found = torch.autograd.grad(method.view_loss(replace(view, given=leaf)), leaf)[0]
+        above = ((leaf - own[:, None]) / T).masked_fill(view.positive, -torch.inf)
+        expected = torch.autograd.grad(T * above.logsumexp(dim=1).mean() / 2, leaf)[0]
+        torch.testing.assert_close(found, expected)
+
+
+def test_sogclr_of_anchors_never_seen_needs_no_state() -> None:
+    view, method = scene(1), made("sogclr")
+    plain = method.direction_loss(view.similarity, view.positive, view.positive_similarity)
+    assert plain.item() == method.view_loss(view).item()
+    assert plain.item() != method.view_loss(scene(2)).item()
+
+
+@SEEDS
+def test_isogclr_follows_a_scalar_form_over_the_visits(seed: int) -> None:
+    method = made("isogclr", rate=0.2, lowest=0.04)
+    assert isinstance(method, ISogCLR)
+    u, slopes, taus = [0.0] * 5, [0.0] * 5, [0.1] * 5
+    for number, view in enumerate(sequence(seed, 5)):
+        s, costs = dots(view.anchors, view.candidates), []
+        for i in range(5):
+            above = [s[i][j] - s[i][i] for j in range(9) if j != i]
+            e = [math.exp(value / taus[i]) for value in above]
+            u[i] = mean(e) if number == 0 else 0.2 * u[i] + 0.8 * mean(e)
+            costs.append(mean([one / u[i] * value for one, value in zip(e, above, strict=True)]) / 2)
+            drawn = mean([one / u[i] * value / taus[i] for one, value in zip(e, above, strict=True)])
+            slope = max(-5.0, min(5.0, math.log(u[i]) + 1.5 - drawn))
+            slopes[i] = 0.5 * slopes[i] + 0.5 * slope
+            taus[i] = max(0.04, min(1.0, taus[i] - 0.2 * slopes[i]))
+        assert method.view_loss(view).item() == pytest.approx(mean(costs), rel=1e-5)
+        assert method.state[0, 7:12, 3].tolist() == pytest.approx(taus, rel=1e-5)
+    assert method.report()["temperature"] == pytest.approx(mean(taus), rel=1e-5)
+
+
+def test_isogclr_gives_the_crowded_anchor_the_higher_temperature_within_bounds() -> None:
+    """Of one hard negative among many the softmax is far from uniform; of many alike it is not."""
+    similarity = torch.full((2, 64), 0.3)
+    similarity[0, 2:] = -0.2
+    similarity[0, :2] = similarity[1, 1] = 0.4
+    anchors, positive = torch.eye(2), torch.eye(2, 64, dtype=torch.bool)
+    view = View("i2t", anchors, similarity.T, torch.arange(2), positive, similarity.T)
+    view = replace(view, extras=Extras(torch.arange(2)))
+    method = methods.get("isogclr")(lowest=0.02, highest=0.5)
+    assert isinstance(method, ISogCLR)
+    assert method.report() == {"temperature": pytest.approx(0.1)}
+    for _ in range(60):
+        method.view_loss(view)
+        assert ((method.state[0, :2, 3] >= 0.02 - 1e-7) & (method.state[0, :2, 3] <= 0.5)).all()
+    sharp, flat = method.state[0, :2, 3].tolist()
+    assert sharp > 0.1
+    assert flat == pytest.approx(0.02)
+
+
+# --- a state per anchor
+
+
+KEEPS = [name for name in methods.names() if issubclass(methods.get(name), PerAnchor)]
+
+
+def step(method: Any, first: int = 0, seed: int = 0) -> float:
+    image, text = (normalize(torch.randn(6, 4, generator=stream(seed + k)), dim=1) for k in (0, 9))
+    numbers = torch.arange(6) + first
+    return float(method.loss(image, text, numbers, extras=Extras(captions=numbers)))
+
+
+@pytest.mark.parametrize("name", KEEPS)
+def test_a_state_grows_on_a_cpu_and_room_changes_no_number(name: str) -> None:
+    small, large = methods.get(name)(), methods.get(name)()
+    assert isinstance(small, PerAnchor)
+    assert isinstance(large, PerAnchor)
+    large.make_room(1000)
+    assert large.state.shape == (2, 1000, small.width)
+    order = [(0, 0), (3, 1), (500, 2), (0, 3), (500, 4)]
+    assert [step(small, *each) for each in order] == [step(large, *each) for each in order]
+    assert 506 <= small.state.shape[1] < 1000
+    torch.testing.assert_close(small.state[:, :506], large.state[:, :506], rtol=0, atol=0)
+    large.make_room(10)  # never less
+    assert large.state.shape[1] == 1000
+
+
+@pytest.mark.parametrize("name", KEEPS)
+def test_a_state_of_any_room_is_loaded(name: str) -> None:
+    trained, small, large = (methods.get(name)() for _ in range(3))
+    step(trained)
+    small.make_room(2)
+    large.make_room(300)
+    step(large, first=100)
+    for other in (small, large):
+        other.load_state_dict(trained.state_dict())
+        assert step(other, seed=1) == step(trained, seed=1)
+        trained.load_state_dict(methods.get(name)().state_dict())
+        assert trained.state_dict()["state"].count_nonzero() == 0  # as new
+        step(trained)
+    assert large.state_dict()["state"][:, 100:].count_nonzero() == 0
+
+
+@pytest.mark.parametrize("name", KEEPS)
+def test_a_state_without_room_is_told(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = methods.get(name).__name__
+    for first in (-3, LARGEST - 3):
+        with pytest.raises(ValueError, match=rf"^{kind} keeps a state by the numbers of images and captions: {first} "):
+            step(methods.get(name)(), first)
+    monkeypatch.setattr(per_anchor, "can_be_looked_at", lambda values: False)
+    with pytest.raises(
+        ValueError, match=rf"^{kind} keeps a state per anchor: call make_room\(count\) before the first"
+    ):
+        step(methods.get(name)())
+    made = methods.get(name)()
+    made.make_room(6)
+    assert math.isfinite(step(made))

@@ -1,0 +1,80 @@
+"""CRCL: each pair has a label that decays where the model does not find it, and a loss that wrong pairs bend little.
+
+Y. Qin, Y. Sun, D. Peng, J. T. Zhou, X. Peng, P. Hu: Cross-modal Active Complementary Learning with Self-refining
+Correspondence, NeurIPS 2023. A pair's label y is 1 at first, takes a step to its softmax share at each visit, and is 0
+below a bound; after the first epochs, in which it stays, it starts from the share it has then. The share is the mean of
+both directions': the other one's is taken as the encoder of the candidates sees it, in the batch the same encoder.
+Their T is 0.05, in the batch of 128 alone: with many candidates shares, and so labels, fall below the bound, and the
+complementary part is left alone. Other captions of the image are no negatives; theirs are.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .base import Range, View, setting
+from .info_nce import InfoNCE, InfoNCESettings
+from .interface.per_anchor import PerAnchor
+
+
+@dataclass(frozen=True)
+class CRCLSettings(InfoNCESettings):
+    complement: float = setting(5.0, "weight of the complementary part", low=0.0, search=Range(1.0, 20.0, log=True))
+    momentum: float = setting(
+        0.8, "share of its label that a pair keeps at a visit", low=0.0, high=1.0, search=Range(0.5, 0.95)
+    )
+    least: float = setting(0.1, "labels below this are 0", low=0.0, high=1.0)
+    plain_epochs: int = setting(2, "epochs of the method in which labels stay", low=0)
+
+
+class CRCL(PerAnchor, InfoNCE):
+    """``-y log p+ + complement (sum over negatives of tan p) / (sum of all tan p)^(1 - y)``, mean of both directions.
+
+    ``y <- momentum y + (1 - momentum) p+``, and 0 where that is below ``least``.
+    """
+
+    Settings = CRCLSettings
+    width = 2
+    """``1 - y``, visits."""
+    epochs: Tensor
+
+    def __init__(self, **changes: object) -> None:
+        super().__init__(**changes)
+        self.register_buffer("epochs", torch.zeros((), dtype=torch.int64))
+
+    def start_epoch(self) -> None:
+        self.epochs += 1
+
+    def report(self) -> dict[str, float]:
+        """``label`` is the mean of all pairs seen so far."""
+        doubt, visits = self.state.unbind(dim=2)
+        return super().report() | {"label": 1 - float(doubt.sum() / (visits > 0).sum().clamp_min(1))}
+
+    def view_loss(self, view: View) -> Tensor:
+        log_own, logits = self.log_shares(view.positive, view.similarity, view.positive_similarity)
+        label, state = self.step(view, log_own.detach().exp())
+        self.keep(view, state)
+        wrong = logits.exp().tan().sum(dim=1)
+        total = wrong + log_own.exp().tan()
+        complement = float(self.settings.complement) * wrong / total ** (1 - label)
+        return (complement - label * log_own).mean() / 2
+
+    def log_shares(self, positive: Tensor, similarity: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+        """Logarithms of the softmax against negatives: of the partner ``[B]``, of each candidate ``[B, N]``."""
+        partner, logits = own * self.scale, similarity * self.scale
+        total = torch.logaddexp(logits.masked_fill(positive, -torch.inf).logsumexp(dim=1), partner)
+        return partner - total, (logits - total[:, None]).masked_fill(positive, -torch.inf)
+
+    @torch.no_grad()
+    def step(self, view: View, share: Tensor) -> tuple[Tensor, Tensor]:
+        """The labels ``[B]`` of pairs of these shares, and the state from now on ``[B, 2]``."""
+        back = view.reverse_similarity.to(share.dtype)
+        share = (share + self.log_shares(view.positive, back, back.diagonal(view.start))[0].exp()) / 2
+        doubt, visits = self.kept(view).to(share.dtype).unbind(dim=1)
+        before = 1 - doubt
+        refined = torch.lerp(share, before, float(self.settings.momentum))
+        refined = torch.where(refined < float(self.settings.least), 0, refined)
+        epoch, plain = self.epochs.clamp_min(1), self.settings.plain_epochs
+        label = torch.where(epoch > plain, refined, before)
+        return label, torch.stack([1 - torch.where(epoch == plain, share, label), visits + 1], dim=1)
