@@ -110,6 +110,23 @@ def test_a_training_step_of_every_method_is_one_graph(name: str, memory: int, ti
         torch.testing.assert_close(graph[key], value, atol=1e-5, rtol=1e-4, msg=key)
 
 
+@pytest.mark.parametrize("name", ["crcl", "momentum-distilled", "isogclr"])
+def test_what_a_graph_keeps_stays_in_its_place(name: str, tiny: Tiny) -> None:
+    """A graph that is recorded has memory of its own, which each replay writes over."""
+    config = RunConfig(method=name, dataset="tiny", encoder="made+up", batch=12, dim=8, memory=0, compile=True)
+    prepare(config)
+    towers = towers_for(tiny[1], config)
+    task = Task(config, towers, opened(tiny[1], "train", config, towers))
+    torch._dynamo.reset()
+    trainer, buffers = Trainer(config, task), dict(task.named_buffers())
+    before = {key: value.clone() for key, value in buffers.items()}
+    for batch in task.data.batches(list(batches(config, 0, len(task.data.captions)))[:2]):
+        trainer.step(batch)
+        assert all(value is buffers[key] for key, value in task.named_buffers())
+    kept = {"momentum-distilled": "method.steps"}.get(name, "method.state")
+    assert not torch.equal(buffers[kept], before[kept])
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [({"method": "tags"}, "tags makes texts"), ({"positives": "oracle"}, "positives=oracle looks the truth up")],
