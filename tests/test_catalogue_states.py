@@ -62,7 +62,7 @@ def yes_or_no(s: list[float], labels: list[bool]) -> float:
 def pseudo_positives(i: int, s: list[float], view: View) -> float:
     labels = view.positive[i].tolist()
     pseudo = [own or value >= s[i] for value, own in zip(s, labels, strict=True)]
-    return yes_or_no(s, labels) + 0.1 * yes_or_no(s, pseudo)
+    return yes_or_no(s, labels) + 0.1 * 128 / len(s) * yes_or_no(s, pseudo)
 
 
 def multi_similarity(i: int, s: list[float], view: View) -> float:
