@@ -52,29 +52,28 @@ class CRCL(PerAnchor, InfoNCE):
         return super().report() | {"label": 1 - float(doubt.sum() / (visits > 0).sum().clamp_min(1))}
 
     def view_loss(self, view: View) -> Tensor:
-        log_own, logits = self.log_shares(view.positive, view.similarity, view.positive_similarity)
-        label, state = self.step(view, log_own.detach().exp())
+        log_shares = self.log_shares(view, view.similarity)
+        log_own, tangents = log_shares.diagonal(view.start), log_shares.exp().tan()
+        label, state = self.step(view, log_own.detach())
         self.keep(view, state)
-        wrong = logits.exp().tan().sum(dim=1)
-        total = wrong + log_own.exp().tan()
-        complement = float(self.settings.complement) * wrong / total ** (1 - label)
-        return (complement - label * log_own).mean() / 2
+        every = tangents.sum(dim=1)
+        complement = (every - tangents.diagonal(view.start)) / every ** (1 - label)
+        return (float(self.settings.complement) * complement - label * log_own).mean() / 2
 
-    def log_shares(self, positive: Tensor, similarity: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
-        """Logarithms of the softmax against negatives: of the partner ``[B]``, of each candidate ``[B, N]``."""
-        partner, logits = own * self.scale, similarity * self.scale
-        total = torch.logaddexp(logits.masked_fill(positive, -torch.inf).logsumexp(dim=1), partner)
-        return partner - total, (logits - total[:, None]).masked_fill(positive, -torch.inf)
+    def log_shares(self, view: View, similarity: Tensor) -> Tensor:
+        """Logarithms of the softmax of the partner and the negatives, ``[B, N]``; ``-inf`` for the other positives."""
+        others = view.positive.clone()
+        others.diagonal(view.start).fill_(False)
+        return (similarity * self.scale).masked_fill(others, -torch.inf).log_softmax(dim=1)
 
     @torch.no_grad()
-    def step(self, view: View, share: Tensor) -> tuple[Tensor, Tensor]:
-        """The labels ``[B]`` of pairs of these shares, and the state from now on ``[B, 2]``."""
-        back = view.reverse_similarity.to(share.dtype)
-        share = (share + self.log_shares(view.positive, back, back.diagonal(view.start))[0].exp()) / 2
+    def step(self, view: View, log_own: Tensor) -> tuple[Tensor, Tensor]:
+        """The labels ``[B]`` of pairs with these shares, and the state from now on ``[B, 2]``."""
+        back = self.log_shares(view, view.reverse_similarity.to(log_own.dtype)).diagonal(view.start)
+        share = torch.lerp(log_own.exp(), back.exp(), 0.5)
         doubt, visits = self.kept(view).to(share.dtype).unbind(dim=1)
-        before = 1 - doubt
-        refined = torch.lerp(share, before, float(self.settings.momentum))
+        refined = torch.lerp(share, 1 - doubt, float(self.settings.momentum))
         refined = torch.where(refined < float(self.settings.least), 0, refined)
         epoch, plain = self.epochs.clamp_min(1), self.settings.plain_epochs
-        label = torch.where(epoch > plain, refined, before)
+        label = torch.where(epoch > plain, refined, 1 - doubt)
         return label, torch.stack([1 - torch.where(epoch == plain, share, label), visits + 1], dim=1)
