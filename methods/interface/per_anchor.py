@@ -31,9 +31,11 @@ class PerAnchor(Method):
         self.register_buffer("state", torch.zeros(2, 0, self.width))
 
     def make_room(self, count: int) -> None:
+        self.state = self._padded(count)
+
+    def _padded(self, count: int) -> Tensor:
         more = count - self.state.shape[1]
-        if more > 0:
-            self.state = nn.functional.pad(self.state, (0, 0, 0, more))
+        return nn.functional.pad(self.state, (0, 0, 0, more)) if more > 0 else self.state
 
     def numbers(self, view: View) -> Tensor:
         """What each anchor's state is kept by, ``[B]``."""
@@ -42,18 +44,23 @@ class PerAnchor(Method):
 
     def kept(self, view: View) -> Tensor:
         """The state of the anchors, ``[B, width]``, without gradient."""
-        self._check_room(self.numbers(view))
-        return self.state[0 if view.direction == "i2t" else 1, self.numbers(view).long()]
+        state, place = self._place(view)
+        return state[place]
 
     def keep(self, view: View, rows: Tensor) -> None:
         """The same from now on; an anchor that is there twice keeps one of its rows."""
-        place = 0 if view.direction == "i2t" else 1, self.numbers(view).long()
+        self.state, place = self._place(view)
         if torch.compiler.is_compiling():  # a backward may read once more what was read: it must not be written over
             self.state = self.state.clone()
         self.state[place] = rows.to(self.state.dtype)
 
-    def _check_room(self, numbers: Tensor) -> None:
-        """Room for these; ``ValueError`` where none was made and none can be made here."""
+    def _place(self, view: View) -> tuple[Tensor, tuple[int, Tensor]]:
+        """The state, with room for the anchors, and where in it they are."""
+        numbers = self.numbers(view).long()
+        return self._with_room(numbers), (0 if view.direction == "i2t" else 1, numbers)
+
+    def _with_room(self, numbers: Tensor) -> Tensor:
+        """``ValueError`` where none was made and none can be made here."""
         room = self.state.shape[1]
         if can_be_looked_at(numbers):
             least, most = int(numbers.min()), int(numbers.max())
@@ -62,13 +69,13 @@ class PerAnchor(Method):
                     f"{type(self).__name__} keeps a state by the numbers of images and captions: {least} .. {most}"
                     f" are not from 0 to {LARGEST - 1}"
                 )
-            if most >= room:
-                self.make_room(max(most + 1, 2 * room))
-        elif not room:
+            return self.state if most < room else self._padded(max(most + 1, 2 * room))
+        if not room:
             raise ValueError(
                 f"{type(self).__name__} keeps a state per anchor: call make_room(count) before the first step, with a"
                 " count that is above all numbers of images and captions"
             )
+        return self.state
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
         """A state of any room is taken; anchors that it does not have are as new."""
