@@ -99,6 +99,11 @@ class FeatureStore:
             "captions": "texts" if text.get("dim") == 0 else "vectors",
         }
 
+    @property
+    def room(self) -> int:
+        """The rows of the longer of the manifest's two tables: those of every split are below it."""
+        return max(len(self._image_index), len(self._caption_index))
+
     def beside(self, encoder: str) -> "FeatureStore":
         """The store that another encoder made of the same manifest; ``DataError`` where there is none."""
         folder = store_folder(self.info["dataset"], encoder)
@@ -128,7 +133,7 @@ class FeatureStore:
         return Split(
             images=self._rows(f"{split}_images.npy", len(images)),
             captions=None if self.forms["captions"] == "texts" else self._rows(f"{split}_captions.npy", len(captions)),
-            **vars(index_of(images, captions)),
+            **vars(index_of(images, captions, self.room)),
         )
 
     def _index(self, name: str) -> pd.DataFrame:

@@ -101,10 +101,12 @@ class Trainer:
 
     def step(self, batch: Batch) -> Tensor:
         """One step on the pairs of a batch; returns the loss, detached."""
+        buffers = dict(self.task.named_buffers()) if self.graph else {}
         loss = self.loss(batch)
         self.task.note(batch)
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(self.scaler.scale(loss))
+        put_back(self.task, buffers)
         processes.add_gradients(self.of_towers)
         self.phases.end("backward")
         self.scaler.unscale_(self.optimizer)
@@ -133,6 +135,20 @@ def compiled(task: Task) -> Callable[[Batch], Tensor]:
         task.forward, fullgraph=True, dynamic=False, mode=None if on_cpu else "reduce-overhead"
     )
     return graph
+
+
+@torch.no_grad()
+def put_back(task: Task, buffers: dict[str, Tensor]) -> None:
+    """Results that a graph put in the place of some buffers, into these: its next replay writes over its own memory.
+
+    After the backward pass, which may read once more what the buffers were.
+    """
+    for name, before in buffers.items():
+        owner, _, own = name.rpartition(".")
+        part = task.get_submodule(owner)
+        if (now := getattr(part, own)) is not before:
+            before.copy_(now)
+            setattr(part, own, before)
 
 
 def rate_at(config: "RunConfig", step: int, steps: int) -> float:
