@@ -42,7 +42,7 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
         assert split is not None
         for number, value in enumerate(items(read_json(path), str(path))):
             where = f"{path}: [{number}]"
-            with rows.faults.row():
+            with rows.row(where):
                 pair = entry(Pair, value, where)
                 if pair.image_id is not None:
                     before = image_of.setdefault((split, pair.image_id), pair.image)

@@ -24,7 +24,7 @@ from negbench.pipelines.datasets.precomp import load_features, row_places
 from negbench.pipelines.errors import DataError, RequestError, damage
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.reading.annotations import Faults, annotation_files, check_id, lines
-from negbench.pipelines.reading.caption_rows import CaptionRows
+from negbench.pipelines.reading.caption_rows import CaptionRows, Place
 from negbench.pipelines.sources import Source
 from negbench.pipelines.sources.archives import RATIO, limit_of
 
@@ -54,12 +54,19 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
     rows = CaptionRows(source)
     row_of = _ids(ids_file, len(features), path)
     tables = table.read(root, rows)
-    for image in rows.pictures.keys() - row_of.keys():
-        rows.faults.add(f"{rows.where[image]}: image {image} is not in {ids_file}")
-    described = {image: row for image, row in row_of.items() if image in rows.pictures}
-    rows.skipped["features without captions"] = len(row_of) - len(described)
-    places = dict(zip(described, row_places(COPY, features, described.values()), strict=True))
-    return rows.manifest(name, root, lambda _: places, [path, ids_file, *tables], images_are="features")
+
+    def places(rows: CaptionRows) -> dict[str, Place]:
+        unknown = [image for image in rows.pictures if image not in row_of]
+        if unknown and len(unknown) == len(rows.pictures):
+            said = f"nor is any other of {len(unknown):,}; the first id there is {next(iter(row_of))}"
+            raise DataError(f"{rows.where[unknown[0]]}: image {unknown[0]} is not in {ids_file}, {said}")
+        for image in unknown:
+            rows.faults.add(f"{rows.where[image]}: image {image} is not in {ids_file}")
+        described = {image: row for image, row in row_of.items() if image in rows.pictures}
+        rows.skipped["features without captions"] = len(row_of) - len(described)
+        return dict(zip(described, row_places(COPY, features, described.values()), strict=True))
+
+    return rows.manifest(name, root, places, [path, ids_file, *tables], images_are="features")
 
 
 def _one(root: Path, *patterns: str) -> Path:

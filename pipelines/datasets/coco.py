@@ -78,7 +78,7 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
             image, split = names[annotation.image_id], split_of[annotation.image_id]
             rows.caption(where, image, annotation.caption, split, caption_id=str(annotation.id))
         else:
-            rows.skipped["captions of images in no split"] += 1
+            rows.leave_out("captions of images in no split")
     return rows.manifest(
         name, root, ImageFiles(root).places, [*files, *split_sources], order=[names[number] for number in split_of]
     )
@@ -91,6 +91,7 @@ def _read(path: Path, rows: CaptionRows, names: dict[int, str], said: dict[int, 
         with rows.faults.row():
             image = entry(CocoImage, value, f"{path}: images[{number}]")
             names[image.id] = image.file_name
+            rows.faults.good()
     for number, value in enumerate(items(whole.annotations, f"{path}: annotations")):
         where = f"{path}: annotations[{number}]"
         with rows.faults.row():

@@ -48,7 +48,7 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
         wanted = [str(picture), *captions, *ids, *([split_column] if split_column else [])]
         for number, row in parquet.rows(path, wanted):
             where = f"{path}: [{number}]"
-            with rows.faults.row():
+            with rows.row(where):
                 data, image = _image(row, str(picture), ids, where)
                 split = columns.split(row, split_column, where) or of_file
                 texts = columns.texts(row, captions, where)

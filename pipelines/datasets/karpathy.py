@@ -60,10 +60,10 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
     path = file(root, name)
     rows = CaptionRows(source)
     for where, image in images(path, rows):
-        with rows.faults.row():
+        with rows.row(where):
             split = split_named(image.split, where)
             for number, value in enumerate(items(image.sentences, f"{where}.sentences")):
-                with rows.faults.row():
+                with rows.row(where):
                     said = entry(Sentence, value, f"{where}.sentences[{number}]")
                     rows.caption(
                         f"{where}.sentences[{number}]",
@@ -94,4 +94,5 @@ def images(path: Path, rows: CaptionRows) -> list[tuple[str, KarpathyImage]]:
         with rows.faults.row():
             where = f"{path}: images[{number}]"
             found.append((where, entry(KarpathyImage, value, where)))
+            rows.faults.good()
     return found

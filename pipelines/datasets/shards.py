@@ -49,10 +49,10 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
         shard = path.relative_to(root).with_suffix("").as_posix()
         for key, sample in _samples(path):
             where = f"{path}: {key}"
-            with rows.faults.row():
+            with rows.row(where):
                 about = _about(sample, where)
                 if about.get("status", "success") != "success":
-                    rows.skipped["samples that img2dataset could not get"] += 1
+                    rows.leave_out("samples that img2dataset could not get")
                     continue
                 split = columns.split(about, "split", where) or of_file
                 texts = _texts(sample, about, where)

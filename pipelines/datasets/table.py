@@ -73,7 +73,7 @@ def read(root: Path, rows: CaptionRows, files: ImageFiles | None = None) -> list
     for path, of_file in splits_of_files(tables).items():
         beside = path.parent.relative_to(root).as_posix()
         for where, row in _rows(path, rows.faults):
-            with rows.faults.row():
+            with rows.row(where):
                 image_column, caption_columns, split_column = _columns(path, row)
                 image = columns.image(row, image_column, where)
                 if files and beside != "." and f"{beside}/{image}" in files:

@@ -56,14 +56,15 @@ def read(name: str, source: Source, splits: list[tuple[str, Path]]) -> Manifest:
     rows = CaptionRows(source)
     captions = _captions(path, rows.faults)
     for where, image, caption_id, text in captions:
-        if not listed:
-            rows.caption(where, image, text, caption_id=caption_id)
-        elif image in listed:
-            rows.caption(where, image, text, listed[image][0], caption_id=caption_id)
-        elif files.find(image, where):
-            rows.skipped["captions of images in no split"] += 1
-        else:
-            rows.skipped["captions of unknown images"] += 1
+        with rows.row(where):
+            file = files.find(image, where) if listed and image not in listed else None
+            known = image if image in listed or file is None else Path(file).name  # as the picture's file is spelt
+            if not listed:
+                rows.caption(where, image, text, caption_id=caption_id)
+            elif known in listed:
+                rows.caption(where, known, text, listed[known][0], caption_id=caption_id)
+            else:
+                rows.leave_out(f"captions of {'images in no split' if file else 'unknown images'}")
     if listed:
         rows.skipped["images in no split"] = len({Path(file).name for file in files.files} - listed.keys())
         bare = listed.keys() - rows.pictures.keys()

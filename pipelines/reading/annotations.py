@@ -40,28 +40,50 @@ SKIP = "; bench data add --skip-bad leaves out what is bad"
 
 
 class Faults:
-    """What is wrong with a source's rows. Without ``skip`` the first fault is raised, with it all are kept."""
+    """What is wrong with a source's rows. Without ``skip`` the first fault is raised, with it all are kept.
 
-    def __init__(self, skip: bool = False) -> None:
+    With ``wait`` it is raised when the first good row is seen, or at the end: only where rows are left is it of use to
+    leave bad ones out, and only then is that said.
+    """
+
+    def __init__(self, skip: bool = False, wait: bool = False) -> None:
         self.skip = skip
         self.found: list[str] = []
+        self.uncounted = 0
+        """Of them those of rows, such as lines that are none, which nobody else counts as seen."""
+        self._wait = wait
 
     def add(self, message: str) -> None:
         """Note a row that is left out; ``DataError`` where none may be."""
-        if not self.skip:
+        if not self.skip and not self._wait:
             raise DataError(message + SKIP)
         self.found.append(message)
+        self.uncounted += 1
 
     @contextmanager
-    def row(self) -> Iterator[None]:
-        """A ``DataError`` inside is one row's fault."""
+    def row(self, counted: bool = False) -> Iterator[None]:
+        """A ``DataError`` inside is one row's fault; ``counted`` where the caller counts it as seen."""
         try:
             yield
         except DataError as error:
-            if not self.skip:
-                error.args = (str(error).removesuffix(SKIP) + SKIP,)
+            message = str(error).removesuffix(SKIP)
+            if not self.skip and not self._wait:
+                error.args = (message + SKIP,)
                 raise
-            self.found.append(str(error))
+            self.found.append(message)
+            self.uncounted += not counted
+
+    def good(self) -> None:
+        """A good row was seen; ``DataError`` where bad ones were before it and none may be."""
+        self._wait = False
+        if self.found and not self.skip:
+            raise DataError(self.found[0] + SKIP)
+
+    def end(self) -> None:
+        """All rows were seen; ``DataError`` where all were bad and none may be."""
+        self._wait = False
+        if self.found and not self.skip:
+            raise DataError(self.found[0])
 
 
 def check_text(text: str, where: str, what: str) -> str:

@@ -1,0 +1,145 @@
+"""What people's folders really hold: read right, or refused with the reason. Each test makes its own small input."""
+
+import json
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from negbench.pipelines import prepare
+from negbench.pipelines.errors import DataError
+from negbench.pipelines.manifest import Manifest
+
+SPLITS = ("train", "val", "test")
+
+
+@pytest.fixture(autouse=True)
+def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the source, in the current one."""
+    monkeypatch.chdir(tmp_path)
+    folder = Path("raw")
+    folder.mkdir()
+    return folder
+
+
+def pictures(names: Iterable[str], folder: Path = Path("raw/pics"), same: bool = False) -> None:
+    """A small picture under each name, each another one."""
+    for number, name in enumerate(names):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (0, 0, 0) if same else (number % 256, number // 256, 7)).save(path, "JPEG")
+
+
+def put(file: str, text: str | bytes) -> None:
+    path = Path("raw", file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+
+
+def add(**settings: Any) -> Manifest:
+    return prepare.add("my", Path("raw"), settings=settings, replace=True)
+
+
+def refused(**settings: Any) -> str:
+    """What is said where a source is refused; nothing is left behind."""
+    with pytest.raises(DataError) as error:
+        prepare.add("refused", Path("raw"), settings=settings)
+    assert not list(Path("data").glob("*refused*"))
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def split_of(number: int) -> str:
+    return SPLITS[0 if number < 60 else 1 if number < 80 else 2]
+
+
+def counts(manifest: Manifest) -> list[int]:
+    return [row["images"] for row in manifest.counts().values()]
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("written", "there"),
+    [
+        ("NFC", "NFD"),
+        ("NFD", "NFC"),
+    ],
+)
+@pytest.mark.parametrize("table", [True, False])
+def test_composed_and_decomposed_names_are_one(written: str, there: str, table: bool) -> None:
+    """macOS writes ü as two characters, most tables as one."""
+    names = [f"ü{number} a.jpg" for number in range(100)]
+    as_written = [unicodedata.normalize(written, name) for name in names]
+    pictures(unicodedata.normalize(there, name) for name in names)
+    if table:
+        put("c.csv", "image,caption\n" + "".join(f"{name},a thing\n" for name in as_written))
+    else:
+        put("a.token", "".join(f"{name}#0\ta thing\n" for name in as_written))
+        for split in SPLITS:
+            put(f"{split}.txt", "".join(f"{name}\n" for k, name in enumerate(as_written) if split_of(k) == split))
+    manifest = add()
+    assert sum(counts(manifest)) == 100
+    assert manifest.info["rows"] == {"seen": 100, "kept": 100, "left out": {}}
+
+
+def test_letter_case_is_let_be_where_only_one_file_is_meant() -> None:
+    names = [f"IMG_{number}.JPG" for number in range(100)]
+    pictures(names, Path("raw/Sub Folder"))
+    put("c.csv", "image,caption\n" + "".join(f"sub folder/{name.lower()},a thing\n" for name in names))
+    assert sum(counts(add())) == 100
+    pictures(["img_3.JPG"], Path("raw/Sub Folder"))
+    assert "could be Sub Folder/IMG_3.JPG or Sub Folder/img_3.JPG" in refused()
+
+
+def test_two_ids_that_look_the_same_are_refused_with_both_names() -> None:
+    pictures([f"{number}.jpg" for number in range(100)])
+    put("c.csv", "image,caption\n" + "".join(f"{number}.jpg,a thing\n" for number in range(100)) + "5.JPG,a thing\n")
+    assert "raw/c.csv:102: '5.JPG' and '5.jpg' are both the picture pics/5.jpg" in refused()
+
+
+def test_jfif_is_a_picture() -> None:
+    pictures([f"{number}.jfif" for number in range(100)])
+    put("c.csv", "image,caption\n" + "".join(f"{number}.jfif,a thing\n" for number in range(100)))
+    assert sum(counts(add())) == 100
+
+
+# Ids
+
+
+def test_numbers_and_texts_are_the_same_ids() -> None:
+    np.savez("raw/f.npz", features=np.random.default_rng(0).normal(size=(100, 8)))
+    put("ids.txt", "".join(f"{number}\n" for number in range(100)))
+    put("c.jsonl", "\n".join(json.dumps({"image": number, "caption": "a thing"}) for number in range(100)))
+    manifest = add()
+    assert manifest.info["rows"] == {"seen": 100, "kept": 100, "left out": {}}
+    assert set(manifest.images["image_id"]) == {str(number) for number in range(100)}
+
+
+def test_ids_of_another_kind_are_told_with_one_of_each_and_no_useless_advice() -> None:
+    np.savez("raw/f.npz", features=np.random.default_rng(0).normal(size=(100, 8)))
+    put("ids.txt", "".join(f"{number:03}\n" for number in range(100)))
+    put("c.jsonl", "\n".join(json.dumps({"image": number, "caption": "a thing"}) for number in range(100)))
+    said = refused()
+    assert "image 0 is not in raw/ids.txt, nor is any other of 100; the first id there is 000" in said
+    assert "--skip-bad" not in said
+
+
+@pytest.mark.parametrize(
+    ("rows", "advised"),
+    [
+        ([{"image": 3.5, "caption": "a thing"}] * 100, False),
+        ([{"image": "absent.jpg", "caption": "a thing"}] * 100, False),
+        ([{"image": 3.5, "caption": "a thing"}, *({"image": f"{k}.jpg", "caption": "a"} for k in range(100))], True),
+        ([{"image": "absent.jpg", "caption": "a"}, *({"image": f"{k}.jpg", "caption": "a"} for k in range(100))], True),
+    ],
+)
+def test_skip_bad_is_advised_only_where_it_leaves_something(rows: list[dict[str, Any]], advised: bool) -> None:
+    pictures([f"{number}.jpg" for number in range(100)])
+    put("c.jsonl", "\n".join(map(json.dumps, rows)))
+    assert ("--skip-bad" in refused()) == advised
