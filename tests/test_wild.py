@@ -1,10 +1,12 @@
 """What people's folders really hold: read right, or refused with the reason. Each test makes its own small input."""
 
+import io
 import json
+import tarfile
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from negbench.pipelines.errors import DataError
 from negbench.pipelines.manifest import Manifest
 
 SPLITS = ("train", "val", "test")
+Form = Literal["NFC", "NFD"]
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +75,7 @@ def counts(manifest: Manifest) -> list[int]:
     ],
 )
 @pytest.mark.parametrize("table", [True, False])
-def test_composed_and_decomposed_names_are_one(written: str, there: str, table: bool) -> None:
+def test_composed_and_decomposed_names_are_one(written: Form, there: Form, table: bool) -> None:
     """macOS writes ü as two characters, most tables as one."""
     names = [f"ü{number} a.jpg" for number in range(100)]
     as_written = [unicodedata.normalize(written, name) for name in names]
@@ -109,6 +112,45 @@ def test_jfif_is_a_picture() -> None:
     assert sum(counts(add())) == 100
 
 
+def shard(members: dict[str, bytes]) -> None:
+    with tarfile.open("raw/0.tar", "w") as tar:
+        for name, data in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+
+
+def some_samples(keys: Iterable[str]) -> dict[str, bytes]:
+    members: dict[str, bytes] = {}
+    for number, key in enumerate(keys):
+        out = io.BytesIO()
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(out, "JPEG")
+        members |= {f"{key}.jpg": out.getvalue(), f"{key}.txt": f"thing {number}".encode()}
+    return members
+
+
+def test_a_key_ends_at_the_first_dot() -> None:
+    """As webdataset has it; what stands behind it belongs to the member."""
+    shard(some_samples(f"{number:03}" if number < 120 else f"{number:03} v1.5" for number in range(150)))
+    manifest = add()
+    assert manifest.info["rows"] == {"seen": 150, "kept": 150, "left out": {}}
+    assert "0/149 v1" in set(manifest.images["image_id"])
+
+
+def test_two_pictures_of_a_key_are_refused_with_both_names() -> None:
+    shard(some_samples([*(f"{number:03}" for number in range(150)), "7 v1.5", "7 v1.6"]))
+    assert "7 v1.5.txt or 7 v1.6.txt? a key ends at the first dot" in refused()
+    manifest = add(skip_bad=True)
+    assert manifest.info["rows"] == {"seen": 151, "kept": 150, "left out": {"bad rows": 1}}
+
+
+def test_other_members_are_counted() -> None:
+    members = some_samples(f"{number:03}" for number in range(150))
+    members |= {"001.npy": b"x", "002.cls": b"1", "003.seg.png": b"no picture, and none that is looked at"}
+    shard(dict(sorted(members.items())))
+    assert add().info["skipped"] == {"members of shards that are no picture, text or JSON": 2}
+
+
 # Ids
 
 
@@ -143,3 +185,58 @@ def test_skip_bad_is_advised_only_where_it_leaves_something(rows: list[dict[str,
     pictures([f"{number}.jpg" for number in range(100)])
     put("c.jsonl", "\n".join(map(json.dumps, rows)))
     assert ("--skip-bad" in refused()) == advised
+
+
+# Dialects
+
+
+def table(file: str, lines: list[str]) -> Manifest:
+    pictures([f"{number}.jpg" for number in range(100)])
+    put(file, "\n".join(["image\tcaption", *lines]))
+    return add()
+
+
+def test_quotes_in_columns_separated_by_tabs_are_letters() -> None:
+    lines = [f"{number}.jpg\tthing {number}" for number in range(100)]
+    lines[3], lines[20] = '3.jpg\t"open, never closed', '20.jpg\ta tube of 24"'
+    manifest = table("c.tsv", lines)
+    assert manifest.info["rows"] == {"seen": 100, "kept": 100, "left out": {}}
+    texts = dict(zip(manifest.captions["image_id"], manifest.captions["text"], strict=True))
+    assert (texts["3.jpg"], texts["20.jpg"]) == ('"open, never closed', 'a tube of 24"')
+    assert manifest.info["dialects"] == {"c.tsv": "its quotes are letters"}
+
+
+def test_quotes_around_fields_all_through_are_quotes() -> None:
+    lines = [f'{number}.jpg\t"thing ""{number}""\tagain"' for number in range(100)]
+    texts = table("c.tsv", lines).captions["text"]
+    assert 'thing "3"\tagain' in texts.tolist()
+    lines[7] = '7.jpg\t"one\ntwo"'
+    assert "one\ntwo" in table("c.tsv", lines).captions["text"].tolist()
+
+
+def test_separators_are_seen_and_said() -> None:
+    lines = [f"{number}.jpg\tthing, {number}" for number in range(100)]
+    manifest = table("c.csv", lines)
+    assert manifest.info["rows"]["kept"] == 100
+    assert manifest.info["dialects"] == {"c.csv": "separated by tabs"}
+    put("c.csv", "image;caption\n" + "".join(f"{number}.jpg;thing, {number}\n" for number in range(100)))
+    assert add().info["dialects"] == {"c.csv": "separated by semicolons"}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("image,caption\n1.jpg,a\n".encode("utf-16"), "raw/c.csv:1: UTF-16; save it as UTF-8"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "raw/c.csv:1: a Git LFS pointer"),
+        ("image,caption\n1.jpg,un café\n".encode("latin-1"), "raw/c.csv:2: not UTF-8 (byte 0xe9); Latin-1 by the look"),
+    ],
+)
+def test_what_is_no_utf8_is_recognised_and_said(content: bytes, said: str) -> None:
+    pictures(["1.jpg"])
+    put("c.csv", content)
+    assert said in refused()
+
+
+def test_a_git_lfs_pointer_is_no_bad_json() -> None:
+    put("dataset_flickr30k.json", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    assert "dataset_flickr30k.json:1: a Git LFS pointer, not the file itself; run: git lfs pull" in refused()

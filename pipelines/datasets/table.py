@@ -1,6 +1,8 @@
 """A folder of pictures and a table (CSV, TSV, JSONL, Parquet) with the columns image, caption and perhaps split.
 
-The first line of CSV and TSV names the columns; JSONL holds an object a line. ``image`` (also ``filepath``,
+The first line of CSV and TSV names the columns, and shows what separates them where that is neither comma nor tab as
+the file's name says. In columns separated by tabs quotes are letters, unless they stand around fields all through the
+file. JSONL holds an object a line. ``image`` (also ``filepath``,
 ``file_name``, ...) is the picture's path, ``caption`` (also ``text``, ...) one caption or, in JSONL and Parquet, a
 list of them; ``caption_0``, ``caption_1``, ... are several. Without ``split`` the file's name says it
 (``train.csv``), and else the image's id decides: 80 % train, 10 % val, 10 % test (``reading.caption_rows``).
@@ -15,12 +17,21 @@ import pyarrow as pa
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.reading import columns, parquet
-from negbench.pipelines.reading.annotations import Faults, annotation_files, first_line, lines, parse_json, records
+from negbench.pipelines.reading.annotations import (
+    Faults,
+    annotation_files,
+    first_line,
+    has_quotes,
+    lines,
+    parse_json,
+    records,
+)
 from negbench.pipelines.reading.caption_rows import CaptionRows, splits_of_files
 from negbench.pipelines.reading.image_files import ImageFiles
 from negbench.pipelines.sources import Source
 
 EXPECTS = "*.csv, *.tsv, *.jsonl or *.parquet with columns image and caption"
+DELIMITERS = {",": "commas", "\t": "tabs", ";": "semicolons"}
 ENDS = ("*.csv", "*.tsv", "*.jsonl", "*.parquet")
 
 Fields = tuple[str, dict[str, Any]]
@@ -39,16 +50,15 @@ def detect(folder: Path) -> str | None:
 
 
 def almost(folder: Path) -> str | None:
-    """The columns of a table that has others."""
+    """The columns of a table that has others, or else why one cannot be read."""
+    faults: list[DataError] = []
     for path in annotation_files(folder, *ENDS):
         try:
-            names = _names(path)
-            _columns(path, dict.fromkeys(names))
-        except ColumnsError as error:
-            return str(error)
-        except DataError:
-            continue
-    return None
+            _columns(path, dict.fromkeys(_names(path)))
+        except DataError as error:
+            faults.append(error)
+    faults.sort(key=lambda fault: not isinstance(fault, ColumnsError))
+    return str(faults[0]) if faults else None
 
 
 def build(name: str, source: Source, folder: Path) -> Manifest:
@@ -72,7 +82,7 @@ def read(root: Path, rows: CaptionRows, files: ImageFiles | None = None) -> list
         raise DataError(f"{root}: no {EXPECTS}")
     for path, of_file in splits_of_files(tables).items():
         beside = path.parent.relative_to(root).as_posix()
-        for where, row in _rows(path, rows.faults):
+        for where, row in _rows(path, rows):
             with rows.row(where):
                 image_column, caption_columns, split_column = _columns(path, row)
                 image = columns.image(row, image_column, where)
@@ -112,7 +122,7 @@ def _names(path: Path) -> list[str]:
     if path.suffix == ".jsonl":
         row = parse_json(text, str(path))
         return list(row) if isinstance(row, dict) else []
-    return text.strip().replace('"', "").split(_delimiter(path))
+    return _split(text, _delimiter(path, text))
 
 
 def _is_picture(kind: Any) -> bool:
@@ -120,15 +130,25 @@ def _is_picture(kind: Any) -> bool:
     return bool(pa.types.is_struct(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
-def _delimiter(path: Path) -> str:
-    return "\t" if path.suffix == ".tsv" else ","
+def _delimiter(path: Path, head: str) -> str:
+    """What separates columns: what the file's name says, or else what the line of their names ``head`` shows."""
+    usual = "\t" if path.suffix == ".tsv" else ","
+    for one in (usual, *(each for each in DELIMITERS if each != usual)):
+        names = _split(head, one)
+        if columns.image_column(names) and columns.caption_columns(names):
+            return one
+    return usual
 
 
-def _rows(path: Path, faults: Faults) -> Iterator[Fields]:
+def _split(head: str, delimiter: str) -> list[str]:
+    return head.strip().replace('"', "").split(delimiter)
+
+
+def _rows(path: Path, rows: CaptionRows) -> Iterator[Fields]:
     if path.suffix == ".parquet":
         names = _names(path)
         return ((f"{path}: [{number}]", row) for number, row in parquet.rows(path, names))
-    return _objects(path, faults) if path.suffix == ".jsonl" else _records(path, faults)
+    return _objects(path, rows.faults) if path.suffix == ".jsonl" else _records(path, rows)
 
 
 def _objects(path: Path, faults: Faults) -> Iterator[Fields]:
@@ -142,12 +162,23 @@ def _objects(path: Path, faults: Faults) -> Iterator[Fields]:
             yield f"{path}:{number}", row
 
 
-def _records(path: Path, faults: Faults) -> Iterator[Fields]:
+def _records(path: Path, rows: CaptionRows) -> Iterator[Fields]:
     names: list[str] = []
-    for number, fields in records(path, faults, _delimiter(path)):
+    delimiter = _delimiter(path, first_line(path))
+    quotes = delimiter != "\t" or has_quotes(path, delimiter)
+    if said := _dialect(path, delimiter, quotes):
+        rows.dialects[path.name] = said
+    for number, fields in records(path, rows.faults, delimiter, quotes):
         if not names:
             names = [field.strip() for field in fields]
         elif len(fields) != len(names):
-            faults.add(f"{path}:{number}: {len(fields)} fields, expected {len(names)}: {','.join(fields)[:60]!r}")
+            rows.faults.add(f"{path}:{number}: {len(fields)} fields, expected {len(names)}: {','.join(fields)[:60]!r}")
         else:
             yield f"{path}:{number}", dict(zip(names, fields, strict=True))
+
+
+def _dialect(path: Path, delimiter: str, quotes: bool) -> str:
+    """How a table is read, where that is not what its name says."""
+    usual = "\t" if path.suffix == ".tsv" else ","
+    said = [] if delimiter == usual else [f"separated by {DELIMITERS[delimiter]}"]
+    return ", ".join(said + ([] if quotes else ["its quotes are letters"]))
