@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from commands import bench
 from negbench.pipelines import prepare
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.manifest import Manifest
@@ -240,3 +241,139 @@ def test_what_is_no_utf8_is_recognised_and_said(content: bytes, said: str) -> No
 def test_a_git_lfs_pointer_is_no_bad_json() -> None:
     put("dataset_flickr30k.json", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
     assert "dataset_flickr30k.json:1: a Git LFS pointer, not the file itself; run: git lfs pull" in refused()
+
+
+# Sources
+
+
+def captions_of(names: Iterable[str]) -> str:
+    return "".join(f"{name}#0\tthing {name}\n" for name in names)
+
+
+def lists_of(names: list[str], file: str) -> None:
+    """A list of names for each split, without suffix."""
+    for split in SPLITS:
+        some = [Path(name).stem for k, name in enumerate(names) if split_of(k) == split]
+        put(file.format(split), "\n".join(some) + "\n")
+
+
+def albef(name: str, first: int) -> None:
+    for split, count in (("train", 20), ("val", 12), ("test", 12)):
+        rows = [{"image": f"{name}/{k}.jpg", "caption": [f"thing {k}"]} for k in range(first, first + count)]
+        put(f"{name}_{split}.json", json.dumps(rows))
+        pictures([f"{name}/{k}.jpg" for k in range(first, first + count)], Path("raw"))
+        first += count
+
+
+def test_two_datasets_are_refused_with_both_named_or_one_is_taken() -> None:
+    albef("alpha", 0)
+    albef("beta", 500)
+    said = refused()
+    assert "raw holds several datasets: 'alpha' (alpha_test.json, " in said
+    assert "'beta' (beta_test.json" in said
+    assert "--stem" in said
+    done = bench("data", "add", "my", "--from", "raw", "--stem", "beta")
+    assert done.exit_code == 0, done.output
+    assert "read: beta_test.json, beta_train.json, beta_val.json\n" in done.stderr
+    assert "not read: alpha_train.json: not what this format reads" in done.stderr
+    assert sum(counts(Manifest.read(Path("data/my")))) == 44
+    assert counts(prepare.prepare("my")) == [20, 12, 12]
+    assert "unknown files 'betta'; did you mean 'beta'?" in refused(stem="betta")
+
+
+def test_a_table_and_its_copy_are_refused_or_one_is_taken() -> None:
+    names = [f"{k}.jpg" for k in range(100)]
+    pictures(names)
+    put("c.csv", "image,caption\n" + "".join(f"{name},a thing\n" for name in names))
+    put("c.jsonl", "\n".join(json.dumps({"image": name, "caption": "a thing"}) for name in names))
+    assert "raw holds several datasets: 'c.csv' (c.csv), 'c.jsonl' (c.jsonl)" in refused()
+    manifest = add(stem="c.jsonl")
+    assert (list(manifest.info["files"]), len(manifest.captions)) == (["c.jsonl"], 100)
+
+
+def test_files_of_one_name_are_told_with_their_folders() -> None:
+    pictures(["1.jpg", "2.jpg"])
+    for folder in ("one", "two"):
+        put(f"{folder}/captions.txt", "1.jpg,a thing\n")
+    assert "found 2: one/captions.txt, two/captions.txt; take one with --stem" in refused()
+
+
+def test_caption_files_of_other_pictures_are_two_datasets() -> None:
+    names = [f"p{k}.jpg" for k in range(100)]
+    pictures(names)
+    lists_of(names[:100], "{}.txt")
+    put("all.token", captions_of(names))
+    put("captions.txt", "".join(f"{name},a thing\n" for name in names))  # a copy
+    assert add().info["unused"] == {"captions.txt": "the captions are read from all.token"}
+    pictures(["other.jpg"])
+    put("captions.txt", "other.jpg,a thing\n")
+    assert "raw holds several datasets: all.token and captions.txt name other images" in refused()
+
+
+@pytest.mark.parametrize(
+    "file", ["set9{}.txt", "flickr8k{}.txt", "{}_2016_images.txt", "9{}list.txt", "ids-of-{}-x.txt"]
+)
+@pytest.mark.parametrize("table", [True, False])
+def test_lists_are_known_by_a_word_anywhere_in_their_name(file: str, table: bool) -> None:
+    names = [f"p{k}.jpg" for k in range(100)]
+    pictures(names)
+    lists_of(names, file)
+    if table:
+        put("c.csv", "image,caption\n" + "".join(f"{name},a thing\n" for name in names))
+    else:
+        put("all.token", captions_of(names))
+    manifest = add()
+    splits = dict(zip(manifest.images["image_id"], manifest.images["split"], strict=True))
+    assert splits == {name: split_of(k) for k, name in enumerate(names)}
+    assert manifest.info["split_by_id"] == 0
+    assert {file.format(split) for split in SPLITS} < set(manifest.info["files"])
+
+
+@pytest.mark.parametrize("table", [True, False])
+def test_a_list_that_is_not_used_is_an_error(table: bool) -> None:
+    names = [f"p{k}.jpg" for k in range(100)]
+    pictures(names)
+    if table:
+        put("c.csv", "image,caption\n" + "".join(f"{name},a thing\n" for name in names))
+    else:
+        put("all.token", captions_of(names))
+    put("good.txt", "\n".join(names[:50]))
+    assert "raw/good.txt lists 50 images and is not used: name it after its split" in refused()
+    put("good.txt", "What is good about this data\nis that it is small.\n")
+    assert add().info["unused"] == {"good.txt": "not what this format reads"}
+
+
+def test_a_list_beside_a_split_of_the_source_is_named() -> None:
+    names = [f"{k}.jpg" for k in range(100)]
+    pictures(names)
+    put("c.csv", "image,caption,split\n" + "".join(f"{n},a thing,{split_of(k)}\n" for k, n in enumerate(names)))
+    put("good.txt", "\n".join(names[:50]))
+    (said,) = add().info["unused"].items()
+    assert said == ("good.txt", "a list of 50 images; the source says itself which is in which split")
+
+
+def test_two_lists_of_a_test_split_are_refused_with_both_names() -> None:
+    names = [f"p{k}.jpg" for k in range(100)]
+    pictures(names)
+    put("all.token", captions_of(names))
+    lists_of(names[:90], "{}_2016_images.txt")
+    put("test_2017_images.txt", "\n".join(names[90:]))
+    assert "raw/test_2017_images.txt and test_2016_images.txt are both lists of test" in refused()
+
+
+def test_what_was_read_and_what_was_not_is_told() -> None:
+    names = [f"p{k}.jpg" for k in range(100)]
+    pictures(names)
+    lists_of(names, "{}.txt")
+    put("all.token", captions_of([*names, "absent.jpg"]))
+    put("readme.txt", "Read me.\n")
+    for number in range(9):
+        put(f"labels/{number}.txt", "0 0.5 0.5\n")
+    err = bench("data", "add", "my", "--from", "raw").stderr
+    for line in (
+        "read: all.token, train.txt, val.txt, test.txt",
+        "not read: readme.txt: not what this format reads",
+        "not read: labels/*.txt (9 files): not what this format reads",
+        "captions: 101 seen = 100 kept + 1 captions of unknown images",
+    ):
+        assert f"{line}\n" in err

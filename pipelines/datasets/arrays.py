@@ -25,6 +25,7 @@ from negbench.pipelines.errors import DataError, RequestError, damage
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.reading.annotations import Faults, annotation_files, check_id, lines
 from negbench.pipelines.reading.caption_rows import CaptionRows, Place
+from negbench.pipelines.reading.groups import STEM, the_one
 from negbench.pipelines.sources import Source
 from negbench.pipelines.sources.archives import RATIO, limit_of
 
@@ -43,8 +44,8 @@ def detect(folder: Path) -> str | None:
 def build(name: str, source: Source, folder: Path) -> Manifest:
     """Read and check everything: row counts, dtype, finite values, ids; copy the array into ``folder``."""
     root = source.folder(name)
-    path = _one(root, "*.npz", "*.h5", "*.hdf5")
-    ids_file = _one(root, "ids.txt", "*_ids.txt")
+    path = _one(root, source.settings.get(STEM), "*.npz", "*.h5", "*.hdf5")
+    ids_file = _one(root, None, "ids.txt", "*_ids.txt")
     copy = folder / COPY
     if path.suffix == ".npz":
         _copy_npz(path, copy)
@@ -69,12 +70,8 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
     return rows.manifest(name, root, places, [path, ids_file, *tables], images_are="features")
 
 
-def _one(root: Path, *patterns: str) -> Path:
-    found = annotation_files(root, *patterns)
-    if len(found) != 1:
-        seen = f"{len(found)}: {found[0].name}, {found[1].name}" if found else "none"
-        raise DataError(f"{root}: expected one {' or '.join(patterns)}, found {seen}")
-    return found[0]
+def _one(root: Path, stem: str | None, *patterns: str) -> Path:
+    return the_one(annotation_files(root, *patterns), root, " or ".join(patterns), stem)
 
 
 def _ids(path: Path, count: int, of: Path) -> dict[str, int]:

@@ -23,6 +23,7 @@ from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.reading import columns
 from negbench.pipelines.reading.annotations import annotation_files, parse_json
 from negbench.pipelines.reading.caption_rows import CaptionRows, splits_of_files
+from negbench.pipelines.reading.groups import STEM, one_dataset
 from negbench.pipelines.reading.image_files import SUFFIXES, TakenOut
 from negbench.pipelines.sources import Source
 from negbench.pipelines.sources.archives import LARGEST_READ, open_tar
@@ -47,6 +48,7 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
     files = annotation_files(root, "*.tar")
     if not files:
         raise DataError(f"{root}: no {EXPECTS}")
+    files = one_dataset(files, root, source.settings.get(STEM))
     rows, taken = CaptionRows(source), TakenOut(folder)
     for path, of_file in splits_of_files(files).items():
         shard = path.relative_to(root).with_suffix("").as_posix()

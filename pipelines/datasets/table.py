@@ -5,11 +5,12 @@ the file's name says. In columns separated by tabs quotes are letters, unless th
 file. JSONL holds an object a line. ``image`` (also ``filepath``,
 ``file_name``, ...) is the picture's path, ``caption`` (also ``text``, ...) one caption or, in JSONL and Parquet, a
 list of them; ``caption_0``, ``caption_1``, ... are several. Without ``split`` the file's name says it
-(``train.csv``), and else the image's id decides: 80 % train, 10 % val, 10 % test (``reading.caption_rows``).
+(``train.csv``), or lists of images (``train.txt``), and else the image's id decides: 80 % train, 10 % val, 10 % test
+(``reading.caption_rows``).
 """
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
@@ -27,7 +28,9 @@ from negbench.pipelines.reading.annotations import (
     records,
 )
 from negbench.pipelines.reading.caption_rows import CaptionRows, splits_of_files
-from negbench.pipelines.reading.image_files import ImageFiles
+from negbench.pipelines.reading.groups import STEM, one_dataset
+from negbench.pipelines.reading.image_files import ImageFiles, form
+from negbench.pipelines.reading.split_files import listed, read_splits, split_files
 from negbench.pipelines.sources import Source
 
 EXPECTS = "*.csv, *.tsv, *.jsonl or *.parquet with columns image and caption"
@@ -66,21 +69,35 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
     root = source.root(name)
     files = ImageFiles(root)
     rows = CaptionRows(source)
-    tables = read(root, rows, files)
-    return rows.manifest(name, root, files.places, tables)
+    lists = [(split, path) for split, path in split_files(root, knows=files.knows) if listed(path, files.knows)]
+    tables = read(root, rows, source.settings.get(STEM), files, lists)
+    return rows.manifest(name, root, files.places, [*tables, *(path for _, path in lists if rows.split_by_lists)])
 
 
-def read(root: Path, rows: CaptionRows, files: ImageFiles | None = None) -> list[Path]:
+def read(
+    root: Path,
+    rows: CaptionRows,
+    stem: str | None = None,
+    files: ImageFiles | None = None,
+    lists: Sequence[tuple[str, Path]] = (),
+) -> list[Path]:
     """Add the captions of all tables in ``root`` to ``rows``; the tables.
 
-    With ``files`` an image beside a table in a folder of its own is named with the folder.
+    With ``files`` an image beside a table in a folder of its own is named with the folder. ``lists`` say the splits
+    where the tables do not.
     """
     tables = table_files(root)
     for path in annotation_files(root, *ENDS) if not tables else []:
         _columns(path, dict.fromkeys(_names(path)))  # says what is wrong with it
     if not tables:
         raise DataError(f"{root}: no {EXPECTS}")
-    for path, of_file in splits_of_files(tables).items():
+    tables = one_dataset(tables, root, stem)
+    of_files = splits_of_files(tables)
+    split_of: dict[str, str] = {}
+    if not any(of_files.values()) and not any(columns.split_column(_names(path)) for path in tables):
+        split_of = {form(image): split for image, (split, _) in read_splits(list(lists)).items()}
+    rows.split_by_lists = bool(split_of)
+    for path, of_file in of_files.items():
         beside = path.parent.relative_to(root).as_posix()
         for where, row in _rows(path, rows):
             with rows.row(where):
@@ -88,10 +105,21 @@ def read(root: Path, rows: CaptionRows, files: ImageFiles | None = None) -> list
                 image = columns.image(row, image_column, where)
                 if files and beside != "." and f"{beside}/{image}" in files:
                     image = f"{beside}/{image}"
-                split = columns.split(row, split_column, where) or of_file
-                for text in columns.texts(row, caption_columns, where):
+                split = columns.split(row, split_column, where) or of_file or _split_listed(image, split_of)
+                texts = columns.texts(row, caption_columns, where)
+                if split_of and split is None:
+                    rows.leave_out("captions of images in no split", len(texts))
+                    continue
+                for text in texts:
                     rows.caption(where, image, text, split)
     return tables
+
+
+def _split_listed(image: str, split_of: dict[str, str]) -> str | None:
+    """The split that lists say, which name an image by its path or its file, with suffix or without."""
+    path = PurePosixPath(form(image))
+    names = (str(path), str(path.with_suffix("")), path.name, path.stem)
+    return next((split_of[name] for name in names if name in split_of), None)
 
 
 def table_files(root: Path) -> list[Path]:

@@ -90,6 +90,10 @@ class CaptionRows:
         """What of the source is not in the manifest, and how much of it."""
         self.left_out: Counter[str] = Counter()
         """Captions, and rows that hold some, that are left out, by reason; bad ones are counted by ``faults``."""
+        self.split_by_lists = False
+        """Whether lists of images say which is in which split."""
+        self.unused: dict[str, str] = {}
+        """File to why it is not read, where that is for a reason of the format."""
         self.dialects: dict[str, str] = {}
         """File to how it is read, where that is not the usual way."""
         self.pictures: dict[str, str] = {}
@@ -206,6 +210,8 @@ class CaptionRows:
                 "skipped": {what: number for what, number in sorted(self.skipped.items()) if number},
                 "rows": account(name, seen, len(captions), left_out),
                 "split_by_id": len(self._split_by_id & line.keys()),
+                "split_by_lists": self.split_by_lists,
+                "unused": self.unused,
                 "dialects": self.dialects,
                 "bad": self.faults.found[:MOST_TOLD],
                 "files": {path.relative_to(root).as_posix(): file_digest(path) for path in files},

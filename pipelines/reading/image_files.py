@@ -52,6 +52,10 @@ class ImageFiles:
     def __contains__(self, file: str) -> bool:
         return file in self._all
 
+    def knows(self, name: str) -> bool:
+        """Whether a picture has this name, with or without its folder and its suffix."""
+        return PurePosixPath(name).name in self._by_name or form(PurePosixPath(name).name) in self._by_form
+
     def find(self, name: str, where: str) -> str | None:
         """The file that ``name`` means: that path, or the one file whose path ends so, or the one of that name.
 
