@@ -175,6 +175,22 @@ def _counts(subject: Subject) -> Findings:
     yield from _some("warning", "empty-splits", "splits without images", empty, f"add images to them: {subject.again}")
 
 
+def _splits_made(subject: Subject) -> Findings:
+    number = subject.manifest.info.get("split_by_id", 0)
+    if number:
+        split_of = subject.manifest.images[["image_id", "split"]].head(EXAMPLES).itertuples(index=False)
+        yield (
+            "warning",
+            Finding(
+                "split-by-id",
+                "images whose split nothing says, so that their ids decided (80 % train, 10 % val, 10 % test)",
+                number,
+                [f"{image}: {split}" for image, split in split_of],
+                f"nobody else has this split; add the lists of a known one (train.txt, ...), then: {subject.again}",
+            ),
+        )
+
+
 def _tables(subject: Subject) -> Findings:
     """What contradicts itself; readers do not write it, other programs may."""
     manifest, again = subject.manifest, subject.again
@@ -267,11 +283,12 @@ def _copies(subject: Subject) -> Findings:
     groups = images[images["content"].duplicated(keep=False)].groupby("content")
     inside: list[str] = []
     across: list[str] = []
-    for _, group in groups:
+    for _, group in sorted(groups, key=lambda pair: -len(pair[1])):
         together = " = ".join(
-            f"{image} ({split})" for image, split in zip(group["image_id"], group["split"], strict=True)
+            f"{image} ({split})" for image, split in group[["image_id", "split"]].head(EXAMPLES).itertuples(index=False)
         )
-        (inside if group["split"].nunique() == 1 else across).append(together)
+        more = f", ... ({len(group):,} ids)" if len(group) > EXAMPLES else ""
+        (inside if group["split"].nunique() == 1 else across).append(together + more)
     todo = "their captions are true of each other's picture; keep one of each"
     yield from _some("warning", "copied-pictures", "pictures that stand more than once in a split", inside, todo)
     todo = "a model is tested on what it learnt; keep one of each"
@@ -347,6 +364,7 @@ CHECKS: tuple[Callable[[Subject], Findings], ...] = (
     _pictures,
     _captions,
     _counts,
+    _splits_made,
     _copies,
     _equal_captions,
     _left_out,

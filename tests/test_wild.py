@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from commands import bench
-from negbench.pipelines import prepare
+from negbench.pipelines import checks, prepare
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.manifest import Manifest
 
@@ -35,7 +35,9 @@ def pictures(names: Iterable[str], folder: Path = Path("raw/pics"), same: bool =
     for number, name in enumerate(names):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (8, 8), (0, 0, 0) if same else (number % 256, number // 256, 7)).save(path, "JPEG")
+        Image.new(
+            "RGB", (8, 8), (250, 250, 250) if same else (number * 37 % 256, number * 101 % 256, number % 256)
+        ).save(path, "PNG")
 
 
 def put(file: str, text: str | bytes) -> None:
@@ -377,3 +379,65 @@ def test_what_was_read_and_what_was_not_is_told() -> None:
         "captions: 101 seen = 100 kept + 1 captions of unknown images",
     ):
         assert f"{line}\n" in err
+
+
+# What is said of the data
+
+
+def test_a_split_made_from_ids_is_said_everywhere() -> None:
+    names = [f"p{k}.jpg" for k in range(300)]
+    pictures(names)
+    put("c.csv", "image,caption\n" + "".join(f"{name},thing {name}\n" for name in names))
+    err = " ".join(bench("data", "add", "my", "--from", "raw").stderr.split())
+    assert (
+        "warning: nothing says the split of 300 images, so their ids decided (80 % train, 10 % val, 10 % test)" in err
+    )
+    (found,) = [one for one in checks.check("my").warnings if one.check == "split-by-id"]
+    assert found.count == 300
+    assert bench("features", "--dataset", "my").exit_code == 0
+    small = ["--epochs", "1", "--batch", "8", "--memory", "0", "--set", "dim=8", "--set", "warmup_epochs=0"]
+    done = bench("run", "--method", "mean", "--dataset", "my", *small)
+    assert done.exit_code == 0, done.output
+    for layout in ("rich", "md", "html"):
+        board = " ".join(bench("leaderboard", "--format", layout).stdout.split())
+        assert "The split was made from the ids of 300 images" in board
+
+
+def test_one_picture_under_many_names_is_shown_by_its_number_and_three_names() -> None:
+    names = [f"{k:03}.jpg" for k in range(280)]
+    pictures(names, same=True)
+    put("c.csv", "image,caption\n" + "".join(f"{name},thing {name}\n" for name in names))
+    add()
+    (found,) = [one for one in checks.check("my").warnings if one.check == "pictures-in-two-splits"]
+    assert found.count == 1
+    assert found.examples[0].startswith("000.jpg (")
+    assert found.examples[0].endswith(", ... (280 ids)")
+    assert found.examples[0].count(".jpg") == 3
+
+
+def test_captions_as_they_are_go_one_way_through() -> None:
+    """1 to 20 captions of an image, one caption of many images, one picture under many names; the numbers are shown."""
+    names = [f"{k}.jpg" for k in range(120)]
+    pictures(names[:100])
+    pictures(names[100:], same=True)
+    put(
+        "c.jsonl",
+        "\n".join(
+            json.dumps(
+                {"image": n, "split": split_of(k % 100), "caption": ["a thing", *(f"{k} {j}" for j in range(k % 20))]}
+            )
+            for k, n in enumerate(names)
+        ),
+    )
+    done = bench("data", "add", "my", "--from", "raw")
+    assert done.exit_code == 0, done.output
+    said = (
+        "as they are: images have 1 to 20 captions; 120 captions stand with several images;"
+        " 20 images are 1 pictures under several names"
+    )
+    assert said in " ".join(done.stderr.split())
+    assert bench("data", "check", "my").exit_code == 0
+    assert bench("features", "--dataset", "my").exit_code == 0
+    small = ["--epochs", "1", "--batch", "8", "--memory", "0", "--set", "dim=8", "--set", "warmup_epochs=0"]
+    done = bench("run", "--method", "hardest", "--dataset", "my", *small)
+    assert done.exit_code == 0, done.output

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from negbench.benchmark.reports.screen import log, out
+from negbench.pipelines.captions import same
 from negbench.pipelines.manifest import FEWEST, Manifest
 from negbench.pipelines.text import one_line
 
@@ -24,6 +25,8 @@ def show(manifest: Manifest) -> None:
             few = f"{split} has {counts[split]['images']:,} images, bench run needs {FEWEST}"
             log().print(f"warning: {few}", style="yellow")
     _sources(manifest.info)
+    if odd := _odd(manifest):
+        log().print(f"as they are: {odd}")
     if number := manifest.info.get("split_by_id"):
         log().print(f"warning: {split_by_id(number)}", style="yellow")
     for what, number in manifest.info.get("skipped", {}).items():
@@ -32,6 +35,19 @@ def show(manifest: Manifest) -> None:
         log().print(f"noise: {noise['exchanged']:,} of {noise['captions']:,} training captions exchanged")
     for message in manifest.info.get("bad", [])[:SHOWN]:
         log().print(f"bad row: {one_line(message)}", style="yellow")
+
+
+def _odd(manifest: Manifest) -> str:
+    """In numbers what not every dataset has, and training and evaluation take as it is."""
+    each = manifest.captions["image_id"].value_counts()
+    said = [f"images have {each.min():,} to {each.max():,} captions"] if each.nunique() > 1 else []
+    images_of = manifest.captions["image_id"].groupby(manifest.captions["text"].map(same))
+    several = int((images_of.transform("nunique") > 1).sum())
+    said += [f"{several:,} captions stand with several images"] if several else []
+    names = manifest.images["content"][manifest.images["content"] != ""].value_counts()
+    again = names[names > 1]
+    said += [f"{again.sum():,} images are {len(again):,} pictures under several names"] if len(again) else []
+    return "; ".join(said)
 
 
 def split_by_id(number: int) -> str:
