@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from negbench.pipelines import captions, noise, prepare, sources
+from negbench.pipelines import captions, equal_texts, noise, prepare, sources
 from negbench.pipelines.files import Progress, file_digest, leaves, silent
 from negbench.pipelines.judgements import verdicts
 from negbench.pipelines.manifest import SPLITS, Manifest
@@ -341,6 +341,15 @@ def _quoted(frame: pd.DataFrame) -> list[str]:
     return [f"{caption}: {text[:60]!r}" for caption, text in zip(frame["caption_id"], frame["text"], strict=True)]
 
 
+def _language(subject: Subject) -> Findings:
+    """Whether the dataset's own text encoder knows the words of the captions."""
+    name = subject.source.encoder.partition("+")[2]
+    texts = subject.manifest.captions["text"].drop_duplicates().tolist()
+    lines = list(equal_texts.warnings(name, {"unknown": equal_texts.unknown_to(name, texts)}))
+    todo = f"take an encoder that can (bench encoders): bench features --dataset {subject.name} --encoder IMAGE+TEXT"
+    yield from _some("warning", "unknown-language", "encoders that cannot read the captions", lines, todo)
+
+
 def _left_out(subject: Subject) -> Findings:
     skipped = subject.manifest.info.get("skipped", {})
     if skipped:
@@ -367,6 +376,7 @@ CHECKS: tuple[Callable[[Subject], Findings], ...] = (
     _splits_made,
     _copies,
     _equal_captions,
+    _language,
     _left_out,
 )
 """Every class of faults, errors first."""

