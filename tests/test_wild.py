@@ -503,3 +503,46 @@ def test_equal_captions_have_equal_vectors_wherever_they_stand(
         repeated += text in vectors
         assert vectors.setdefault(text, vector.tobytes()) == vector.tobytes()
     assert repeated > 50
+
+
+@pytest.mark.parametrize(
+    ("file", "value", "said"),
+    [
+        ("x.json", {"0": {"caption": "a"}, "1": {}}, "x.json holds an object with the keys 0, 1; "),
+        (
+            "x.json",
+            {"images": [{"filename": "a", "sentences": [], "split": "train"}], "dataset": "x"},
+            "x.json holds an object with the keys images, dataset, as karpathy does, whose file is named dataset_*",
+        ),
+        (
+            "x.json",
+            [{"image": "a.jpg", "caption": "a"}],
+            "x.json holds a list of objects with the keys image, caption, as albef does",
+        ),
+        (
+            "dataset_x.json",
+            {"data": [], "info": 3},
+            "images: is missing (read as karpathy, but there is an object with the keys data, info; --format names",
+        ),
+        (
+            "captions_val.json",
+            {"images": [], "info": 3},
+            "annotations: is missing (read as coco, but there is an object with the keys images, info; --format names",
+        ),
+    ],
+)
+def test_json_of_an_unknown_kind_is_told_with_its_keys_and_the_guess(file: str, value: Any, said: str) -> None:
+    pictures(["1.jpg"])
+    put(file, json.dumps(value))
+    assert said in refused()
+
+
+def test_a_diverged_model_is_called_so() -> None:
+    names = [f"{k}.jpg" for k in range(100)]
+    pictures(names)
+    put("c.csv", "image,caption,split\n" + "".join(f"{n},thing {n},{split_of(k)}\n" for k, n in enumerate(names)))
+    add()
+    small = ["--epochs", "3", "--batch", "8", "--memory", "0", "--set", "dim=8", "--set", "warmup_epochs=0"]
+    done = bench("run", "--method", "hardest", "--dataset", "my", *small, "--set", "learning_rate=1e20")
+    assert done.exit_code == 1
+    assert "the model diverged: its image vectors are no longer finite; use a lower learning rate" in done.stderr
