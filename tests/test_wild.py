@@ -385,6 +385,21 @@ def test_what_was_read_and_what_was_not_is_told() -> None:
         assert f"{line}\n" in err
 
 
+def test_a_table_that_cannot_be_read_is_named_with_the_reason() -> None:
+    """Its first line decides whether it is one."""
+    for split in SPLITS:
+        names = [f"{split}{k}.jpg" for k in range(20)]
+        pictures(names, Path("raw", split))
+        rows = [json.dumps({"file_name": name, "text": "a thing"}) for name in names]
+        put(f"{split}/metadata.jsonl", "\n".join(rows))
+    put("train/metadata.jsonl", "{\n")
+    said = "raw/train/metadata.jsonl:1: not JSON"
+    assert refused().startswith(f"raw: no image in the train split; not read: {said}")
+    rows = [json.dumps({"file_name": f"train{k}.jpg", "text": "a thing"}) for k in range(20)]
+    put("train/more.jsonl", "\n".join(rows))
+    assert add().info["unused"]["train/metadata.jsonl"].startswith(said)
+
+
 # What is said of the data
 
 
