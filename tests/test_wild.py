@@ -281,7 +281,7 @@ def test_two_datasets_are_refused_with_both_named_or_one_is_taken() -> None:
     done = bench("data", "add", "my", "--from", "raw", "--stem", "beta")
     assert done.exit_code == 0, done.output
     assert "read: beta_test.json, beta_train.json, beta_val.json\n" in done.stderr
-    assert "not read: alpha_train.json: not what this format reads" in done.stderr
+    assert "not read: alpha_train.json: not of 'beta', or not what this format reads" in done.stderr
     assert sum(counts(Manifest.read(Path("data/my")))) == 44
     assert counts(prepare.prepare("my")) == [20, 12, 12]
     assert "unknown files 'betta'; did you mean 'beta'?" in refused(stem="betta")
@@ -479,6 +479,9 @@ def test_an_encoder_that_cannot_read_the_captions_is_said(unspaced: list[str]) -
     assert "minilm does not know" in found.examples[0]
     err = " ".join(bench("features", "--dataset", "my").stderr.split())
     assert "warning: minilm does not know" in err
+    add()  # with another encoder of its own
+    (again,) = [one for one in checks.check("my").warnings if one.check == "unknown-language"]
+    assert found.examples[0] in again.examples
     said = read_info(Path("features/my/hog+minilm"))["captions"]
     assert said["distinct"] == 150
     assert said["unknown"] > 0.4
