@@ -297,6 +297,16 @@ def test_a_table_and_its_copy_are_refused_or_one_is_taken() -> None:
     assert (list(manifest.info["files"]), len(manifest.captions)) == (["c.jsonl"], 100)
 
 
+def test_arrays_of_two_datasets_are_refused_or_one_is_taken() -> None:
+    for name, first in (("alpha", 0), ("beta", 500)):
+        np.savez(f"raw/{name}.npz", features=np.random.default_rng(first).normal(size=(100, 8)))
+        put(f"{name}_ids.txt", "".join(f"{k}\n" for k in range(first, first + 100)))
+        rows = [{"image": k + first, "caption": "a thing", "split": split_of(k)} for k in range(100)]
+        put(f"{name}.jsonl", "\n".join(map(json.dumps, rows)))
+    assert "found 2: alpha.npz, beta.npz; take one with --stem" in refused()
+    assert list(add(stem="beta").info["files"]) == ["beta.npz", "beta_ids.txt", "beta.jsonl"]
+
+
 def test_files_of_one_name_are_told_with_their_folders() -> None:
     pictures(["1.jpg", "2.jpg"])
     for folder in ("one", "two"):
@@ -317,7 +327,7 @@ def test_caption_files_of_other_pictures_are_two_datasets() -> None:
 
 
 @pytest.mark.parametrize(
-    "file", ["set9{}.txt", "flickr8k{}.txt", "{}_2016_images.txt", "9{}list.txt", "ids-of-{}-x.txt"]
+    "file", ["set9{}.txt", "flickr8k{}.txt", "{}_2016_images.txt", "9{}list.txt", "ids-of-{}-x.txt", "x_{}.lst"]
 )
 @pytest.mark.parametrize("table", [True, False])
 def test_lists_are_known_by_a_word_anywhere_in_their_name(file: str, table: bool) -> None:
@@ -398,6 +408,19 @@ def test_a_table_that_cannot_be_read_is_named_with_the_reason() -> None:
     rows = [json.dumps({"file_name": f"train{k}.jpg", "text": "a thing"}) for k in range(20)]
     put("train/more.jsonl", "\n".join(rows))
     assert add().info["unused"]["train/metadata.jsonl"].startswith(said)
+
+
+def test_judgements_are_counted_too() -> None:
+    names = [f"{k}.jpg" for k in range(100)]
+    pictures(names)
+    put("Flickr8k.token.txt", captions_of(names))
+    for split, part in zip(SPLITS, ("train", "dev", "test"), strict=True):
+        some = [name for k, name in enumerate(names) if split_of(k) == split]
+        put(f"Flickr_8k.{part}Images.txt", "\n".join(some))
+    rows = ["90.jpg\t91.jpg#0\t1\t2\t3", "90.jpg\tabsent.jpg#0\t1\t2\t3", "90.jpg\t92.jpg#0\t1\t2\t9"]
+    put("ExpertAnnotations.txt", "\n".join(rows))
+    left_out = {"bad rows": 1, "expert judgements of unknown pairs": 1}
+    assert add(skip_bad=True).info["judgement rows"] == {"seen": 3, "kept": 1, "left out": left_out}
 
 
 # What is said of the data

@@ -45,6 +45,11 @@ def one_dataset(files: list[Path], root: Path, stem: str | None) -> list[Path]:
     return files
 
 
+def stem_among(files: list[Path], root: Path, stem: str | None) -> str | None:
+    """``stem`` where it names one of these files; a dataset has files of several kinds."""
+    return stem if any(stem in _names(path, root) for path in files) else None
+
+
 def the_one(found: list[Path], root: Path, what: str, stem: str | None = None) -> Path:
     """The only file, or the one that ``stem`` names; ``DataError`` names the others with their folders."""
     chosen = [path for path in found if stem in _names(path, root)] if stem is not None else found
