@@ -19,10 +19,13 @@ from negbench.pipelines.encoders.hog import Hog
 from negbench.pipelines.encoders.ngrams import Ngrams
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.manifest import Manifest
+from negbench.pipelines.reading import groups
 from negbench.pipelines.store import FeatureStore, read_info
 
 SPLITS = ("train", "val", "test")
 Form = Literal["NFC", "NFD"]
+HASHES = ("a09b74b3ef9c3b56", "0d1c2e3f4a5b6c7d")
+"""As a hub writes them behind the number of a part."""
 
 
 @pytest.fixture(autouse=True)
@@ -249,6 +252,24 @@ def test_a_git_lfs_pointer_is_no_bad_json() -> None:
     assert "dataset_flickr30k.json:1: a Git LFS pointer, not the file itself; run: git lfs pull" in refused()
 
 
+def test_recall_does_not_depend_on_how_often_rows_are_repeated() -> None:
+    lot = np.random.default_rng(0)
+    rows = {part: lot.normal(size=(k, 8)).astype(np.float32) for part, k in (("train", 60), ("dev", 12), ("test", 12))}
+    for part, some in rows.items():
+        put(f"{part}_caps.txt", "".join(f"{part} {k} words {j}\n" for k in range(len(some)) for j in "ab"))
+    small = ["--epochs", "2", "--batch", "8", "--memory", "0", "--set", "dim=8", "--set", "warmup_epochs=1"]
+    found = []
+    for times in (1, 2, 5, 10):
+        for part, some in rows.items():
+            np.save(f"raw/{part}_ims.npy", np.repeat(some, times, axis=0))
+        assert counts(add()) == [60, 12, 12]
+        done = bench("run", "--method", "hardest", "--dataset", "my", *small, "--out", f"times{times}")
+        assert done.exit_code == 0, done.output
+        found.append(json.loads(Path(f"times{times}/run.json").read_text())["metrics"])
+    assert found[0]["rsum"] > 0
+    assert all(metrics == found[0] for metrics in found)
+
+
 # Sources
 
 
@@ -305,6 +326,37 @@ def test_arrays_of_two_datasets_are_refused_or_one_is_taken() -> None:
         put(f"{name}.jsonl", "\n".join(map(json.dumps, rows)))
     assert "found 2: alpha.npz, beta.npz; take one with --stem" in refused()
     assert list(add(stem="beta").info["files"]) == ["beta.npz", "beta_ids.txt", "beta.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("files", "stems"),
+    [
+        ([f"data/train-0000{k}-of-00002-{hash}.parquet" for k, hash in enumerate(HASHES)], 1),
+        ([f"part-0000{k}-3f2504e0-4f89-11d3-9a0c-0305e82c3301-c000.snappy.parquet" for k in range(2)], 1),
+        (["train/00000.tar", "val/00000.tar", "train/00001.tar"], 1),
+        (["cc-train-0000.tar", "cc-train-0001.tar", "cc-val-0000.tar"], 1),
+        (["captions_train2014.json", "captions_val2014.json"], 1),
+        (["captions_train2014.json", "captions_val2017.json"], 2),
+        (["c_20200101.csv", "c_20210101.csv"], 2),
+        (["flickr8k.csv", "flickr30k.csv"], 2),
+        (["part1.csv", "part2.csv"], 1),
+        (["de/train.csv", "en/train.csv"], 2),
+    ],
+)
+def test_parts_of_a_dataset_share_a_stem_and_datasets_do_not(files: list[str], stems: int) -> None:
+    assert len({groups.stem_of(Path("raw", file), Path("raw")) for file in files}) == stems
+
+
+def test_a_table_of_all_beside_tables_of_the_splits_is_refused() -> None:
+    names = [f"{k}.jpg" for k in range(100)]
+    pictures(names)
+    for split in SPLITS:
+        some = [name for k, name in enumerate(names) if split_of(k) == split]
+        put(f"{split}.csv", "image,caption\n" + "".join(f"{name},a thing\n" for name in some))
+    assert counts(add()) == [60, 20, 20]
+    put("all.csv", "image,caption\n" + "".join(f"{name},a thing\n" for name in names))
+    assert "raw holds several datasets: 'all' (all.csv), '' (test.csv, train.csv, val.csv)" in refused()
+    assert counts(add(stem="")) == [60, 20, 20]
 
 
 def test_files_of_one_name_are_told_with_their_folders() -> None:
