@@ -270,6 +270,13 @@ def test_recall_does_not_depend_on_how_often_rows_are_repeated() -> None:
     assert all(metrics == found[0] for metrics in found)
 
 
+def test_a_git_lfs_pointer_is_no_bad_array() -> None:
+    for part in ("train", "dev", "test"):
+        put(f"{part}_ims.npy", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+        put(f"{part}_caps.txt", "a thing\n")
+    assert refused() == "raw/train_ims.npy: a Git LFS pointer, not the file itself; run: git lfs pull"
+
+
 # Sources
 
 
