@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from negbench.pipelines.atomic import Kind, whole, write_text
 from negbench.pipelines.errors import DataError, damage
-from negbench.pipelines.files import digest, file_digest, read_json
+from negbench.pipelines.files import POINTER, digest, file_digest, is_pointer, read_json
 from negbench.pipelines.manifest import SPLITS, Manifest
 from negbench.pipelines.manifest import read_info as read_manifest_info
 from negbench.pipelines.rows import BLOCK, Rows, release
@@ -221,6 +221,8 @@ def load_array(path: Path) -> "np.memmap[Any, Any]":
         objects = "Python objects" in str(error) or "Object arrays" in str(error)
         unlike = "it does not begin as an .npy file does" if "allow_pickle" in str(error) else damage(error)
         said = "it holds Python objects, which are never loaded" if objects else unlike
+        if is_pointer(path):
+            raise DataError(f"{path}: {POINTER}") from None
         raise DataError(f"{path}: not an array that can be read: {said}") from None
     if not isinstance(array, np.ndarray):
         raise DataError(f"{path}: not one array but an archive of several")
@@ -256,7 +258,7 @@ def read_info(folder: Path) -> dict[str, Any]:
     for key in ("dataset", "encoder", "manifest", "hash"):
         if not isinstance(info.get(key), str):
             raise DataError(f"{path}: {key}: missing, or not text; make it again with: {command} --force")
-    for key in ("image", "text", "made"):
+    for key in ("image", "text", "made", "captions"):
         if not isinstance(info.get(key, {}), dict):
             raise DataError(f"{path}: {key}: not keys and values; make it again with: {command} --force")
     files = info.get("files")

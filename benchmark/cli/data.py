@@ -36,6 +36,9 @@ def add(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave bad rows and pictures out, counted, in place of stopping.")
     ] = False,
+    stem: Annotated[
+        str | None, typer.Option(help="Which one, where a folder holds several datasets: what its files' names share.")
+    ] = None,
     noise_ratio: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the training captions exchanged among images.")
     ] = 0.0,
@@ -68,6 +71,7 @@ def add(
             how["settings"] = {
                 key: True for key, on in (("any_counts", any_counts), ("skip_bad", skip_bad)) if on
             } | noise
+            how["settings"] |= {} if stem is None else {"stem": stem}
             manifest = _read(name, chosen, sha256 or (), unpack_limit, how)
         else:
             vague = {} if ambiguity is None else {"ambiguity": ambiguity}

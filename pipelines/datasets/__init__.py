@@ -8,14 +8,17 @@ own folder. A format's name is its file's name with dashes.
 """
 
 import ast
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from negbench.pipelines.code import ROOT, code_digest, files_of
 from negbench.pipelines.errors import DataError, RequestError, unknown
+from negbench.pipelines.reading.json_kind import json_kind
 
 MOST_SEEN = 8
+JSON_NAMES = {"karpathy": "dataset_*.json", "coco": "captions_*.json", "albef": "*train*.json, *val*.json, *test*.json"}
 
 if TYPE_CHECKING:
     from negbench.pipelines.manifest import Manifest
@@ -70,6 +73,11 @@ def holds_features(name: str) -> bool:
     return bool(getattr(get(name), "FEATURES", False))
 
 
+def takes_stem(name: str) -> bool:
+    """Whether one of several datasets in a folder can be taken."""
+    return hasattr(get(name), "STEM")
+
+
 def takes_out(name: str) -> bool:
     """Whether a format's images are inside its files, and are taken out into the dataset's own folder."""
     return bool(getattr(get(name), "TAKES_OUT", False))
@@ -87,9 +95,21 @@ def detect(folder: Path) -> str:
     near = [said for reader in readers.values() if hasattr(reader, "almost") and (said := reader.almost(folder))]
     raise DataError(
         f"{folder} holds no known format: there is {_seen(folder)}; "
-        + "".join(f"{said}; " for said in near)
+        + "".join(f"{said}; " for said in [*near, *_json_seen(folder)])
         + f"formats, see docs/data.md: {', '.join(readers)}"
     )
+
+
+def _json_seen(folder: Path) -> Iterator[str]:
+    """What JSON files hold whose names no format knows, and the format that holds the like."""
+    for path in sorted(folder.glob("*.json"))[:MOST_SEEN]:
+        try:
+            keys, guess = json_kind(path)
+        except DataError as error:
+            yield str(error)
+            continue
+        like = f", as {guess} does, whose file is named {JSON_NAMES[guess]}" if guess else ""
+        yield f"{path.name} holds {keys}{like}"
 
 
 def _seen(folder: Path) -> str:
