@@ -51,6 +51,8 @@ KEYS: dict[str, type] = {
     "noise": dict,
     "skipped": dict,
     "settings": dict,
+    "notes": list,
+    "rows": dict,
 }
 """Keys of ``dataset.json`` that something reads, and what they hold."""
 NEEDED = ("name", "hash", "counts")

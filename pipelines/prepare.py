@@ -61,6 +61,7 @@ def add(
         arrive(name, places, sha256=sha256, most=most, progress=progress) as arrived,
     ):
         file_format = file_format or datasets.detect(arrived.folder)
+        datasets.check_settings(file_format, settings or {})
         precomputed = datasets.holds_features(file_format)
         if encoder is None:
             pictured = KNOWN[name].encoder if name in KNOWN and not precomputed else None

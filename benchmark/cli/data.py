@@ -43,6 +43,11 @@ def add(
     ambiguity: Annotated[
         float | None, typer.Option(min=0, max=1, help="How vague the captions of --format scenes are.")
     ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Of a table without names, as image,caption,-,split: what each column is.")
+    ] = None,
+    languages: Annotated[str | None, typer.Option(help="Of several, as en,de: those whose captions are read.")] = None,
+    test_set: Annotated[str | None, typer.Option(help="Of several, the test set that is read.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Take the place of a registered dataset.")] = False,
     sha256: Annotated[list[str] | None, typer.Option(help="Digest of the archive or URL, one for each.")] = None,
     unpack_limit: Annotated[
@@ -54,6 +59,7 @@ def add(
     from negbench.pipelines import prepare, project
     from negbench.pipelines.names import check_dataset
 
+    file_format = "headerless" if columns is not None and file_format is None else file_format
     _check_places(places, precomp, file_format, ambiguity)
     check_dataset(name)
     project.read_params()  # what is wrong with it is told before any work
@@ -65,9 +71,11 @@ def add(
         prepare.check_new(name, replace or again, chosen, sha256 or (), option)
         if chosen:
             how["file_format"] = prepare.PRECOMP if precomp else file_format
-            how["settings"] = {
-                key: True for key, on in (("any_counts", any_counts), ("skip_bad", skip_bad)) if on
-            } | noise
+            taken = {"columns": columns, "languages": languages, "test_set": test_set}
+            how["settings"] = {key: True for key, on in (("any_counts", any_counts), ("skip_bad", skip_bad)) if on} | {
+                key: value for key, value in taken.items() if value is not None
+            }
+            how["settings"] |= noise
             manifest = _read(name, chosen, sha256 or (), unpack_limit, how)
         else:
             vague = {} if ambiguity is None else {"ambiguity": ambiguity}

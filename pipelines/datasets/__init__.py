@@ -4,18 +4,21 @@ A reader's module has a docstring whose first line is its summary and ``build(na
 Where it reads files, it has ``detect(folder) -> str | None``, the file that gives the format away, and perhaps
 ``almost(folder) -> str | None``, what a file lacks that looks like one of it. ``FEATURES = True`` says that there are
 features in place of pictures, ``TAKES_OUT = True`` that images are taken out of the source's files into the dataset's
-own folder. A format's name is its file's name with dashes.
+own folder, ``SETTINGS`` which of the settings of ``OPTIONS`` it takes. A format's name is its file's name with dashes.
 """
 
 import ast
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from negbench.pipelines.code import ROOT, code_digest, files_of
 from negbench.pipelines.errors import DataError, RequestError, unknown
 
 MOST_SEEN = 8
+OPTIONS = ("columns", "languages", "test_set")
+"""Settings that only some readers take."""
 
 if TYPE_CHECKING:
     from negbench.pipelines.manifest import Manifest
@@ -73,6 +76,16 @@ def holds_features(name: str) -> bool:
 def takes_out(name: str) -> bool:
     """Whether a format's images are inside its files, and are taken out into the dataset's own folder."""
     return bool(getattr(get(name), "TAKES_OUT", False))
+
+
+def check_settings(name: str, settings: Mapping[str, Any]) -> None:
+    """``RequestError`` where a format does not take one of the settings."""
+    taken = getattr(get(name), "SETTINGS", ())
+    for key in OPTIONS:
+        if key in settings and key not in taken:
+            does = [other for other in _files() if key in getattr(get(other), "SETTINGS", ())]
+            option = f"--{key.replace('_', '-')}"
+            raise RequestError(f"format '{name}' takes no {option}; it is of {' and '.join(does)}")
 
 
 def detect(folder: Path) -> str:

@@ -9,7 +9,7 @@ SHOWN = 5
 
 
 def show(manifest: Manifest) -> None:
-    """Its sizes; splits that are too small, and what was left out, exchanged or bad."""
+    """Its sizes; splits that are too small, and what its reader tells, what was left out, exchanged or bad."""
     counts = manifest.counts()
     sizes = ", ".join(
         f"{split} {row['images']:,} images / {row['captions']:,} captions" for split, row in counts.items()
@@ -19,6 +19,8 @@ def show(manifest: Manifest) -> None:
         if counts[split]["images"] < FEWEST:
             few = f"{split} has {counts[split]['images']:,} images, bench run needs {FEWEST}"
             log().print(f"warning: {few}", style="yellow")
+    for note in manifest.info.get("notes", []):
+        log().print(f"note: {one_line(note)}")
     for what, number in manifest.info.get("skipped", {}).items():
         log().print(f"left out: {number:,} {what}")
     if noise := manifest.info.get("noise"):
