@@ -9,6 +9,7 @@ from negbench.pipelines.sources import Source
 KEY = "languages"
 """Setting of a reader that can choose."""
 USUAL = "en"
+MOST_TOLD = 8
 
 
 def chosen(source: Source, root: Path, found: Iterable[str]) -> list[str]:
@@ -25,5 +26,6 @@ def chosen(source: Source, root: Path, found: Iterable[str]) -> list[str]:
 def told(wanted: list[str], found: Iterable[str]) -> str:
     """What was taken, in words."""
     others = sorted(set(found) - set(wanted))
-    more = f"; also there: {', '.join(others)} (--languages takes them)" if others else ""
-    return f"captions in {', '.join(wanted)}{more}"
+    more = f" and {len(others) - MOST_TOLD} more" if len(others) > MOST_TOLD else ""
+    also = f"; also there: {', '.join(others[:MOST_TOLD])}{more} (--languages takes them)" if others else ""
+    return f"captions in {', '.join(wanted)}{also}"
