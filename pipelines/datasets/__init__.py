@@ -49,7 +49,8 @@ def summaries() -> dict[str, str]:
 def code_of(name: str) -> str:
     """Digest of the code of a format's reader, and of what readers share."""
     rooms = ("pipelines/datasets", "pipelines/reading", "pipelines/scenes")
-    starts = {_files()[name.replace("_", "-")], ROOT / "pipelines" / "noise.py"}
+    shared = {ROOT / "pipelines" / file for file in ("noise.py", "noise_files.py")}
+    starts = {_files()[name.replace("_", "-")], *shared}
     whole = files_of(starts, rooms)
     return code_digest({path for path in whole if any(path.is_relative_to(ROOT / room) for room in rooms)} | starts)
 

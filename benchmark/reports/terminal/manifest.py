@@ -25,5 +25,7 @@ def show(manifest: Manifest) -> None:
         log().print(f"left out: {number:,} {what}")
     if noise := manifest.info.get("noise"):
         log().print(f"noise: {noise['exchanged']:,} of {noise['captions']:,} training captions exchanged")
+        if "words" in noise:
+            log().print(f"noise: {noise['noise_file']} is {noise['words']} (digest {noise['noise_digest']})")
     for message in manifest.info.get("bad", [])[:SHOWN]:
         log().print(f"bad row: {one_line(message)}", style="yellow")
