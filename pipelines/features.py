@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from negbench.pipelines import datasets, encoders, prepare, sources
+from negbench.pipelines import datasets, encoders, equal_texts, prepare, sources
 from negbench.pipelines.atomic import write_text
 from negbench.pipelines.current import PRECOMPUTED_REVISION, SIDES, code_of, given_captions, is_current
 from negbench.pipelines.datasets.precomp import CaptionFeatures
@@ -170,9 +170,16 @@ class Maker:
             first = found.get(modality) or first_batch(self.how, side.device)
             batch = self._encode(modality, side, first, recipe["dtype"], progress)
             made[modality] = {**asdict(side.device), "batch": batch}
-        complete(self.work.store, self.manifest, {**recipe, "made": made})
+        complete(self.work.store, self.manifest, {**recipe, "made": made, **self._captions(sides["captions"])})
         self.work.finish()
         self.work.move()
+
+    def _captions(self, side: Side) -> dict[str, Any]:
+        """What the store says of its captions."""
+        if not side.dim:
+            return {}
+        text = None if side.name == encoders.PRECOMPUTED else encoders.make(side.name, "text", side.device)
+        return {"captions": equal_texts.figures(self.work.store, self.manifest, text)}
 
     def _encode(self, modality: str, side: Side, batch: int, dtype: str, progress: Progress) -> int:
         """One side, with batches of half the size while they do not fit; the size that did."""
@@ -241,6 +248,8 @@ def _encode(
         path = store / f"{split}_{modality}{'_sequences' if side.length else ''}.npy"
         for done in fill(path, rows, side.shape, stage, "uint8" if side.size else dtype, batch):
             progress(f"{split} {modality}", done, len(rows))
+        if modality == "captions":
+            equal_texts.make_equal(path, rows["text"].tolist())
         if side.length:
             _pool(path, store / f"{split}_{modality}.npy", dtype)
 

@@ -17,6 +17,8 @@ from negbench.pipelines.errors import DataError, RequestError
 from negbench.pipelines.files import Progress, digest, silent
 from negbench.pipelines.manifest import KIND, SPLITS, Manifest, read_info
 from negbench.pipelines.names import check_dataset
+from negbench.pipelines.reading.groups import STEM
+from negbench.pipelines.reading.unused import unused
 from negbench.pipelines.sides import pair
 from negbench.pipelines.sources import Source
 from negbench.pipelines.sources.arrivals import arrive, located
@@ -176,10 +178,16 @@ def _check_same(name: str, source: Source) -> None:
 
 
 def _build(name: str, source: Source, folder: Path) -> Manifest:
+    if STEM in source.settings and not datasets.takes_stem(source.format):
+        raise RequestError(
+            f"--stem: format '{source.format}' reads one dataset by the names of its files; leave it out"
+        )
     published, settings = noise_files.settings(name, source.settings)
     disturbance, settings = noise.settings(name, settings)
     manifest = datasets.get(source.format).build(name, source.model_copy(update={"settings": settings}), folder)
     manifest.check()
+    if source.path is not None:
+        manifest.info["unused"] = unused(source.folder(name), manifest)
     if name in KNOWN and not source.settings.get("any_counts"):
         _assert_counts(manifest, KNOWN[name])
     return noise_files.add(manifest, published, folder) if published else noise.add(manifest, disturbance, folder)

@@ -251,7 +251,7 @@ def read_info(folder: Path) -> dict[str, Any]:
     for key in ("dataset", "encoder", "manifest", "hash"):
         if not isinstance(info.get(key), str):
             raise DataError(f"{path}: {key}: missing, or not text; make it again with: {command} --force")
-    for key in ("image", "text", "made"):
+    for key in ("image", "text", "made", "captions"):
         if not isinstance(info.get(key, {}), dict):
             raise DataError(f"{path}: {key}: not keys and values; make it again with: {command} --force")
     files = info.get("files")

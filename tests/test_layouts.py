@@ -144,8 +144,8 @@ def test_the_list_that_is_not_read_is_named(place: Path) -> None:
     SAMPLES["vse_inf"][1](Path("raw"))
     for end in ("ids", "caps"):
         Path(f"raw/precomp/test_{end}.txt").write_bytes(Path(f"raw/precomp/testall_{end}.txt").read_bytes())
-    (said,) = add("vse_inf").info["skipped"]
-    assert said == "files that were not read: test_caps.txt, as testall_caps.txt is there"
+    why = "the test split is read from testall_caps.txt"
+    assert add("vse_inf").info["unused"] == {"precomp/test_caps.txt": why, "precomp/test_ids.txt": why}
 
 
 @pytest.mark.parametrize(
@@ -369,7 +369,10 @@ def test_what_json_would_lose_in_silence_is_refused(place: Path) -> None:
         prepare.add("my", Path("raw"))
     write_json(Path("raw/all.json"), CAPTIONS)
     write_json(Path("raw/copy.json"), CAPTIONS)
-    with pytest.raises(DataError, match=rf"copy\.json: '{NAMES[0]}': {NAMES[0]} stands in all\.json already"):
+    with pytest.raises(DataError, match=r"raw holds several datasets: 'all' \(all\.json\), 'copy' \(copy\.json\)"):
+        prepare.add("my", Path("raw"))
+    Path("raw/copy.json").rename("raw/all-2.json")
+    with pytest.raises(DataError, match=rf"all\.json: '{NAMES[0]}': {NAMES[0]} stands in all-2\.json already"):
         prepare.add("my", Path("raw"))
 
 

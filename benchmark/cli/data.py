@@ -36,6 +36,7 @@ def add(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave bad rows and pictures out, counted, in place of stopping.")
     ] = False,
+    stem: Annotated[str | None, typer.Option(help="Of several datasets in a folder, what one's files share.")] = None,
     noise_ratio: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the training captions exchanged among images.")
     ] = 0.0,
@@ -73,7 +74,7 @@ def add(
         prepare.check_new(name, replace or again, chosen, sha256 or (), option)
         if chosen:
             how["file_format"] = prepare.PRECOMP if precomp else file_format
-            how["settings"] = _given(any_counts=any_counts or None, skip_bad=skip_bad or None) | told
+            how["settings"] = _given(any_counts=any_counts or None, skip_bad=skip_bad or None, stem=stem) | told
             manifest = _read(name, chosen, sha256 or (), unpack_limit, how)
         else:
             manifest = prepare.generate(name, str(file_format), told, **how)

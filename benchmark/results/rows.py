@@ -177,6 +177,8 @@ class Group:
     """Why no row was tested; empty where one was, or there is one row."""
     published: tuple[Published, ...] = ()
     """What the literature reports under this protocol, with other features and training."""
+    split_by_id: int = 0
+    """Images whose split nothing in the source says, so that their ids decided."""
 
     @property
     def external(self) -> bool:

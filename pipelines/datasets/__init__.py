@@ -74,6 +74,11 @@ def holds_features(name: str) -> bool:
     return bool(getattr(get(name), "FEATURES", False))
 
 
+def takes_stem(name: str) -> bool:
+    """Whether one of several datasets in a folder can be taken."""
+    return hasattr(get(name), "STEM")
+
+
 def takes_out(name: str) -> bool:
     """Whether a format's images are inside its files, and are taken out into the dataset's own folder."""
     return bool(getattr(get(name), "TAKES_OUT", False))

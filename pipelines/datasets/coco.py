@@ -25,6 +25,7 @@ from negbench.pipelines.errors import DataError
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.reading.annotations import Entry, annotation_files, entry, items, read_json
 from negbench.pipelines.reading.caption_rows import CaptionRows, split_named
+from negbench.pipelines.reading.groups import STEM, one_dataset
 from negbench.pipelines.reading.image_files import ImageFiles
 from negbench.pipelines.reading.split_files import read_splits, split_files
 from negbench.pipelines.sources import Source
@@ -67,6 +68,7 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
     files = annotation_files(root, PATTERN)
     if not files:
         raise DataError(f"{root}: no {PATTERN}")
+    files = one_dataset(files, root, source.settings.get(STEM))
     rows = CaptionRows(source)
     names: dict[int, str] = {}
     said: dict[int, tuple[str, Annotation]] = {}
@@ -78,7 +80,7 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
             image, split = names[annotation.image_id], split_of[annotation.image_id]
             rows.caption(where, image, annotation.caption, split, caption_id=str(annotation.id))
         else:
-            rows.skipped["captions of images in no split"] += 1
+            rows.leave_out("captions of images in no split")
     return rows.manifest(
         name, root, ImageFiles(root).places, [*files, *split_sources], order=[names[number] for number in split_of]
     )
@@ -91,6 +93,7 @@ def _read(path: Path, rows: CaptionRows, names: dict[int, str], said: dict[int, 
         with rows.faults.row():
             image = entry(CocoImage, value, f"{path}: images[{number}]")
             names[image.id] = image.file_name
+            rows.faults.good()
     for number, value in enumerate(items(whole.annotations, f"{path}: annotations")):
         where = f"{path}: annotations[{number}]"
         with rows.faults.row():
@@ -110,7 +113,9 @@ def _splits(
         path = karpathy.file(root, "coco")
         read = dict(_karpathy(path, rows))
         return {number: split for number, split in read.items() if number in names}, [path]
-    if texts := split_files(root):
+    by_name = {*names.values(), *map(str, names)}
+    if texts := split_files(root, knows=lambda name: Path(name).name in by_name):
+        rows.split_by_lists = True
         number_of = {name: number for number, name in names.items()}
         listed = {
             int(image) if image.isdecimal() else number_of.get(Path(image).name): split

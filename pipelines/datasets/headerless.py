@@ -11,9 +11,9 @@ from pathlib import Path, PurePosixPath
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.reading import columns
-from negbench.pipelines.reading.annotations import annotation_files, check_id, first_line, records
-from negbench.pipelines.reading.caption_rows import split_named, splits_of_files
-from negbench.pipelines.reading.counted_rows import CountedRows
+from negbench.pipelines.reading.annotations import annotation_files, check_id, first_line, has_quotes, records
+from negbench.pipelines.reading.caption_rows import CaptionRows, split_named, splits_of_files
+from negbench.pipelines.reading.groups import STEM, one_dataset
 from negbench.pipelines.reading.image_files import SUFFIXES, ImageFiles
 from negbench.pipelines.sources import Source
 
@@ -44,7 +44,8 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
     tables = [path for path in annotation_files(root, *ENDS) if said is not None or _plain(path)]
     if not tables:
         raise DataError(f"{root}: no {' or '.join(ENDS)} of a picture's name and a caption; see --columns")
-    rows = CountedRows(source)
+    tables = one_dataset(tables, root, source.settings.get(STEM))
+    rows = CaptionRows(source)
     notes = []
     for path, of_file in splits_of_files(tables).items():
         kinds = _kinds(path, said)
@@ -55,19 +56,17 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
     return manifest
 
 
-def _read(rows: CountedRows, path: Path, kinds: list[str], of_file: str | None) -> None:
+def _read(rows: CaptionRows, path: Path, kinds: list[str], of_file: str | None) -> None:
     """Add the captions of a table."""
-    each = kinds.count(CAPTION)
-    for number, fields in rows.counted(records(path, rows.faults, "\t" if _tabs(path) else ",")):
+    tabs = _tabs(path)
+    for number, fields in records(path, rows.faults, "\t" if tabs else ",", not tabs or has_quotes(path, "\t")):
         where = f"{path}:{number}"
-        with rows.faults.row():
-            rows.seen += 1  # where the row is bad, it is one
+        with rows.row(where):
             if len(fields) != len(kinds):
                 raise DataError(f"{where}: {len(fields)} fields, expected {len(kinds)} ({','.join(kinds)})")
             values = [(kind, field.strip()) for kind, field in zip(kinds, fields, strict=True)]
             image = check_id(next(value for kind, value in values if kind == IMAGE).removeprefix("./"), where)
             split = next((split_named(value, where) for kind, value in values if kind == SPLIT), of_file)
-            rows.seen += each - 1
             for text in (value for kind, value in values if kind == CAPTION):
                 rows.caption(where, image, text, split)
 

@@ -19,8 +19,8 @@ from negbench.pipelines.errors import DataError
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.reading import columns
 from negbench.pipelines.reading.annotations import annotation_files, check_id, shown
-from negbench.pipelines.reading.caption_rows import splits_of_files
-from negbench.pipelines.reading.counted_rows import CountedRows
+from negbench.pipelines.reading.caption_rows import CaptionRows, splits_of_files
+from negbench.pipelines.reading.groups import STEM, one_dataset
 from negbench.pipelines.reading.image_files import SUFFIXES, ImageFiles
 from negbench.pipelines.reading.json_rows import first_entry, read_object
 from negbench.pipelines.sources import Source
@@ -50,13 +50,13 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
     files = _files(root) or annotation_files(root, "*.json")
     if not files:
         raise DataError(f"{root}: no {EXPECTS}")
-    rows = CountedRows(source)
+    files = one_dataset(files, root, source.settings.get(STEM))
+    rows = CaptionRows(source)
     first_in: dict[str, Path] = {}
     for path, of_file in splits_of_files(files).items():
         for key, value in read_object(path).items():
             where = f"{path}: {shown(key)}"
-            with rows.faults.row():
-                rows.seen += 1  # where the value is bad, it is one row
+            with rows.row(where):
                 row = value if isinstance(value, dict) else {columns.CAPTION[0]: value}
                 image = _image(key, row, where)
                 if first_in.setdefault(image, path) != path:
@@ -65,7 +65,6 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
                     )
                 split = columns.split(row, columns.split_column(row), where) or of_file
                 texts = columns.texts(row, _captions(row, where), where)
-                rows.seen += len(texts) - 1
                 for text in texts:
                     rows.caption(where, image, text, split)
     return rows.manifest(name, root, ImageFiles(root).places, files)

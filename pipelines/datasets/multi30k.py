@@ -25,9 +25,8 @@ from negbench.pipelines.errors import DataError, damage
 from negbench.pipelines.files import open_plain
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.reading import languages
-from negbench.pipelines.reading.annotations import Faults, lines
-from negbench.pipelines.reading.caption_rows import split_of_file
-from negbench.pipelines.reading.counted_rows import CountedRows
+from negbench.pipelines.reading.annotations import Faults, lines, not_utf8
+from negbench.pipelines.reading.caption_rows import CaptionRows, split_of_file
 from negbench.pipelines.reading.image_files import ImageFiles
 from negbench.pipelines.sources import Source
 from negbench.pipelines.sources.archives import limit_of
@@ -66,15 +65,18 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
     lists, found = _lists(root), _sentences(root)
     wanted = languages.chosen(source, root, (each.language for each in found))
     test = _test_set(root, source, lists)
-    rows = CountedRows(source)
+    rows = CaptionRows(source)
     number: Counter[tuple[str, str]] = Counter()
     files = []
+    rows.unused |= {
+        path.relative_to(root).as_posix(): f"the test set is {test}"
+        for part, path in lists.items()
+        if _is_other(part, test)
+    }
     for each in found:
         reason = _unwanted(each, wanted, lists, test)
         if reason:
-            count = sum(1 for _ in _content(each.path))
-            rows.seen += count
-            rows.left_out[reason] += count
+            rows.leave_out(reason, sum(1 for _ in _content(each.path)))
             continue
         files += [lists[each.part], each.path]
         _read(rows, each, lists[each.part], number)
@@ -83,21 +85,20 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
     return manifest
 
 
-def _read(rows: CountedRows, sentences: Sentences, names_file: Path, number: Counter[tuple[str, str]]) -> None:
+def _read(rows: CaptionRows, sentences: Sentences, names_file: Path, number: Counter[tuple[str, str]]) -> None:
     """Add the captions of a file."""
     names = [(k, line.partition("#")[0].strip()) for k, line in lines(names_file, Faults())]
     content = list(_content(sentences.path))
     if len(content) != len(names):
         raise DataError(f"{sentences.path}: {len(content):,} sentences for {len(names):,} names in {names_file}")
     split = split_of_file(Path(sentences.part))
-    rows.seen += len(content)
     for (line, image), raw in zip(names, content, strict=True):
         where = f"{sentences.path}:{line}"
-        with rows.faults.row():
+        with rows.row(where):
             try:
                 text = raw.decode()
             except UnicodeDecodeError as error:
-                raise DataError(f"{where}: not UTF-8 (byte {raw[error.start]:#04x})") from None
+                raise DataError(f"{where}: {not_utf8(raw, error)}") from None
             place = number[image, sentences.language]
             number[image, sentences.language] += 1
             rows.caption(where, image, text, split, caption_id=f"{image}#{sentences.language}.{place}")
@@ -107,9 +108,14 @@ def _unwanted(sentences: Sentences, wanted: list[str], lists: dict[str, Path], t
     """Why a file is not read."""
     if sentences.part not in lists:
         return f"captions of {sentences.part}, of which no list names the pictures"
-    if split_of_file(Path(sentences.part)) == "test" and sentences.part != test:
+    if _is_other(sentences.part, test):
         return f"captions of {sentences.part}, another test set"
     return None if sentences.language in wanted else f"captions in {sentences.language}"
+
+
+def _is_other(part: str, test: str) -> bool:
+    """Whether a set is a test set, but not the one that is read."""
+    return part != test and split_of_file(Path(part)) == "test"
 
 
 def _test_set(root: Path, source: Source, lists: dict[str, Path]) -> str:

@@ -19,13 +19,13 @@ from pydantic import Field
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.manifest import Manifest, table
 from negbench.pipelines.reading.annotations import Entry, annotation_files, entry, items, read_json
-from negbench.pipelines.reading.caption_rows import split_named
-from negbench.pipelines.reading.counted_rows import CountedRows
+from negbench.pipelines.reading.caption_rows import CaptionRows, split_named
+from negbench.pipelines.reading.groups import STEM, the_one
 from negbench.pipelines.reading.image_files import ImageFiles
 from negbench.pipelines.reading.json_rows import first_row
 from negbench.pipelines.sources import Source
 
-EXPECTS = "one JSON list of rows with split, captions and file_path"
+EXPECTS = "JSON list of rows with split, captions and file_path"
 SOURCE = "identity"
 """Source of the judgements that say which other pictures show the same person."""
 PICTURES = ("file_path", "img_path")
@@ -56,19 +56,17 @@ def detect(folder: Path) -> str | None:
 def build(name: str, source: Source, folder: Path) -> Manifest:
     """Read and check everything: every picture is decoded."""
     root = source.root(name)
-    path = _file(root)
-    rows = CountedRows(source)
+    path = the_one(_files(root), root, EXPECTS, source.settings.get(STEM))
+    rows = CaptionRows(source)
     person: dict[str, int | str] = {}
     for number, value in enumerate(items(read_json(path), str(path))):
         where = f"{path}: [{number}]"
-        with rows.faults.row():
-            rows.seen += 1  # where the row is bad, it is one
+        with rows.row(where):
             row = entry(Row, value, where)
             image, split = row.picture(where), split_named(row.split, f"{where}.split")
             before = person.setdefault(image, row.id) if row.id is not None else person.get(image)
             if before != row.id:
                 raise DataError(f"{where}.id: {image} is of person {row.id}, but was of {before}")
-            rows.seen += len(row.captions) - 1
             for text in row.captions:
                 rows.caption(where, image, text, split)
     manifest = rows.manifest(name, root, ImageFiles(root).places, [path])
@@ -97,14 +95,6 @@ def _judged(manifest: Manifest, person: dict[str, int | str]) -> Manifest:
         f" caption is true of its person's other pictures is known of {len(pairs):,} pairs (judgements, {SOURCE})"
     ]
     return replace(manifest, judgements=table("judgements", pairs))
-
-
-def _file(root: Path) -> Path:
-    found = _files(root)
-    if len(found) != 1:
-        seen = " and ".join(path.name for path in found) or "none"
-        raise DataError(f"{root}: expected {EXPECTS}, found {seen}" + "; leave one" * bool(found))
-    return found[0]
 
 
 def _files(root: Path) -> list[Path]:

@@ -19,7 +19,7 @@ from negbench.pipelines.errors import DataError
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.reading import languages
 from negbench.pipelines.reading.annotations import Faults, lines
-from negbench.pipelines.reading.counted_rows import CountedRows
+from negbench.pipelines.reading.caption_rows import CaptionRows
 from negbench.pipelines.reading.image_files import ImageFiles, files_below
 from negbench.pipelines.sources import Source
 
@@ -53,7 +53,7 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
     texts = _texts(root)
     if not texts:
         raise DataError(f"{root}: no NAME.txt beside NAME.png")
-    rows = CountedRows(source)
+    rows = CaptionRows(source)
     said = {file: list(_descriptions(root / file, rows)) for file in texts}
     found = [language for each in said.values() for _, language, _ in each]
     wanted = languages.chosen(source, root, found)
@@ -62,10 +62,10 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
         picture = _beside(file, ".png")
         for where, language, text in each:
             if language not in wanted:
-                rows.left_out["captions in other languages"] += 1
+                rows.leave_out("captions in other languages")
             elif picture not in files:
                 drawn = _beside(file, ".svg") in files
-                rows.left_out[f"captions of {'drawings (SVG)' if drawn else 'stamps without a picture'}"] += 1
+                rows.leave_out(f"captions of {'drawings (SVG)' if drawn else 'stamps without a picture'}")
             else:
                 rows.caption(where, picture, text, caption_id=f"{picture}#{language}")
     described = {_beside(file, "") for file in texts}
@@ -90,14 +90,13 @@ def _repeated(manifest: Manifest) -> str:
     )
 
 
-def _descriptions(path: Path, rows: CountedRows) -> Iterator[tuple[str, str, str]]:
+def _descriptions(path: Path, rows: CaptionRows) -> Iterator[tuple[str, str, str]]:
     """Where it stands, language, text."""
-    for number, line in rows.counted(lines(path, rows.faults)):
+    for number, line in lines(path, rows.faults):
         where = f"{path}:{number}"
         match = TRANSLATED.fullmatch(line)
         if not line.strip():
             continue
-        rows.seen += 1
         if number == 1 and not match:
             yield where, languages.USUAL, line
         elif match:

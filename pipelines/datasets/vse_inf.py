@@ -20,7 +20,7 @@ from negbench.pipelines.datasets.precomp import CUT_DEV, F30K_DEV, REPEATS, SPLI
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.reading.annotations import Faults, annotation_files, line_count, lines, shown
-from negbench.pipelines.reading.counted_rows import CountedRows
+from negbench.pipelines.reading.caption_rows import CaptionRows
 from negbench.pipelines.reading.image_files import ImageFiles
 from negbench.pipelines.reading.json_rows import read_object
 from negbench.pipelines.sources import Source
@@ -46,7 +46,7 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
     root = source.root(name)
     picture_of = _mapping(root / MAPPING)
     listed = _listed(root)
-    rows = CountedRows(source)
+    rows = CaptionRows(source)
     files = [root / MAPPING]
     for split, parts in SPLIT_NAMES.items():
         part = next((part for part in parts if part in listed), None)
@@ -55,17 +55,16 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
         ids_file, texts_file = listed[part]
         files += [ids_file, texts_file]
         _read(rows, split, ids_file, texts_file, picture_of)
-        others = [f"{other}_caps.txt" for other in parts if other in listed and other != part]
-        for other in others:
-            rows.skipped[f"files that were not read: {other}, as {texts_file.name} is there"] = 1
+        for other in (listed[other] for other in parts if other in listed and other != part):
+            why = f"the {split} split is read from {texts_file.name}"
+            rows.unused |= {path.relative_to(root).as_posix(): why for path in other}
     return rows.manifest(name, root, ImageFiles(root).places, files)
 
 
-def _read(rows: CountedRows, split: str, ids_file: Path, texts_file: Path, picture_of: dict[str, str]) -> None:
+def _read(rows: CaptionRows, split: str, ids_file: Path, texts_file: Path, picture_of: dict[str, str]) -> None:
     """Add the captions of a split."""
     ids = _ids(ids_file)
     captions = line_count(texts_file)
-    rows.seen += captions
     ids, most = _cut(split, ids, captions)
     if not ids or most % len(ids):
         raise DataError(
@@ -75,9 +74,9 @@ def _read(rows: CountedRows, split: str, ids_file: Path, texts_file: Path, pictu
     each = most // len(ids)
     for number, text in lines(texts_file, rows.faults):
         if number > most:
-            rows.left_out[CUT] += 1
+            rows.leave_out(CUT)
             continue
-        with rows.faults.row():
+        with rows.row(f"{texts_file}:{number}"):
             place, image_id = (number - 1) // each + 1, ids[(number - 1) // each]
             if image_id not in picture_of:
                 raise DataError(f"{ids_file}:{place}: id {shown(image_id)} is not in {MAPPING}")

@@ -63,6 +63,10 @@ def split(row: dict[str, Any], column: str | None, where: str) -> str | None:
 def image(row: dict[str, Any], column: str, where: str) -> str:
     """The path or id of a row's image."""
     value = row.get(column)
+    if isinstance(value, float) and value.is_integer():  # pandas' numbers beside an empty cell
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
     if not isinstance(value, str):
-        raise DataError(f"{where}.{column}: expected the name of an image, got {shown(value)}")
+        raise DataError(f"{where}.{column}: expected the name or number of an image, got {shown(value)}")
     return check_id(value.strip().removeprefix("./"), f"{where}.{column}")

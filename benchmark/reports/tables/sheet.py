@@ -300,6 +300,11 @@ def _some(rows: list[str]) -> str:
 
 def marks(group: Group) -> Iterator[str]:
     """What the marks of a table mean, or why it has none."""
+    if group.split_by_id:
+        yield (
+            f"The split was made from the ids of {group.split_by_id:,} images, as nothing in the data says one: these"
+            " figures compare with nobody else's."
+        )
     if group.unmarked:
         yield f"No significance marks: {group.unmarked}."
     tested = [row for row in group.rows if row.mark]
