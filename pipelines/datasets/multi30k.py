@@ -55,7 +55,8 @@ def detect(folder: Path) -> str | None:
 
 def almost(folder: Path) -> str | None:
     """The folder of both tasks."""
-    inside = [path for path in sorted(folder.glob("**/task[12]")) if (path / LISTS).is_dir()]
+    near = (path for pattern in ("task[12]", "*/task[12]", "*/*/task[12]") for path in sorted(folder.glob(pattern)))
+    inside = [path for path in near if (path / LISTS).is_dir()]
     return f"give the folder of one task: {' or '.join(map(str, inside))}" if inside else None
 
 

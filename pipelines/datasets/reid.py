@@ -91,8 +91,8 @@ def _judged(manifest: Manifest, person: dict[str, int | str]) -> Manifest:
         for caption in captions[other]
     ]
     manifest.info["notes"] = [
-        f"{len(persons):,} persons in {len(manifest.images):,} pictures: images are the labelled positives; that a"
-        f" caption is true of its person's other pictures is known of {len(pairs):,} pairs (judgements, {SOURCE})"
+        f"{len(persons):,} persons in {len(manifest.images):,} pictures; a caption's label is its picture, and"
+        f" {len(pairs):,} pairs with another picture of its person are judged to match ({SOURCE})"
     ]
     return replace(manifest, judgements=table("judgements", pairs))
 

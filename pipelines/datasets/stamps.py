@@ -19,13 +19,14 @@ from negbench.pipelines.errors import DataError
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.reading import languages
 from negbench.pipelines.reading.annotations import Faults, lines
-from negbench.pipelines.reading.caption_rows import CaptionRows
+from negbench.pipelines.reading.caption_rows import CaptionRows, split_by_hash
 from negbench.pipelines.reading.image_files import ImageFiles, files_below
 from negbench.pipelines.sources import Source
 
 SETTINGS = ("languages",)
 INSTALLED = "usr/share/tuxpaint/stamps"
 DRAWN = (".png", ".svg")
+SPLIT = "the split is this suite's own: the ids decide it (80 % train, 10 % val, 10 % test)"
 LOOKS = 10
 """Texts that are looked into before another format is tried."""
 TRANSLATED = re.compile(r"([a-z]{2,3}(?:_[A-Z]{2})?(?:@[a-z]+)?)\.utf8=(.*)")
@@ -67,14 +68,14 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
                 drawn = _beside(file, ".svg") in files
                 rows.leave_out(f"captions of {'drawings (SVG)' if drawn else 'stamps without a picture'}")
             else:
-                rows.caption(where, picture, text, caption_id=f"{picture}#{language}")
+                rows.caption(where, picture, text, split_by_hash(picture), caption_id=f"{picture}#{language}")
     described = {_beside(file, "") for file in texts}
     pictures = {PurePosixPath(file) for file in files if file.endswith(".png")}
     rows.skipped["pictures without a description"] = sum(
         str(path.with_suffix("")) not in described for path in pictures
     )
     manifest = rows.manifest(name, root, ImageFiles(root).places, [root / file for file in texts])
-    manifest.info["notes"] = [languages.told(wanted, found), _repeated(manifest)]
+    manifest.info["notes"] = [languages.told(wanted, found), _repeated(manifest), SPLIT]
     return manifest
 
 
