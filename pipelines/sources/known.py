@@ -193,7 +193,7 @@ DIR/
 ├── flickr30k-images/                   31,783 images
 ├── results_20130124.token              5 captions of each
 ├── train.txt, val.txt, test.txt        29,783, 1,000 and 1,000 ids
-└── UNRELATED_CAPTIONS                  20 captions or so that are not of their image""",
+└── UNRELATED_CAPTIONS                  21 captions that are not of their image""",
         note=(
             "not Karpathy's split, of whose 1,000 test images 944 are in this train split: numbers do not compare, and"
             " a model trained here must not be tested there"
