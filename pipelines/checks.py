@@ -13,13 +13,15 @@ from typing import Any, Literal
 import pandas as pd
 
 from negbench.pipelines import captions, equal_texts, noise, prepare, sources
+from negbench.pipelines.errors import DataError
 from negbench.pipelines.files import Progress, file_digest, leaves, silent
 from negbench.pipelines.judgements import verdicts
 from negbench.pipelines.manifest import SPLITS, Manifest
 from negbench.pipelines.reading import pictures
 from negbench.pipelines.reading.pictures import Fault, PictureError
-from negbench.pipelines.sources import Source, manifest_folder
+from negbench.pipelines.sources import FEATURES, Source, manifest_folder
 from negbench.pipelines.sources.known import KNOWN
+from negbench.pipelines.store import read_info
 from negbench.pipelines.truth import Truth, ambiguity_of
 
 EXAMPLES = 3
@@ -344,11 +346,19 @@ def _quoted(frame: pd.DataFrame) -> list[str]:
 
 
 def _language(subject: Subject) -> Findings:
-    """Whether the dataset's own text encoder knows the words of the captions."""
-    name = subject.source.encoder.partition("+")[2]
-    texts = subject.manifest.captions["text"].drop_duplicates().tolist()
+    """Whether the dataset's own text encoder, and those that encoded it, can read the captions."""
+    name, manifest = subject.source.encoder.partition("+")[2], subject.manifest
+    texts = manifest.captions["text"].drop_duplicates().tolist()
     lines = list(equal_texts.warnings(name, {"unknown": equal_texts.unknown_to(name, texts)}))
+    for path in sorted((FEATURES / subject.name).glob("*/features.json")):
+        try:
+            info = read_info(path.parent)
+        except DataError:  # its own command tells of it
+            continue
+        if info["manifest"] == manifest.hash:
+            lines += equal_texts.warnings(path.parent.name.partition("+")[2], info.get("captions", {}))
     todo = f"take an encoder that can (bench encoders): bench features --dataset {subject.name} --encoder IMAGE+TEXT"
+    lines = list(dict.fromkeys(lines))
     yield from _some("warning", "unknown-language", "encoders that cannot read the captions", lines, todo)
 
 

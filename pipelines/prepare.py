@@ -187,7 +187,7 @@ def _build(name: str, source: Source, folder: Path) -> Manifest:
     manifest = datasets.get(source.format).build(name, source.model_copy(update={"settings": settings}), folder)
     manifest.check()
     if source.path is not None:
-        manifest.info["unused"] = unused(source.folder(name), manifest)
+        manifest.info["unused"] = unused(source.folder(name), manifest, source.settings.get(STEM))
     if name in KNOWN and not source.settings.get("any_counts"):
         _assert_counts(manifest, KNOWN[name])
     return noise_files.add(manifest, published, folder) if published else noise.add(manifest, disturbance, folder)

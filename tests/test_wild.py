@@ -281,7 +281,7 @@ def test_two_datasets_are_refused_with_both_named_or_one_is_taken() -> None:
     done = bench("data", "add", "my", "--from", "raw", "--stem", "beta")
     assert done.exit_code == 0, done.output
     assert "read: beta_test.json, beta_train.json, beta_val.json\n" in done.stderr
-    assert "not read: alpha_train.json: not what this format reads" in done.stderr
+    assert "not read: alpha_train.json: not of 'beta', or not what this format reads" in done.stderr
     assert sum(counts(Manifest.read(Path("data/my")))) == 44
     assert counts(prepare.prepare("my")) == [20, 12, 12]
     assert "unknown files 'betta'; did you mean 'beta'?" in refused(stem="betta")
@@ -385,6 +385,21 @@ def test_what_was_read_and_what_was_not_is_told() -> None:
         assert f"{line}\n" in err
 
 
+def test_a_table_that_cannot_be_read_is_named_with_the_reason() -> None:
+    """Its first line decides whether it is one."""
+    for split in SPLITS:
+        names = [f"{split}{k}.jpg" for k in range(20)]
+        pictures(names, Path("raw", split))
+        rows = [json.dumps({"file_name": name, "text": "a thing"}) for name in names]
+        put(f"{split}/metadata.jsonl", "\n".join(rows))
+    put("train/metadata.jsonl", "{\n")
+    said = "raw/train/metadata.jsonl:1: not JSON"
+    assert refused().startswith(f"raw: no image in the train split; not read: {said}")
+    rows = [json.dumps({"file_name": f"train{k}.jpg", "text": "a thing"}) for k in range(20)]
+    put("train/more.jsonl", "\n".join(rows))
+    assert add().info["unused"]["train/metadata.jsonl"].startswith(said)
+
+
 # What is said of the data
 
 
@@ -464,6 +479,9 @@ def test_an_encoder_that_cannot_read_the_captions_is_said(unspaced: list[str]) -
     assert "minilm does not know" in found.examples[0]
     err = " ".join(bench("features", "--dataset", "my").stderr.split())
     assert "warning: minilm does not know" in err
+    add()  # with another encoder of its own
+    (again,) = [one for one in checks.check("my").warnings if one.check == "unknown-language"]
+    assert found.examples[0] in again.examples
     said = read_info(Path("features/my/hog+minilm"))["captions"]
     assert said["distinct"] == 150
     assert said["unknown"] > 0.4
@@ -503,3 +521,46 @@ def test_equal_captions_have_equal_vectors_wherever_they_stand(
         repeated += text in vectors
         assert vectors.setdefault(text, vector.tobytes()) == vector.tobytes()
     assert repeated > 50
+
+
+@pytest.mark.parametrize(
+    ("file", "value", "said"),
+    [
+        ("x.json", {"0": {"caption": "a"}, "1": {}}, "x.json holds an object with the keys 0, 1; "),
+        (
+            "x.json",
+            {"images": [{"filename": "a", "sentences": [], "split": "train"}], "dataset": "x"},
+            "x.json holds an object with the keys images, dataset, as karpathy does, whose file is named dataset_*",
+        ),
+        (
+            "x.json",
+            [{"image": "a.jpg", "caption": "a"}],
+            "x.json holds a list of objects with the keys image, caption, as albef does",
+        ),
+        (
+            "dataset_x.json",
+            {"data": [], "info": 3},
+            "images: is missing (read as karpathy, but there is an object with the keys data, info; --format names",
+        ),
+        (
+            "captions_val.json",
+            {"images": [], "info": 3},
+            "annotations: is missing (read as coco, but there is an object with the keys images, info; --format names",
+        ),
+    ],
+)
+def test_json_of_an_unknown_kind_is_told_with_its_keys_and_the_guess(file: str, value: Any, said: str) -> None:
+    pictures(["1.jpg"])
+    put(file, json.dumps(value))
+    assert said in refused()
+
+
+def test_a_diverged_model_is_called_so() -> None:
+    names = [f"{k}.jpg" for k in range(100)]
+    pictures(names)
+    put("c.csv", "image,caption,split\n" + "".join(f"{n},thing {n},{split_of(k)}\n" for k, n in enumerate(names)))
+    add()
+    small = ["--epochs", "3", "--batch", "8", "--memory", "0", "--set", "dim=8", "--set", "warmup_epochs=0"]
+    done = bench("run", "--method", "hardest", "--dataset", "my", *small, "--set", "learning_rate=1e20")
+    assert done.exit_code == 1
+    assert "the model diverged: its image vectors are no longer finite; use a lower learning rate" in done.stderr

@@ -8,17 +8,19 @@ own folder, ``SETTINGS`` which of the settings of ``OPTIONS`` it takes. A format
 """
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from negbench.pipelines.code import ROOT, code_digest, files_of
 from negbench.pipelines.errors import DataError, RequestError, unknown
+from negbench.pipelines.reading.json_kind import json_kind
 
 MOST_SEEN = 8
 OPTIONS = ("columns", "languages", "test_set")
 """Settings that only some readers take."""
+JSON_NAMES = {"karpathy": "dataset_*.json", "coco": "captions_*.json", "albef": "*train*.json, *val*.json, *test*.json"}
 
 if TYPE_CHECKING:
     from negbench.pipelines.manifest import Manifest
@@ -106,9 +108,21 @@ def detect(folder: Path) -> str:
     near = [said for reader in readers.values() if hasattr(reader, "almost") and (said := reader.almost(folder))]
     raise DataError(
         f"{folder} holds no known format: there is {_seen(folder)}; "
-        + "".join(f"{said}; " for said in near)
+        + "".join(f"{said}; " for said in [*near, *_json_seen(folder)])
         + f"formats, see docs/data.md: {', '.join(readers)}"
     )
+
+
+def _json_seen(folder: Path) -> Iterator[str]:
+    """What JSON files hold whose names no format knows, and the format that holds the like."""
+    for path in sorted(folder.glob("*.json"))[:MOST_SEEN]:
+        try:
+            keys, guess = json_kind(path)
+        except DataError as error:
+            yield str(error)
+            continue
+        like = f", as {guess} does, whose file is named {JSON_NAMES[guess]}" if guess else ""
+        yield f"{path.name} holds {keys}{like}"
 
 
 def _seen(folder: Path) -> str:

@@ -37,7 +37,7 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
     root = source.root(name)
     files = one_dataset(_files(root), root, source.settings.get(STEM))
     rows = CaptionRows(source)
-    image_of: dict[tuple[str, int | str], str] = {}
+    image_of: dict[tuple[str, str], str] = {}
     for path in files:
         split = split_of_file(path)
         assert split is not None
@@ -46,7 +46,7 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
             with rows.row(where):
                 pair = entry(Pair, value, where)
                 if pair.image_id is not None:
-                    before = image_of.setdefault((split, pair.image_id), pair.image)
+                    before = image_of.setdefault((split, str(pair.image_id)), pair.image)
                     if before != pair.image:
                         raise DataError(f"{where}.image_id: {pair.image_id} is {pair.image}, but was {before}")
                 for caption in [pair.caption] if isinstance(pair.caption, str) else items(pair.caption, where):

@@ -23,10 +23,11 @@ import numpy as np
 from negbench.pipelines.datasets import karpathy
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.manifest import Manifest
-from negbench.pipelines.reading.annotations import Entry, annotation_files, entry, items, read_json
+from negbench.pipelines.reading.annotations import Entry, Number, annotation_files, entry, items
 from negbench.pipelines.reading.caption_rows import CaptionRows, split_named
 from negbench.pipelines.reading.groups import STEM, one_dataset
 from negbench.pipelines.reading.image_files import ImageFiles
+from negbench.pipelines.reading.json_kind import read_as
 from negbench.pipelines.reading.split_files import read_splits, split_files
 from negbench.pipelines.sources import Source
 from negbench.pipelines.store import load_array
@@ -37,15 +38,15 @@ PATTERN = "captions_*.json"
 class CocoImage(Entry):
     """One of ``images``."""
 
-    id: int
+    id: Number
     file_name: str
 
 
 class Annotation(Entry):
     """One of ``annotations``."""
 
-    id: int
-    image_id: int
+    id: Number
+    image_id: Number
     caption: str
 
 
@@ -88,7 +89,7 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
 
 def _read(path: Path, rows: CaptionRows, names: dict[int, str], said: dict[int, tuple[str, Annotation]]) -> None:
     """Add a file's images and captions, by their numbers."""
-    whole = entry(CocoFile, read_json(path), f"{path}: ")
+    whole = read_as(CocoFile, path, "coco")
     for number, value in enumerate(items(whole.images, f"{path}: images")):
         with rows.faults.row():
             image = entry(CocoImage, value, f"{path}: images[{number}]")

@@ -14,10 +14,11 @@ from typing import Any
 
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.manifest import Manifest
-from negbench.pipelines.reading.annotations import Entry, annotation_files, entry, items, read_json
+from negbench.pipelines.reading.annotations import Entry, Number, annotation_files, entry, items
 from negbench.pipelines.reading.caption_rows import CaptionRows, split_named
 from negbench.pipelines.reading.groups import STEM, the_one
 from negbench.pipelines.reading.image_files import ImageFiles
+from negbench.pipelines.reading.json_kind import read_as
 from negbench.pipelines.sources import Source
 
 EXPECTS = "dataset_*.json or dataset.json"
@@ -33,14 +34,14 @@ class KarpathyImage(Entry):
     filepath: str = ""
     split: str
     sentences: list[Any]
-    cocoid: int | None = None
+    cocoid: Number | None = None
 
 
 class Sentence(Entry):
     """One of an image's ``sentences``."""
 
     raw: str
-    sentid: int | None = None
+    sentid: Number | None = None
 
 
 class KarpathyFile(Entry):
@@ -91,7 +92,7 @@ def file(root: Path, name: str, stem: str | None = None) -> Path:
 
 def images(path: Path, rows: CaptionRows) -> list[tuple[str, KarpathyImage]]:
     """The images, each with its place in the file."""
-    whole = entry(KarpathyFile, read_json(path), f"{path}: ")
+    whole = read_as(KarpathyFile, path, "karpathy")
     found = []
     for number, value in enumerate(items(whole.images, f"{path}: images")):
         with rows.faults.row():

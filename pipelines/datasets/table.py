@@ -54,13 +54,7 @@ def detect(folder: Path) -> str | None:
 
 def almost(folder: Path) -> str | None:
     """The columns of a table that has others, or else why one cannot be read."""
-    faults: list[DataError] = []
-    for path in annotation_files(folder, *ENDS):
-        try:
-            _columns(path, dict.fromkeys(_names(path)))
-        except DataError as error:
-            faults.append(error)
-    faults.sort(key=lambda fault: not isinstance(fault, ColumnsError))
+    faults = sorted(_others(folder).values(), key=lambda fault: not isinstance(fault, ColumnsError))
     return str(faults[0]) if faults else None
 
 
@@ -86,11 +80,10 @@ def read(
     With ``files`` an image beside a table in a folder of its own is named with the folder. ``lists`` say the splits
     where the tables do not.
     """
-    tables = table_files(root)
-    for path in annotation_files(root, *ENDS) if not tables else []:
-        _columns(path, dict.fromkeys(_names(path)))  # says what is wrong with it
+    tables, others = table_files(root), _others(root)
     if not tables:
-        raise DataError(f"{root}: no {EXPECTS}")
+        raise next(iter(others.values()), DataError(f"{root}: no {EXPECTS}"))
+    rows.unused |= {path.relative_to(root).as_posix(): str(error) for path, error in others.items()}
     tables = one_dataset(tables, root, stem)
     of_files = splits_of_files(tables)
     split_of: dict[str, str] = {}
@@ -124,13 +117,18 @@ def _split_listed(image: str, split_of: dict[str, str]) -> str | None:
 
 def table_files(root: Path) -> list[Path]:
     """Tables that have both columns. What is no table at all is let be."""
-    found = []
+    others = _others(root)
+    return [path for path in annotation_files(root, *ENDS) if path not in others]
+
+
+def _others(root: Path) -> dict[Path, DataError]:
+    """Files of a table's name that are none with both columns, and why."""
+    found = {}
     for path in annotation_files(root, *ENDS):
         try:
             _columns(path, dict.fromkeys(_names(path)))
-        except DataError:
-            continue
-        found.append(path)
+        except DataError as error:
+            found[path] = error
     return found
 
 

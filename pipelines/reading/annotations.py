@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from negbench.pipelines.errors import SHOWN, DataError, invalid
 from negbench.pipelines.files import open_plain, read_bytes
@@ -27,6 +27,15 @@ LOOK = 1 << 16  # bytes of a first line
 LFS = b"version https://git-lfs"
 FOREIGN_LETTERS = re.compile(rb"[\x80-\xff]{3}|[\x80-\x9f]")
 """What Latin-1 has hardly anywhere: three letters with accents in a row, and its control characters."""
+
+
+def _number(value: Any) -> Any:
+    """A number that is written as text, as some programs write ids."""
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 20 else value
+
+
+Number = Annotated[int, BeforeValidator(_number)]
+"""Of an id."""
 
 
 class Entry(BaseModel):

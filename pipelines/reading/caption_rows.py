@@ -221,4 +221,6 @@ class CaptionRows:
     def _hint(self) -> str:
         if self.faults.found:
             return f"; {len(self.faults.found):,} bad rows were left out, the first: {self.faults.found[0]}"
+        if self.unused:
+            return f"; not read: {next(iter(self.unused.values()))}"
         return "; a dataset needs train, val and test" if self._split else ": no captions found"

@@ -17,9 +17,10 @@ TOGETHER = 5
 """Files of one kind in one folder that are named one by one; more are told as one."""
 
 
-def unused(root: Path, manifest: Manifest) -> dict[str, str]:
+def unused(root: Path, manifest: Manifest, stem: str | None = None) -> dict[str, str]:
     """File to why it was not read, of every annotation file in ``root`` or right below it.
 
+    ``stem`` is what files of the dataset share, where one of several was taken.
     ``DataError`` where it lists images, and nothing but such lists or the ids says which image is in which split.
     """
     below = files_below(root)
@@ -37,7 +38,10 @@ def unused(root: Path, manifest: Manifest) -> dict[str, str]:
             )
         why[file] = f"a list of {count:,} images; the source says itself which is in which split" if count else ""
     said = manifest.info.get("unused", {})
-    return {file: said.get(file) or reason or "not what this format reads" for file, reason in _together(why).items()}
+    other = f"not of '{stem}', or not" if stem else "not"
+    return {
+        file: said.get(file) or reason or f"{other} what this format reads" for file, reason in _together(why).items()
+    }
 
 
 def _known(manifest: Manifest, below: list[str]) -> Callable[[str], bool]:

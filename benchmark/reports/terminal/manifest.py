@@ -64,7 +64,7 @@ def _sources(info: dict[str, Any]) -> None:
     if files := list(info.get("files", {})):
         log().print(f"read: {one_line(', '.join(_some(files)))}")
     for file, how in info.get("dialects", {}).items():
-        log().print(f"read: {one_line(file)} is {how}")
+        log().print(f"read: {one_line(file)}: {how}")
     for line in _some([f"{file}: {reason}" for file, reason in info.get("unused", {}).items()]):
         log().print(f"not read: {one_line(line)}")
     if rows := info.get("rows"):
