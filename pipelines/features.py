@@ -111,6 +111,7 @@ class Maker:
         self.target = store_folder(manifest.name, self.encoder)
         self.names = dict(zip(SIDES, pair(self.encoder, datasets.holds_features(source.format)), strict=True))
         self.work = Work(self.target)
+        self._stages: dict[str, Stage] = {}
 
     def make(self, progress: Progress, waiting: Waiting, *, force: bool = False, verify: bool = False) -> Path:
         """The folder of the store; ``verify``: it is stale, too, where one of its bytes changed.
@@ -178,12 +179,14 @@ class Maker:
         """What the store says of its captions."""
         if not side.dim:
             return {}
-        text = None if side.name == encoders.PRECOMPUTED else encoders.make(side.name, "text", side.device)
+        text = self._stages["captions"]._encoder  # loaded already, where anything was left to encode
+        if text is None and side.name != encoders.PRECOMPUTED:
+            text = encoders.make(side.name, "text", side.device)
         return {"captions": equal_texts.figures(self.work.store, self.manifest, text)}
 
     def _encode(self, modality: str, side: Side, batch: int, dtype: str, progress: Progress) -> int:
         """One side, with batches of half the size while they do not fit; the size that did."""
-        stage = _stage(self.manifest, self.source, modality, side, self.how)
+        stage = self._stages[modality] = _stage(self.manifest, self.source, modality, side, self.how)
         while True:
             try:
                 if self.spread is not None:

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from negbench.pipelines.atomic import Kind, whole, write_text
 from negbench.pipelines.errors import DataError, damage
-from negbench.pipelines.files import digest, file_digest, read_json
+from negbench.pipelines.files import POINTER, digest, file_digest, is_pointer, read_json
 from negbench.pipelines.manifest import SPLITS, Manifest
 from negbench.pipelines.manifest import read_info as read_manifest_info
 from negbench.pipelines.rows import BLOCK, Rows, release
@@ -216,6 +216,8 @@ def load_array(path: Path) -> "np.memmap[Any, Any]":
         objects = "Python objects" in str(error) or "Object arrays" in str(error)
         unlike = "it does not begin as an .npy file does" if "allow_pickle" in str(error) else damage(error)
         said = "it holds Python objects, which are never loaded" if objects else unlike
+        if is_pointer(path):
+            raise DataError(f"{path}: {POINTER}") from None
         raise DataError(f"{path}: not an array that can be read: {said}") from None
     if not isinstance(array, np.ndarray):
         raise DataError(f"{path}: not one array but an archive of several")

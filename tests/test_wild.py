@@ -19,10 +19,13 @@ from negbench.pipelines.encoders.hog import Hog
 from negbench.pipelines.encoders.ngrams import Ngrams
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.manifest import Manifest
+from negbench.pipelines.reading import groups
 from negbench.pipelines.store import FeatureStore, read_info
 
 SPLITS = ("train", "val", "test")
 Form = Literal["NFC", "NFD"]
+HASHES = ("a09b74b3ef9c3b56", "0d1c2e3f4a5b6c7d")
+"""As a hub writes them behind the number of a part."""
 
 
 @pytest.fixture(autouse=True)
@@ -249,6 +252,31 @@ def test_a_git_lfs_pointer_is_no_bad_json() -> None:
     assert "dataset_flickr30k.json:1: a Git LFS pointer, not the file itself; run: git lfs pull" in refused()
 
 
+def test_recall_does_not_depend_on_how_often_rows_are_repeated() -> None:
+    lot = np.random.default_rng(0)
+    rows = {part: lot.normal(size=(k, 8)).astype(np.float32) for part, k in (("train", 60), ("dev", 12), ("test", 12))}
+    for part, some in rows.items():
+        put(f"{part}_caps.txt", "".join(f"{part} {k} words {j}\n" for k in range(len(some)) for j in "ab"))
+    small = ["--epochs", "2", "--batch", "8", "--memory", "0", "--set", "dim=8", "--set", "warmup_epochs=1"]
+    found = []
+    for times in (1, 2, 5, 10):
+        for part, some in rows.items():
+            np.save(f"raw/{part}_ims.npy", np.repeat(some, times, axis=0))
+        assert counts(add()) == [60, 12, 12]
+        done = bench("run", "--method", "hardest", "--dataset", "my", *small, "--out", f"times{times}")
+        assert done.exit_code == 0, done.output
+        found.append(json.loads(Path(f"times{times}/run.json").read_text())["metrics"])
+    assert found[0]["rsum"] > 0
+    assert all(metrics == found[0] for metrics in found)
+
+
+def test_a_git_lfs_pointer_is_no_bad_array() -> None:
+    for part in ("train", "dev", "test"):
+        put(f"{part}_ims.npy", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+        put(f"{part}_caps.txt", "a thing\n")
+    assert refused() == "raw/train_ims.npy: a Git LFS pointer, not the file itself; run: git lfs pull"
+
+
 # Sources
 
 
@@ -297,6 +325,47 @@ def test_a_table_and_its_copy_are_refused_or_one_is_taken() -> None:
     assert (list(manifest.info["files"]), len(manifest.captions)) == (["c.jsonl"], 100)
 
 
+def test_arrays_of_two_datasets_are_refused_or_one_is_taken() -> None:
+    for name, first in (("alpha", 0), ("beta", 500)):
+        np.savez(f"raw/{name}.npz", features=np.random.default_rng(first).normal(size=(100, 8)))
+        put(f"{name}_ids.txt", "".join(f"{k}\n" for k in range(first, first + 100)))
+        rows = [{"image": k + first, "caption": "a thing", "split": split_of(k)} for k in range(100)]
+        put(f"{name}.jsonl", "\n".join(map(json.dumps, rows)))
+    assert "found 2: alpha.npz, beta.npz; take one with --stem" in refused()
+    assert list(add(stem="beta").info["files"]) == ["beta.npz", "beta_ids.txt", "beta.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("files", "stems"),
+    [
+        ([f"data/train-0000{k}-of-00002-{hash}.parquet" for k, hash in enumerate(HASHES)], 1),
+        ([f"part-0000{k}-3f2504e0-4f89-11d3-9a0c-0305e82c3301-c000.snappy.parquet" for k in range(2)], 1),
+        (["train/00000.tar", "val/00000.tar", "train/00001.tar"], 1),
+        (["cc-train-0000.tar", "cc-train-0001.tar", "cc-val-0000.tar"], 1),
+        (["captions_train2014.json", "captions_val2014.json"], 1),
+        (["captions_train2014.json", "captions_val2017.json"], 2),
+        (["c_20200101.csv", "c_20210101.csv"], 2),
+        (["flickr8k.csv", "flickr30k.csv"], 2),
+        (["part1.csv", "part2.csv"], 1),
+        (["de/train.csv", "en/train.csv"], 2),
+    ],
+)
+def test_parts_of_a_dataset_share_a_stem_and_datasets_do_not(files: list[str], stems: int) -> None:
+    assert len({groups.stem_of(Path("raw", file), Path("raw")) for file in files}) == stems
+
+
+def test_a_table_of_all_beside_tables_of_the_splits_is_refused() -> None:
+    names = [f"{k}.jpg" for k in range(100)]
+    pictures(names)
+    for split in SPLITS:
+        some = [name for k, name in enumerate(names) if split_of(k) == split]
+        put(f"{split}.csv", "image,caption\n" + "".join(f"{name},a thing\n" for name in some))
+    assert counts(add()) == [60, 20, 20]
+    put("all.csv", "image,caption\n" + "".join(f"{name},a thing\n" for name in names))
+    assert "raw holds several datasets: 'all' (all.csv), '' (test.csv, train.csv, val.csv)" in refused()
+    assert counts(add(stem="")) == [60, 20, 20]
+
+
 def test_files_of_one_name_are_told_with_their_folders() -> None:
     pictures(["1.jpg", "2.jpg"])
     for folder in ("one", "two"):
@@ -317,7 +386,7 @@ def test_caption_files_of_other_pictures_are_two_datasets() -> None:
 
 
 @pytest.mark.parametrize(
-    "file", ["set9{}.txt", "flickr8k{}.txt", "{}_2016_images.txt", "9{}list.txt", "ids-of-{}-x.txt"]
+    "file", ["set9{}.txt", "flickr8k{}.txt", "{}_2016_images.txt", "9{}list.txt", "ids-of-{}-x.txt", "x_{}.lst"]
 )
 @pytest.mark.parametrize("table", [True, False])
 def test_lists_are_known_by_a_word_anywhere_in_their_name(file: str, table: bool) -> None:
@@ -398,6 +467,19 @@ def test_a_table_that_cannot_be_read_is_named_with_the_reason() -> None:
     rows = [json.dumps({"file_name": f"train{k}.jpg", "text": "a thing"}) for k in range(20)]
     put("train/more.jsonl", "\n".join(rows))
     assert add().info["unused"]["train/metadata.jsonl"].startswith(said)
+
+
+def test_judgements_are_counted_too() -> None:
+    names = [f"{k}.jpg" for k in range(100)]
+    pictures(names)
+    put("Flickr8k.token.txt", captions_of(names))
+    for split, part in zip(SPLITS, ("train", "dev", "test"), strict=True):
+        some = [name for k, name in enumerate(names) if split_of(k) == split]
+        put(f"Flickr_8k.{part}Images.txt", "\n".join(some))
+    rows = ["90.jpg\t91.jpg#0\t1\t2\t3", "90.jpg\tabsent.jpg#0\t1\t2\t3", "90.jpg\t92.jpg#0\t1\t2\t9"]
+    put("ExpertAnnotations.txt", "\n".join(rows))
+    left_out = {"bad rows": 1, "expert judgements of unknown pairs": 1}
+    assert add(skip_bad=True).info["judgement rows"] == {"seen": 3, "kept": 1, "left out": left_out}
 
 
 # What is said of the data

@@ -25,7 +25,7 @@ from negbench.pipelines.errors import DataError, RequestError, damage
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.reading.annotations import Faults, annotation_files, check_id, lines
 from negbench.pipelines.reading.caption_rows import CaptionRows, Place
-from negbench.pipelines.reading.groups import STEM, the_one
+from negbench.pipelines.reading.groups import STEM, stem_among, the_one
 from negbench.pipelines.sources import Source
 from negbench.pipelines.sources.archives import RATIO, limit_of
 
@@ -44,8 +44,9 @@ def detect(folder: Path) -> str | None:
 def build(name: str, source: Source, folder: Path) -> Manifest:
     """Read and check everything: row counts, dtype, finite values, ids; copy the array into ``folder``."""
     root = source.folder(name)
-    path = _one(root, source.settings.get(STEM), "*.npz", "*.h5", "*.hdf5")
-    ids_file = _one(root, None, "ids.txt", "*_ids.txt")
+    stem = source.settings.get(STEM)
+    path = _one(root, stem, "*.npz", "*.h5", "*.hdf5")
+    ids_file = _one(root, stem and f"{stem}_ids", "ids.txt", "*_ids.txt")
     copy = folder / COPY
     if path.suffix == ".npz":
         _copy_npz(path, copy)
@@ -54,7 +55,7 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
     features = load_features(copy, shown=path)
     rows = CaptionRows(source)
     row_of = _ids(ids_file, len(features), path)
-    tables = table.read(root, rows)
+    tables = table.read(root, rows, stem_among(table.table_files(root), root, stem))
 
     def places(rows: CaptionRows) -> dict[str, Place]:
         unknown = [image for image in rows.pictures if image not in row_of]
@@ -71,7 +72,8 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
 
 
 def _one(root: Path, stem: str | None, *patterns: str) -> Path:
-    return the_one(annotation_files(root, *patterns), root, " or ".join(patterns), stem)
+    found = annotation_files(root, *patterns)
+    return the_one(found, root, " or ".join(patterns), stem_among(found, root, stem))
 
 
 def _ids(path: Path, count: int, of: Path) -> dict[str, int]:

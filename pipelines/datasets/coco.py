@@ -124,7 +124,7 @@ def _splits(
             if len(image) < 1000
         }
         return {number: split for number, split in listed.items() if number in names}, [path for _, path in texts]
-    if arrays := split_files(root, ".npy"):
+    if arrays := split_files(root, (".npy",)):
         of_caption = {number: annotation.image_id for number, (_, annotation) in said.items()}
         return dict(_caption_numbers(arrays, of_caption)), [path for _, path in arrays]
     raise DataError(f"{root}: nothing says which image is in which split; put dataset_coco.json into it")

@@ -61,6 +61,8 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
     root = source.root(name)
     path = file(root, name, source.settings.get(STEM))
     rows = CaptionRows(source)
+    others = [other.relative_to(root).as_posix() for other in annotation_files(root, *PATTERNS) if other != path]
+    rows.unused |= dict.fromkeys(others, f"{path.name} is read")
     for where, image in images(path, rows):
         with rows.row(where):
             split = split_named(image.split, where)

@@ -36,6 +36,7 @@ REPEATS = 5  # of each row in the older releases, and captions of an image
 MOST_EQUAL = 0.2
 """Share of rows equal to the row before them that may be chance: one picture under two names."""
 FLOATS = (np.float16, np.float32, np.float64)
+ENDS = ("ims.npy", "caps.txt", "ids.txt", "caps.npy")
 F30K_DEV, CUT_DEV = 1014, 1000  # images
 
 Numbers = NDArray[np.int64]
@@ -57,6 +58,8 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
     shapes: dict[str, tuple[int, ...]] = {}
     for split, parts in SPLIT_NAMES.items():
         part = _part(root, parts)
+        others = (f"{other}_{end}" for other in parts if other != part for end in ENDS)
+        rows.unused |= dict.fromkeys(others, f"{part}_ims.npy is read")
         path, texts_file, ids_file = (root / f"{part}_{end}" for end in ("ims.npy", "caps.txt", "ids.txt"))
         features = load_features(path)
         shapes[path.name] = features.shape[1:]

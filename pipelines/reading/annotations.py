@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from negbench.pipelines.errors import SHOWN, DataError, invalid
-from negbench.pipelines.files import open_plain, read_bytes
+from negbench.pipelines.files import LFS, POINTER, open_plain, read_bytes
 
 MOST_LINES = 100
 """A quoted field of CSV runs over fewer lines; more mean that a quote is missing."""
@@ -24,7 +24,6 @@ LONGEST = 100_000
 """Characters of a caption."""
 CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 LOOK = 1 << 16  # bytes of a first line
-LFS = b"version https://git-lfs"
 FOREIGN_LETTERS = re.compile(rb"[\x80-\xff]{3}|[\x80-\x9f]")
 """What Latin-1 has hardly anywhere: three letters with accents in a row, and its control characters."""
 
@@ -154,7 +153,7 @@ def _narrow(path: Path, data: bytes) -> bytes:
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise DataError(f"{path}:1: UTF-16; save it as UTF-8")
     if data.startswith(LFS):
-        raise DataError(f"{path}:1: a Git LFS pointer, not the file itself; run: git lfs pull")
+        raise DataError(f"{path}:1: {POINTER}")
     return data.removeprefix(codecs.BOM_UTF8)
 
 

@@ -8,8 +8,12 @@ from negbench.pipelines.reading.caption_rows import SPLIT_NAMES, split_of_file
 
 STEM = "stem"
 """The setting that names the dataset to take."""
-PART = re.compile(r"(-\d+-of-\d+|[-_. ]?(?!(19|20)\d\d$)\d+)$")
-"""The number of a part, such as ``-00000-of-00002``, at the end of a name; a year is none."""
+PART = re.compile(
+    r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<![0-9a-z])[0-9a-f]{12,}(?![0-9a-z])"  # digests, as hubs write them
+    r"|\d+-of-\d+|(?<!\d)0\d{2,}"
+    r"|(?<!\d)(?!(19|20)\d\d$)\d{1,7}$"
+)
+"""The number of a part, such as ``00000-of-00002``, or its digest; a year or a date is none."""
 WORD = re.compile(rf"(?<![a-z])({'|'.join(SPLIT_NAMES)})(?![a-z])")
 SHOWN = 3
 
@@ -17,7 +21,10 @@ SHOWN = 3
 def stem_of(path: Path, root: Path) -> str:
     """What the files of one dataset share: folders and name, without split and number; may be empty."""
     parts = path.relative_to(root).with_suffix("").parts
-    bare = (re.sub(r"[-_. ]+", "_", WORD.sub("", PART.sub("", part.lower()))).strip("_") for part in parts)
+    bare = (
+        re.sub(r"[-_. ]+", "_", WORD.sub("", PART.sub("", PART.sub("", part.lower()).rstrip("-_. ")))).strip("_")
+        for part in parts
+    )
     return "/".join(filter(None, bare))
 
 
@@ -37,12 +44,17 @@ def one_dataset(files: list[Path], root: Path, stem: str | None) -> list[Path]:
             )
         if len(chosen) < len(files) or len(groups) == 1:
             return one_dataset(chosen, root, None)
-    splits = [{split_of_file(path) for path in group} for group in groups.values()]
-    if sum(map(len, splits)) > len(set().union(*splits)):
+    splits = [split for group in groups.values() for split in {split_of_file(path) for path in group}]
+    if len(groups) > 1 and (None in splits or len(set(splits)) < len(splits)):
         raise DataError(
             f"{root} holds several datasets: {_told(groups, root)}; take one with --stem, or move the others"
         )
     return files
+
+
+def stem_among(files: list[Path], root: Path, stem: str | None) -> str | None:
+    """``stem`` where it names one of these files; a dataset has files of several kinds."""
+    return stem if any(stem in _names(path, root) for path in files) else None
 
 
 def the_one(found: list[Path], root: Path, what: str, stem: str | None = None) -> Path:

@@ -8,6 +8,7 @@ from negbench.pipelines.manifest import SPLITS
 from negbench.pipelines.reading.annotations import Faults, annotation_files, check_id, lines
 from negbench.pipelines.reading.caption_rows import SPLIT_NAMES, split_of_file
 
+TEXTS = (".txt", ".lst")
 ENDS = ("images", "ids", "imgs", "list")
 MOST_BYTES = 1 << 26
 """Of a list."""
@@ -18,13 +19,14 @@ Knows = Callable[[str], bool]
 """Whether there is an image of this name."""
 
 
-def split_files(root: Path, suffix: str = ".txt", knows: Knows | None = None) -> list[tuple[str, Path]]:
+def split_files(root: Path, ends: tuple[str, ...] = TEXTS, knows: Knows | None = None) -> list[tuple[str, Path]]:
     """Splits and their files, train first: files whose last word is the name of a split.
 
     With ``knows`` also lists of images that have the word anywhere in their name, one for each split.
     """
-    found = {path: split for path in annotation_files(root, f"*{suffix}") if (split := _last_word(path))}
-    for path in annotation_files(root, f"*{suffix}") if knows else []:
+    every = annotation_files(root, *(f"*{end}" for end in ends))
+    found = {path: split for path in every if (split := _last_word(path))}
+    for path in every if knows else []:
         split = None if path in found else split_within(path.stem)
         if knows and split and listed(path, knows):
             if other := next((other for other, its in found.items() if its == split and split != "train"), None):
