@@ -256,6 +256,8 @@ def test_unrelated_captions_are_judged_and_stay(place: Path) -> None:
     assert manifest.judgements.values.tolist() == [[wrong, f"{wrong}#1", 0.0, "entities"]]
     assert manifest.counts()["train"] == {"images": 10, "captions": 20}
     assert manifest.info["skipped"] == {"unrelated captions of images in no split": 1}
+    left_out = {"remarks and blank lines": 1, "unrelated captions of images in no split": 1}
+    assert manifest.info["judgement rows"] == {"seen": 3, "kept": 1, "left out": left_out}
     assert "UNRELATED_CAPTIONS" in manifest.info["files"]
     assert "944 are in this train split" in manifest.info["notes"][1]
 

@@ -11,6 +11,7 @@ trained models may be mixed. Where his file lies beside (``--format entities`` t
 Source: B. Plummer et al. (2017), Flickr30K Entities, IJCV 123.
 """
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,13 @@ from negbench.pipelines.datasets import karpathy, tokens
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.files import file_digest
 from negbench.pipelines.manifest import Manifest, table
-from negbench.pipelines.reading.annotations import Faults, annotation_files, lines, read_json
+from negbench.pipelines.reading.annotations import Faults, annotation_files, line_count, lines, read_json
+from negbench.pipelines.reading.caption_rows import account
 from negbench.pipelines.reading.split_files import split_files
 from negbench.pipelines.sources import Source
 
 UNRELATED = "UNRELATED_CAPTIONS"
+REMARKS = "remarks and blank lines"
 SOURCE = "entities"
 """Source of the judgements."""
 USUAL = "another split than Karpathy's, of whose 1,000 test images 944 are in this train split: compare with neither"
@@ -42,9 +45,12 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
         raise DataError(f"{root}: needs train.txt, val.txt and test.txt, the ids of the Entities split")
     manifest = tokens.read(name, source, splits)
     faults = Faults(bool(source.settings.get("skip_bad")))
-    judgements, unknown = _judgements(root / UNRELATED, manifest, faults)
-    left_out = {"unrelated captions of images in no split": unknown, "bad lines of " + UNRELATED: len(faults.found)}
-    manifest.info["skipped"] |= {what: number for what, number in left_out.items() if number}
+    left_out = Counter[str]()
+    judgements = _judgements(root / UNRELATED, manifest, faults, left_out)
+    left_out[f"bad lines of {UNRELATED}"] = len(faults.found)
+    rows = account(f"{name}: judgements", line_count(root / UNRELATED), len(judgements), left_out)
+    manifest.info["judgement rows"] = rows
+    manifest.info["skipped"] |= {what: number for what, number in rows["left out"].items() if what != REMARKS}
     manifest.info["bad"] += faults.found
     manifest.info["files"][UNRELATED] = file_digest(root / UNRELATED)
     manifest.info["notes"] = [
@@ -54,14 +60,14 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
     return replace(manifest, judgements=table("judgements", judgements))
 
 
-def _judgements(path: Path, manifest: Manifest, faults: Faults) -> tuple[list[tuple[Any, ...]], int]:
-    """Rows of the table, and the number of captions that the manifest has not."""
+def _judgements(path: Path, manifest: Manifest, faults: Faults, left_out: Counter[str]) -> list[tuple[Any, ...]]:
+    """Rows of the table; lines that make none are counted in ``left_out``."""
     image_of = dict(zip(manifest.captions["caption_id"], manifest.captions["image_id"], strict=True))
     of_stem = {Path(image).stem: image for image in manifest.images["image_id"]}
     rows: dict[str, tuple[Any, ...]] = {}
-    unknown = 0
     for number, line in lines(path, faults):
         if line.startswith("#") or not line.strip():
+            left_out[REMARKS] += 1
             continue
         with faults.row():
             image, _, sentence = line.strip().partition(" ")
@@ -73,8 +79,8 @@ def _judgements(path: Path, manifest: Manifest, faults: Faults) -> tuple[list[tu
             if caption in image_of:
                 rows[caption] = (image_of[caption], caption, 0.0, SOURCE)
             else:
-                unknown += 1
-    return list(rows.values()), unknown
+                left_out["unrelated captions of images in no split"] += 1
+    return list(rows.values())
 
 
 def _overlap(root: Path, manifest: Manifest) -> str:
