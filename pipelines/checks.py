@@ -142,6 +142,8 @@ def _facts(subject: Subject) -> dict[str, Any]:
     facts: dict[str, Any] = {"hash": manifest.hash, "format": source.format, "settings": settings}
     if noisy:
         facts["noise"] = noisy
+    if notes := manifest.info.get("notes"):
+        facts["notes"] = "; ".join(map(str, notes))
     given = manifest.judgements[manifest.judgements["source"] != noise.SOURCE]
     if len(given):
         facts["judgements"] = judged(given, manifest.captions)

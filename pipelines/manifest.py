@@ -55,6 +55,7 @@ KEYS: dict[str, type] = {
     "unused": dict,
     "dialects": dict,
     "settings": dict,
+    "notes": list,
 }
 """Keys of ``dataset.json`` that something reads, and what they hold."""
 NEEDED = ("name", "hash", "counts")

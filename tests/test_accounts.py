@@ -3,6 +3,7 @@
 What is seen is counted here, from what was written: a caption each, and one for a row that cannot be read.
 """
 
+import gzip
 import io
 import json
 import os
@@ -172,6 +173,46 @@ def shards(root: Path, lot: random.Random) -> int:
     return seen
 
 
+def rows_of_json(file: str, captions: str) -> Damage:
+    """Rows of a list, or values of an object, made bad, or one of their two captions."""
+
+    def damage(root: Path, lot: random.Random) -> int:
+        path = root / file
+        whole = json.loads(path.read_text())
+        keys = list(whole) if isinstance(whole, dict) else list(range(len(whole)))
+        seen = 2 * len(keys)
+        for number in some(len(keys), lot):
+            key, row = keys[number], whole[keys[number]]
+            change = lot.randrange(3)
+            if change == 0:
+                whole[key] = lot.choice([None, 3, [], {}])
+            elif isinstance(row, list):
+                whole[key] = [row[0], " "] if change == 1 else [row[0], 3]
+            else:
+                whole[key] = row | {captions: [row[captions][0], " "] if change == 1 else 3}
+            seen -= change != 1
+        path.write_text(json.dumps(whole))
+        return seen
+
+    return damage
+
+
+def lines_of_vse_inf(root: Path, lot: random.Random) -> int:
+    return lines_of_precomp(root / "precomp", lot)
+
+
+def multi30k(root: Path, lot: random.Random) -> int:
+    """Sentences of both languages; only the English ones are read closely."""
+    seen = 0
+    for path in sorted(root.glob("raw/*.gz")):
+        rows = gzip.decompress(path.read_bytes()).splitlines()
+        for number in some(len(rows), lot):
+            rows[number] = lot.choice([b"\xff", b"\x00", b" ", b""])
+        path.write_bytes(gzip.compress(b"\n".join(rows) + b"\n"))
+        seen += len(rows)
+    return seen
+
+
 BYTES: list[Any] = [{"bytes": None, "path": None}, {"bytes": b"no picture", "path": None}, None]
 DAMAGES: dict[str, Damage] = {
     "flickr8k": lines("Flickr8k.token.txt", blank=1),
@@ -193,6 +234,14 @@ DAMAGES: dict[str, Damage] = {
     "hub_rows": parquet("*.parquet", 1, image=BYTES, text=[None, " "], split=["nowhere"]),
     "shards": shards,
     "shards_json": shards,
+    "reid": rows_of_json("reid_raw.json", "captions"),
+    "reid_img_path": rows_of_json("data_captions.json", "captions"),
+    "vse_inf": lines_of_vse_inf,
+    "multi30k": multi30k,
+    "entities": lines("*.token", blank=1),
+    "headerless": lines("mine.csv"),
+    "keyed": rows_of_json("captions.json", ""),
+    "keyed_by_number": rows_of_json("all.json", "captions"),
 }
 
 
@@ -214,7 +263,7 @@ def test_there_is_damage_for_every_sample() -> None:
     assert DAMAGES.keys() == SAMPLES.keys()
 
 
-@settings(max_examples=600, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=800, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(sample=st.sampled_from(sorted(DAMAGES)), seed=st.integers(0, 2**32), lost=st.booleans())
 def test_what_is_seen_is_kept_or_left_out(trees: Path, sample: str, seed: int, lost: bool) -> None:
     lot = random.Random(seed)

@@ -35,8 +35,8 @@ CaptionFields = tuple[str, str, str, str]
 
 
 def detect(folder: Path) -> str | None:
-    """The caption file; none beside Flickr8k's split files, which have a reader of their own."""
-    if annotation_files(folder, "Flickr_8k.*Images.txt"):
+    """The caption file; none beside files of Flickr8k or Flickr30K Entities, which have readers of their own."""
+    if annotation_files(folder, "Flickr_8k.*Images.txt") or (folder / "UNRELATED_CAPTIONS").is_file():
         return None
     found = [path for pattern in PATTERNS for path in annotation_files(folder, pattern)]
     return found[0].name if found else None

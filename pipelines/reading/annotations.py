@@ -8,7 +8,7 @@ import codecs
 import csv
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, TypeVar
@@ -44,6 +44,7 @@ class Entry(BaseModel):
 
 
 E = TypeVar("E", bound=Entry)
+Made = Callable[[list[tuple[str, Any]]], Any]
 
 
 SKIP = "; bench data add --skip-bad leaves out what is bad"
@@ -223,21 +224,21 @@ def has_quotes(path: Path, delimiter: str) -> bool:
     return len({text.count(delimiter) for text in every}) > 1
 
 
-def read_json(path: Path) -> Any:
-    """The content of a JSON file."""
+def read_json(path: Path, made: Made | None = None) -> Any:
+    """The content of a JSON file; ``made`` makes something else than a dict of an object's pairs."""
     data = _narrow(path, read_bytes(path))
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise DataError(f"{path}:{line}: {not_utf8(data, error)}") from None
-    return parse_json(text, str(path))
+    return parse_json(text, str(path), made)
 
 
-def parse_json(text: str, where: str) -> Any:
+def parse_json(text: str, where: str, made: Made | None = None) -> Any:
     """The value a JSON text stands for; ``DataError`` with line and column."""
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=made)
     except json.JSONDecodeError as error:
         cut = "; it ends in the middle" if error.pos >= len(text.rstrip()) else ""
         raise DataError(f"{where}:{error.lineno}: not JSON: {error.msg} (column {error.colno}){cut}") from None

@@ -36,12 +36,12 @@ def _first(columns: Iterable[str], names: tuple[str, ...]) -> str | None:
 
 
 def texts(row: dict[str, Any], columns: list[str], where: str) -> list[str]:
-    """The captions of a row: text, a list of texts, or a list of objects with ``raw``."""
+    """The captions of a row: text, an object with ``raw`` or ``caption``, or a list of either."""
     found = []
     for column in columns:
         value = row.get(column)
         for one in value if isinstance(value, list) else [value]:
-            said = one.get("raw") if isinstance(one, dict) else one
+            said = one.get("raw", one.get("caption")) if isinstance(one, dict) else one
             if not isinstance(said, str):
                 raise DataError(f"{where}.{column}: expected text or a list of texts, got {shown(value)}")
             found.append(said)

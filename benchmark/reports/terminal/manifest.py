@@ -14,7 +14,7 @@ MOST_FILES = 20
 
 
 def show(manifest: Manifest) -> None:
-    """Its sizes and sources; splits that are too small, and what was left out, exchanged or bad."""
+    """Its sizes and sources, what its reader tells; small splits, and what was left out, exchanged or bad."""
     counts = manifest.counts()
     sizes = ", ".join(
         f"{split} {row['images']:,} images / {row['captions']:,} captions" for split, row in counts.items()
@@ -25,6 +25,8 @@ def show(manifest: Manifest) -> None:
             few = f"{split} has {counts[split]['images']:,} images, bench run needs {FEWEST}"
             log().print(f"warning: {few}", style="yellow")
     _sources(manifest.info)
+    for note in manifest.info.get("notes", []):
+        log().print(f"note: {one_line(note)}")
     if odd := _odd(manifest):
         log().print(f"as they are: {odd}")
     if number := manifest.info.get("split_by_id"):
@@ -33,6 +35,8 @@ def show(manifest: Manifest) -> None:
         log().print(f"left out: {number:,} {what}")
     if noise := manifest.info.get("noise"):
         log().print(f"noise: {noise['exchanged']:,} of {noise['captions']:,} training captions exchanged")
+        if "words" in noise:
+            log().print(f"noise: {noise['noise_file']} is {noise['words']} (digest {noise['noise_digest']})")
     for message in manifest.info.get("bad", [])[:SHOWN]:
         log().print(f"bad row: {one_line(message)}", style="yellow")
 
