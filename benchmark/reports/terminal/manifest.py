@@ -50,7 +50,7 @@ def _odd(manifest: Manifest) -> str:
     said += [f"{several:,} captions stand with several images"] if several else []
     names = manifest.images["content"][manifest.images["content"] != ""].value_counts()
     again = names[names > 1]
-    said += [f"{again.sum():,} images are {len(again):,} pictures under several names"] if len(again) else []
+    said += [f"{again.sum():,} images are {len(again):,} picture{'s' * (len(again) > 1)} under several names"] if len(again) else []
     return "; ".join(said)
 
 
