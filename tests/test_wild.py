@@ -534,7 +534,7 @@ def test_captions_as_they_are_go_one_way_through() -> None:
     assert done.exit_code == 0, done.output
     said = (
         "as they are: images have 1 to 20 captions; 120 captions stand with several images;"
-        " 20 images are 1 pictures under several names"
+        " 20 images are 1 picture under several names"
     )
     assert said in " ".join(done.stderr.split())
     assert bench("data", "check", "my").exit_code == 0

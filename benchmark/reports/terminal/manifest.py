@@ -50,7 +50,9 @@ def _odd(manifest: Manifest) -> str:
     said += [f"{several:,} captions stand with several images"] if several else []
     names = manifest.images["content"][manifest.images["content"] != ""].value_counts()
     again = names[names > 1]
-    said += [f"{again.sum():,} images are {len(again):,} picture{'s' * (len(again) > 1)} under several names"] if len(again) else []
+    if len(again):
+        pictures = "picture" if len(again) == 1 else "pictures"
+        said.append(f"{again.sum():,} images are {len(again):,} {pictures} under several names")
     return "; ".join(said)
 
 
