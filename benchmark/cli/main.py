@@ -32,6 +32,7 @@ from negbench.benchmark.cli import (
     recipes,
     record,
     run,
+    runs,
     search,
     speed,
     sweep,
@@ -170,6 +171,7 @@ app.command("plot")(plot.plot)
 app.command("recipes")(recipes.recipes)
 app.command("record")(record.record)
 app.command("run")(run.run)
+app.command("runs")(runs.runs)
 app.command("search")(search.search)
 app.command("sweep")(sweep.sweep)
 app.command("tune")(tune.tune)
