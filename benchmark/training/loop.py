@@ -63,6 +63,8 @@ class Trained:
     """At the last epoch, positives were no more similar than other pairs."""
     step_ms: float
     false_negative_rate: dict[str, float]
+    cpu_share: float | None = None
+    """Median over the epochs of ``Progress.cpu_share``; None on a GPU."""
 
 
 def prepare(config: "RunConfig") -> None:
@@ -161,6 +163,7 @@ class Training:
             collapsed=last["val_positive_similarity"] - last["val_mean_similarity"] < COLLAPSED,
             step_ms=statistics.median(progress.step_ms),
             false_negative_rate=task.picks.overall(),
+            cpu_share=statistics.median(progress.cpu_share) if progress.cpu_share else None,
         )
 
     def tensors(self) -> dict[str, Tensor]:

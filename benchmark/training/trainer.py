@@ -54,7 +54,7 @@ class Trainer:
             self.losses.zero_()
             progress.epoch_s = 0.0
         self.phases.start_epoch()
-        began, before = time.perf_counter(), progress.epoch_s
+        began, before, ran = time.perf_counter(), progress.epoch_s, time.thread_time()
         learning_rate = rate_at(self.config, epoch * self.steps, self.steps)
         order = list(batches(self.config, epoch, len(task.data.captions)))[progress.step :]
         for number, batch in enumerate(self.timed(task.data.batches(order)), start=progress.step + 1):
@@ -69,6 +69,8 @@ class Trainer:
         progress.epoch_s = before + time.perf_counter() - began
         if not task.in_warmup:
             progress.step_ms.append(progress.epoch_s * 1e3 / self.steps)
+            if self.losses.device.type == "cpu":
+                progress.cpu_share.append((time.thread_time() - ran) / (progress.epoch_s - before))
         if not math.isfinite(loss):
             raise RunFailedError(f"the loss of epoch {epoch} is {loss}")
         if self.scaler.is_enabled() and self.scaler.get_scale() < 1:

@@ -251,6 +251,9 @@ def notes(group: Group) -> Iterator[str]:
             f"No pushed false % of {_some(older)}: the audit is older and takes all picks for pushes"
             " (docs/audit.md); run the cells again with --force."
         )
+    busy = [f"{row.method} ({memory(group, row.key)})" for row in group.rows if row.busy]
+    if busy:
+        yield f"No step time of {_some(busy)}: other work slowed the machine while they trained."
     if any(row.collapsed for row in group.rows):
         yield "† Collapsed: the model no longer tells positives from negatives. Averaged in, but never best or second."
     if any(row.warmup for row in group.rows):
