@@ -54,8 +54,6 @@ def speed(
         raise typer.BadParameter("--compiled goes with --operations")
     if evaluation and device != "cpu":
         raise typer.BadParameter("--evaluation is timed on the CPU only", param_hint="--device")
-    if not operations:
-        warn_if_busy()
     if cell:
         time_cells(method, recipe, threads, device, as_json)
     elif operations:
@@ -69,10 +67,12 @@ def speed(
     else:
         results = time_steps(method, batch, memory, dim, threads, device, above)
         show_steps(results, as_json, alone=method is not None)
+    if not operations:
+        warn_if_busy()
 
 
 def warn_if_busy() -> None:
-    """Say that other work runs on this machine, where it does."""
+    """Say after timings that other work runs on this machine, where it does."""
     load, processors = os.getloadavg()[0], os.cpu_count() or 1
     if load > processors / 2:
         log().print(
