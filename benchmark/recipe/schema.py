@@ -97,6 +97,8 @@ class Recipe(Keys):
     """Gradient clipping: global norm."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Numbers that the towers compute in, by autocast; the method computes in float32 in any case."""
+    compile: bool = False
+    """Whether a step is compiled into one graph, on a GPU into one that is replayed; its draws are others."""
 
 
 class Naming(Keys):
@@ -115,8 +117,6 @@ class Execution(Keys):
     """Device of the training, as torch names it."""
     micro_batch: int = Field(default=0, ge=0, le=10**6)
     """Pairs that go through the towers at once, for less memory and the same gradient; 0: the whole batch."""
-    compile: bool = False
-    """Whether a step is compiled into one graph, on a GPU into one that is replayed; its draws are other ones."""
     checkpoint_minutes: float = Field(default=10, gt=0, le=10**6)
     """Minutes of training that a kill may cost: how often all is saved."""
 
