@@ -95,7 +95,7 @@ def default_of(name: str, config: RunConfig) -> Any:
 
 def settings_of_tower(config: RunConfig, side: str) -> Any:
     """The settings' class of a side's tower."""
-    modality: "Modality" = "image" if side == "image" else "text"
+    modality: Modality = "image" if side == "image" else "text"
     return registry.for_side(getattr(config, f"{side}_tower"), modality).settings_of(modality)
 
 
