@@ -32,10 +32,7 @@ def tune(
     changes: Annotated[
         list[str] | None, typer.Option("--set", help="key=value of the recipe or method; held in all trials.")
     ] = None,
-    searched: Annotated[
-        list[str] | None,
-        typer.Option("--search", help="learning_rate=1e-4:1e-2:log, batch=64,128: keys to be searched, too."),
-    ] = None,
+    searched: Annotated[list[str] | None, typer.Option("--search", help="Also: key=low:high:log, key=a,b.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML or JSON file with the same keys.")] = None,
     trial_seeds: Annotated[
         int, typer.Option(min=1, max=1000, help="Seeds that each trial is trained with; their mean counts.")
