@@ -24,8 +24,8 @@ from recorded import write_record
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("--wrong", "no such option: --wrong (see bench --help)"),
-        ("runn", "no such command 'runn'; did you mean 'run'? (see bench --help)"),
+        ("--wrong", "no such option: --wrong; did you mean --version? (see bench --help)"),
+        ("runn", "no such command 'runn'; did you mean 'run', 'runs'? (see bench --help)"),
         ("run --seed", "option '--seed' requires an argument"),
         ("run --epochs x", "--epochs: expected a whole number, got 'x' (see bench run --help)"),
         ("data add my --noise-ratio 3", "--noise-ratio: '3' must be at most 1.0 (see bench data add --help)"),

@@ -21,6 +21,7 @@ from negbench.pipelines.encoders import spelled
 from negbench.pipelines.errors import DataError, RequestError
 from negbench.pipelines.files import LARGEST_YAML, read_yaml
 from negbench.pipelines.names import check_encoder
+from negbench.pipelines.sources.known import KNOWN
 
 ROOT = Path(__file__).parents[1]
 PARAMS = "# kept\ndatasets: [] # and this\nencoders: {}\n"
@@ -340,7 +341,7 @@ def test_names_of_methods_in_params_are_checked_with_the_nearest(project: Path) 
 def test_tune_does_what_params_say_where_it_is_told_nothing_else(project: Path) -> None:
     Path("params.yaml").write_text(json.dumps({"tune": {"method": "fne", "dataset": "absent", "trials": 3}}))
     Path("data").mkdir()
-    assert one_line("tune") == (3, "error: unknown dataset 'absent'; valid: coco, f30k, f8k")
+    assert one_line("tune") == (3, f"error: unknown dataset 'absent'; valid: {', '.join(sorted(KNOWN))}")
     assert one_line("tune", "--dataset", "other")[1].startswith("error: unknown dataset 'other'")
 
 

@@ -182,7 +182,6 @@ def test_a_size_or_device_that_cannot_be_is_told_before_anything_runs(words: str
         "speed --method fne --memory",
         "speed --evaluation --images",
         "speed --evaluation --threads",
-        "sweep --methods fne --datasets x --seeds",
         "features --dataset x --batch",
         "tune --method fne --dataset x --trials",
     ],

@@ -8,6 +8,7 @@ command file imports torch, pandas or numpy at its top.
 import errno
 import importlib.metadata
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Annotated, Any
@@ -58,6 +59,9 @@ WrongUsage: type[Exception] = typer.BadParameter.__mro__[2]
 
 KNOWN = (BenchError, DataError, RegistryError, OSError, WrongUsage)
 """What a person can mend; any other error is a fault of ours, or there was not enough memory."""
+
+
+POSSIBLE = re.compile(r" \(Possible options: (.*)\)$")
 
 
 class Bench(CompletingGroup):
@@ -123,6 +127,7 @@ def wrong_usage(error: Any) -> str:
     else:
         said = one_line(error.format_message())
         said = f"{said[:1].lower()}{said[1:]}".replace(". Did", "; did")
+        said = POSSIBLE.sub(r"; did you mean \1?", said)
     said = said.rstrip(".")
     return f"{said} (see {error.ctx.command_path} --help)" if getattr(error, "ctx", None) else said
 

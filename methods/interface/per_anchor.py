@@ -35,7 +35,8 @@ class PerAnchor(Method):
 
     def _padded(self, count: int) -> Tensor:
         more = count - self.state.shape[1]
-        return nn.functional.pad(self.state, (0, 0, 0, more)) if more > 0 else self.state
+        with torch.inference_mode(False):  # what is made inside it could not be changed outside
+            return nn.functional.pad(self.state, (0, 0, 0, more)) if more > 0 else self.state
 
     def numbers(self, view: View) -> Tensor:
         """What each anchor's state is kept by, ``[B]``."""
