@@ -51,6 +51,28 @@ def sign_flip(parts: ArrayLike, draws: int = DRAWS, seed: int = 0, chunk: int = 
     return p
 
 
+def sign_flip_pairs(parts: Array, pairs: NDArray[np.int64], draws: int = DRAWS, seed: int = 0) -> Array:
+    """``sign_flip`` of many pairs of rows, p ``[P, M]``: the sums of a row are made once for all its pairs.
+
+    Args:
+        parts: ``[C, R, M]``: what each image adds to each figure of each row.
+        pairs: ``[P, 2]``: the two rows of each.
+        draws: random patterns.
+        seed: of the random patterns.
+    """
+    images = len(parts)
+    exact = images <= 1 or 2 ** (images - 1) <= draws
+    gaps = [parts[:, a] - parts[:, b] for a, b in pairs]
+    limit = np.stack([np.abs(gap.sum(axis=0)) - 1e-9 * np.abs(gap).sum(axis=0) for gap in gaps])
+    count = np.zeros(limit.shape, dtype=np.int64)
+    for signs in _every_sign(images, CHUNK) if exact else _random_signs(images, draws, seed, CHUNK):
+        sums = (signs @ parts.reshape(images, -1)).reshape(len(signs), *parts.shape[1:])
+        for place, (a, b) in enumerate(pairs):
+            count[place] += (np.abs(sums[:, a] - sums[:, b]) >= limit[place]).sum(axis=0)
+    p: Array = count / max(1, 2 ** (images - 1)) if exact else (1 + count) / (1 + draws)
+    return p
+
+
 def _every_sign(images: int, chunk: int) -> Iterator[Array]:
     """``[<= chunk, C]`` of -1 and 1: every pattern once, but for the sign of the whole."""
     patterns = max(1, 2 ** (images - 1))
@@ -79,7 +101,7 @@ def bootstrap(hits: ArrayLike, queries: ArrayLike, draws: int = DRAWS, seed: int
     An image is drawn with all its queries, so an image with more captions weighs more, as in the test set itself.
 
     Args:
-        hits: ``[C, M]``: hits of each image, or differences of hits.
+        hits: ``[C, M]``: hits of each image, or differences of hits; or ``[C, R, M]`` of R rows, for ``[draws, R, M]``.
         queries: ``[C, M]``: queries of each image.
         draws: test sets.
         seed: of the drawing.
@@ -92,7 +114,8 @@ def bootstrap(hits: ArrayLike, queries: ArrayLike, draws: int = DRAWS, seed: int
         rows = min(chunk, draws - start)
         drawn = random.integers(0, images, size=(rows, images)) + images * np.arange(rows)[:, None]
         times = np.bincount(drawn.ravel(), minlength=rows * images).reshape(rows, images).astype(np.float64)
-        shares.append((times @ hits) / (times @ queries))
+        found = (times @ hits.reshape(images, -1)).reshape(rows, *hits.shape[1:])
+        shares.append(found / (times @ queries).reshape(rows, *(1,) * (hits.ndim - 2), -1))
     return np.concatenate(shares)
 
 
