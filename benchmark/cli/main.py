@@ -30,6 +30,7 @@ from negbench.benchmark.cli import (
     plot,
     recipes,
     record,
+    report,
     run,
     search,
     speed,
@@ -159,6 +160,7 @@ app.command("params")(params.params)
 app.command("plot")(plot.plot)
 app.command("recipes")(recipes.recipes)
 app.command("record")(record.record)
+app.command("report")(report.report)
 app.command("run")(run.run)
 app.command("search")(search.search)
 app.command("sweep")(sweep.sweep)
