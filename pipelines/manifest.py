@@ -18,6 +18,7 @@ Other files may stand beside these, ``truth.npz`` for one (``negbench.pipelines.
 import hashlib
 import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -78,15 +79,19 @@ class Manifest:
     info: dict[str, Any] = field(default_factory=dict)
     """What ``dataset.json`` says besides counts and hash: format, source, licence, skipped rows, ..."""
 
-    @property
+    @cached_property
     def hash(self) -> str:
-        """Hex digest over the content of all tables, and the truth: the same on every machine and library version."""
-        digest = hashlib.blake2b(digest_size=16)
+        """Hex digest over the content of all tables, and the truth: the same on every machine and library version.
+
+        Made once: the tables of a manifest are never changed in place.
+        """
+        digest, encode = hashlib.blake2b(digest_size=16), json.JSONEncoder(ensure_ascii=False).encode
         for kind in COLUMNS:
             frame: pd.DataFrame = getattr(self, kind)
             digest.update(kind.encode())
-            for row in frame.itertuples(index=False):
-                digest.update(json.dumps(list(row), ensure_ascii=False).encode())
+            columns = [frame[name].tolist() for name in frame.columns]
+            for row in zip(*columns, strict=True):
+                digest.update(encode(row).encode())
         if self.info.get("truth"):
             digest.update(f"truth {self.info['truth']}".encode())
         return digest.hexdigest()

@@ -47,6 +47,9 @@ def test_every_pair_is_what_compare_says_of_it(tmp_path: Path) -> None:
         ("fne", "info-nce", (0, 1)),
         ("hardest", "info-nce", (0, 1)),
     ]
+    keys = [row.key for row in group_of(table).rows]
+    assert every_pair(table, keys, against=keys[-1]) == []
+    assert every_pair(table, keys, against=found[0].a) == found[:2]
     for each in found:
         alone = pair(rows[each.a], rows[each.b])
         one = comparison((each.a, rows[each.a]), (each.b, rows[each.b]), alone, significance_of(alone), 3)
@@ -61,7 +64,7 @@ def test_marks_against_any_baseline_are_those_of_the_leaderboard(tmp_path: Path)
     table = [cell for cell in cells(tmp_path) if cell.record.seed != 9]
     table += [Recorded(cell.folder, record("info-nce", 2, 10)) for cell in table if cell.record.method_id == "fne"][:1]
     group, rows = group_of(table), rows_of(table)
-    found = marks_by_baseline(group, every_pair(table, [row.key for row in group.rows]))
+    found = marks_by_baseline(group, table)
     assert {key.method for key in found} == {"hardest", "fne", "info-nce"}  # not the row that failed
     for baseline, tested in found.items():
         expected = marks(rows, baseline)
@@ -80,4 +83,4 @@ def test_rows_of_other_queries_are_left_out(tmp_path: Path) -> None:
     group = group_of(table)
     keys = [row.key for row in group.rows]
     assert [(each.a.method, each.b.method) for each in every_pair(table, keys)] == [("fne", "info-nce")]
-    assert Key("hardest", 0, None) not in marks_by_baseline(group, every_pair(table, keys))
+    assert Key("hardest", 0, None) not in marks_by_baseline(group, table)

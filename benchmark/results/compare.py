@@ -6,6 +6,7 @@ What the tests mean: docs/statistics.md.
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -320,8 +321,8 @@ def _lines(paired: Paired, tests: Significance) -> list[MetricLine]:
     return [
         MetricLine(
             metric,
-            stat(paired.values[0][:, place].tolist()),
-            stat(paired.values[1][:, place].tolist()),
+            _stat(tuple(paired.values[0][:, place].tolist())),
+            _stat(tuple(paired.values[1][:, place].tolist())),
             float(parts[:, place].sum()),
             float(low[place]),
             float(high[place]),
@@ -332,6 +333,12 @@ def _lines(paired: Paired, tests: Significance) -> list[MetricLine]:
         )
         for place, (metric, adjusted, anew_and_adjusted) in enumerate(columns)
     ]
+
+
+@lru_cache(maxsize=2048)
+def _stat(values: tuple[float, ...]) -> Stat:
+    """``stat``, made once for all pairs that a row stands in."""
+    return stat(values)
 
 
 def _over_seeds(paired: Paired) -> OverSeeds:

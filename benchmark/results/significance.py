@@ -16,6 +16,8 @@ DRAWS = 10_000
 """Random sign patterns, or resampled test sets."""
 CHUNK = 500
 """Draws at a time; changes memory, no result."""
+BLOCK = 64
+"""Pairs of rows at a time; likewise."""
 LEVEL = 0.95
 """Of the intervals."""
 T_SEEDS = 3
@@ -42,8 +44,7 @@ def sign_flip(parts: ArrayLike, draws: int = DRAWS, seed: int = 0, chunk: int = 
     parts = np.asarray(parts, dtype=np.float64)
     images = len(parts)
     exact = images <= 1 or 2 ** (images - 1) <= draws
-    # sums that are equal on paper must count as equal, whatever the order in which they were added
-    limit = np.abs(parts.sum(axis=0)) - 1e-9 * np.abs(parts).sum(axis=0)
+    limit = _limit(parts)
     count = np.zeros(parts.shape[1], dtype=np.int64)
     for signs in _every_sign(images, chunk) if exact else _random_signs(images, draws, seed, chunk):
         count += (np.abs(signs @ parts) >= limit).sum(axis=0)
@@ -62,15 +63,23 @@ def sign_flip_pairs(parts: Array, pairs: NDArray[np.int64], draws: int = DRAWS, 
     """
     images = len(parts)
     exact = images <= 1 or 2 ** (images - 1) <= draws
-    gaps = [parts[:, a] - parts[:, b] for a, b in pairs]
-    limit = np.stack([np.abs(gap.sum(axis=0)) - 1e-9 * np.abs(gap).sum(axis=0) for gap in gaps])
-    count = np.zeros(limit.shape, dtype=np.int64)
+    blocks = [pairs[start : start + BLOCK] for start in range(0, len(pairs), BLOCK)]
+    limits = [_limit(parts[:, some[:, 0]] - parts[:, some[:, 1]]) for some in blocks]
+    counts = [np.zeros(limit.shape, dtype=np.int64) for limit in limits]
     for signs in _every_sign(images, CHUNK) if exact else _random_signs(images, draws, seed, CHUNK):
         sums = (signs @ parts.reshape(images, -1)).reshape(len(signs), *parts.shape[1:])
-        for place, (a, b) in enumerate(pairs):
-            count[place] += (np.abs(sums[:, a] - sums[:, b]) >= limit[place]).sum(axis=0)
+        for some, limit, count in zip(blocks, limits, counts, strict=True):
+            count += (np.abs(sums[:, some[:, 0]] - sums[:, some[:, 1]]) >= limit).sum(axis=0)
+    count = np.concatenate(counts)
     p: Array = count / max(1, 2 ** (images - 1)) if exact else (1 + count) / (1 + draws)
     return p
+
+
+def _limit(gap: Array) -> Array:
+    """What a sum of signed parts ``[C, ...]`` must reach: sums that are equal on paper count as equal, whatever the
+    order in which they were added."""
+    limit: Array = np.abs(gap.sum(axis=0)) - 1e-9 * np.abs(gap).sum(axis=0)
+    return limit
 
 
 def _every_sign(images: int, chunk: int) -> Iterator[Array]:

@@ -25,20 +25,14 @@ class SiteTable:
     table: Table
     stem: str
     """Of the names of its files."""
-    found: list[Comparison]
+    pairs: list[Comparison]
+    """Rows against each other."""
     marks: dict[Key, dict[Key, Mark]]
     """By baseline."""
 
     @property
     def group(self) -> Group:
         return self.table.group
-
-    @property
-    def pairs(self) -> list[Comparison]:
-        """Those that are shown."""
-        if len(self.group.rows) <= MOST_ROWS:
-            return self.found
-        return [each for each in self.found if self.group.baseline in (each.a, each.b)]
 
 
 @dataclass(frozen=True)
@@ -85,8 +79,15 @@ def contents_of(board: Board, root: Path) -> Contents:
 
 
 def _table(name: str, stem: str, group: Group, cells: Sequence[Recorded]) -> SiteTable:
-    found = every_pair(cells, [row.key for row in group.rows], CHANGED) if group.first else []
-    return SiteTable(Table(name, group, series_of(group, cells)), stem, found, marks_by_baseline(group, found))
+    pairs, marks = [], {}
+    if group.first:
+        keys = [row.key for row in group.rows]
+        if len(keys) <= MOST_ROWS:
+            pairs = every_pair(cells, keys, CHANGED)
+        elif group.baseline is not None:
+            pairs = every_pair(cells, keys, CHANGED, group.baseline)
+        marks = marks_by_baseline(group, cells)
+    return SiteTable(Table(name, group, series_of(group, cells)), stem, pairs, marks)
 
 
 def method_of(series: Series) -> str:

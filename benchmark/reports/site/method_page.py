@@ -66,14 +66,19 @@ def method_page(contents: Contents, name: str) -> dict[str, Any]:
     return {
         "title": name,
         "family": family_of(name),
-        "rule": inspect.cleandoc(found.__doc__ or "") if found else "",
-        "text": (sys.modules[found.__module__].__doc__ or "").strip() if found else "",
+        "rule": _plain(inspect.cleandoc(found.__doc__ or "")) if found else "",
+        "text": _plain((sys.modules[found.__module__].__doc__ or "").strip()) if found else "",
         "source": _source(found) if found else "",
         "settings": settings_of(found.Settings) if found else [],
         "needs": found.needs if found else (),
         "headers": HEADERS,
         "results": results,
     }
+
+
+def _plain(text: str) -> str:
+    """A docstring without its marks of code."""
+    return text.replace("``", "")
 
 
 def _source(found: type[Method]) -> str:
