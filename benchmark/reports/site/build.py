@@ -47,19 +47,15 @@ class Site:
     pictures: dict[str, bytes] = field(default_factory=dict)
     material: dict[tuple[str, str], Material] = field(default_factory=dict)
     """By dataset and manifest hash."""
+    galleries: dict[str, str] = field(default_factory=dict)
+    """Dataset: stem of its gallery."""
+    figures: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Of each table, by its stem: figure to its file."""
 
     def add(self, path: str, template: str, **content: Any) -> None:
         """A page from a template; links in it lead up by as many folders as it lies deep."""
-        around = {"up": "../" * path.count("/"), "nav": self.nav, "families": FAMILIES}
-        self.pages[path] = render(f"site/{template}.jinja", **{**around, **content})
-
-    @property
-    def nav(self) -> dict[str, Any]:
-        """What every page leads to."""
-        return {"gallery": self.galleries}
-
-    galleries: dict[str, str] = field(default_factory=dict)
-    """Dataset: stem of its gallery."""
+        up = "../" * path.count("/")
+        self.pages[path] = render(f"site/{template}.jinja", up=up, galleries=self.galleries, **content)
 
     def material_of(self, each: SiteTable) -> Material:
         key = (each.group.dataset, each.group.manifest_hash)
@@ -79,13 +75,13 @@ def write(folder: Path, contents: Contents, say: Say) -> int:
     site = Site(contents, say)
     with new_folder(folder, KIND) as scratch:
         say("figures")
-        figures = [(each, draw(each, scratch / "figures")) for each in contents.tables]
+        site.figures = {each.stem: draw(each, scratch / "figures") for each in contents.tables}
         say("pages")
         _galleries(site)
         _tables(site)
         _methods(site)
         _runs(site)
-        _around(site, figures)
+        _around(site)
         for path, text in site.pages.items():
             _put(scratch / path, text.encode())
         for name, data in site.pictures.items():
@@ -122,7 +118,12 @@ def _galleries(site: Site) -> None:
 def _tables(site: Site) -> None:
     families = {name: family_of(name) for name in site.contents.methods}
     for each in site.contents.tables:
-        site.add(f"tables/{each.stem}.html", "board", figures=FIGURES, **board_page(site.contents, each, families))
+        site.add(
+            f"tables/{each.stem}.html",
+            "board",
+            drawn=site.figures[each.stem],
+            **board_page(site.contents, each, families),
+        )
         if each.pairs:
             site.add(f"compare/{each.stem}.html", "compare", **compare_page(each, site.material_of(each)))
 
@@ -142,7 +143,7 @@ def _runs(site: Site) -> None:
         site.add(f"runs/{stem}.html", "run", **run_page(site.contents, cell, named[cell.folder]))
 
 
-def _around(site: Site, figures: list[tuple[SiteTable, dict[str, str]]]) -> None:
+def _around(site: Site) -> None:
     """The pages that stand above all tables."""
     contents = site.contents
     titled = [(each, title(each.group), setting(each.group)) for each in contents.tables]
@@ -159,7 +160,7 @@ def _around(site: Site, figures: list[tuple[SiteTable, dict[str, str]]]) -> None
         runs=len(contents.runs),
         left_out=left_out,
     )
-    drawn = [(each, title(each.group), setting(each.group), files) for each, files in figures if files]
+    drawn = [(*table, site.figures[table[0].stem]) for table in titled if site.figures[table[0].stem]]
     site.add("figures.html", "figures", title="Figures", tables=drawn, about=FIGURES)
     site.add("reproduce.html", "reproduce", title="How to reproduce", tables=list(_reproduced(contents)))
 

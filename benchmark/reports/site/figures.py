@@ -11,11 +11,13 @@ from negbench.benchmark.reports.site.contents import SiteTable
 
 FIGURES = {name: PICTURES[name] for name in ("curves", "picks", "cost")}
 """Name: what it shows."""
+MOST_SERIES = 60
+"""Of a table with more rows no picture can be read: ``bench plot --method`` draws some of them."""
 
 
 def draw(each: SiteTable, folder: Path) -> dict[str, str]:
     """Draw what a table has: figure to the name of its file; those are left out that its records have nothing for."""
-    if not each.group.first:
+    if not each.group.first or len(each.table.series) > MOST_SERIES:
         return {}
     found = {}
     for name in FIGURES:

@@ -111,8 +111,7 @@ function board(table) {
     const state = { sort, order };
     for (const name of filters) state[name] = byId(name).value;
     const chosen = byId("baseline");
-    state.baseline = chosen && chosen.value !== usual ? original[chosen.value]?.cells[0].dataset.value || "none" : "";
-    if (state.baseline) state.row = chosen.value;
+    state.baseline = chosen && chosen.value !== usual ? chosen.selectedOptions[0].textContent : "";
     state.hide = off === hiddenAtFirst ? "" : off || "none";
     tell(state);
   }
@@ -122,7 +121,8 @@ function board(table) {
     sort = keys.includes(words.get("sort")) ? words.get("sort") : "";
     order = sort ? (words.get("order") in ARROWS ? words.get("order") : "descending") : "";
     for (const name of filters) select(name, words.get(name) || "");
-    select("baseline", words.has("baseline") ? words.get("row") || "" : usual);
+    const rows = byId("baseline") ? [...byId("baseline").options] : [];
+    select("baseline", (rows.find((row) => row.textContent === words.get("baseline")) || { value: usual }).value);
     const hide = words.has("hide") ? words.get("hide") : hiddenAtFirst;
     for (const box of boxes) box.checked = !hide.split(",").includes(box.value);
     show();
@@ -214,8 +214,9 @@ function comparison(place) {
 
   function read() {
     const words = told();
-    select("one", words.get("a") || data.rows[0]);
-    select("other", words.get("b") || data.rows[1]);
+    const known = (name, otherwise) => (data.rows.includes(words.get(name)) ? words.get(name) : otherwise);
+    select("one", known("a", data.rows[0]));
+    select("other", known("b", data.rows[1]));
     show();
   }
 
