@@ -5,8 +5,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from boards import record, save
+from boards import a_full_board, record, save
 from commands import Done, bench
+from negbench.benchmark.evaluation.protocols import Measured, Protocol
+from negbench.benchmark.recipe.external import External
+
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7 * 7 }}"
 
 
 class Page(HTMLParser):
@@ -58,6 +62,35 @@ def some_records(root: Path) -> Path:
         for seed in range(3)
     ]
     return save(root, *cells, record("random", 0, 5))
+
+
+def all_kinds(root: Path) -> Path:
+    """Long names, failed, collapsed and many rows, two tables of a dataset, a further protocol, one from elsewhere."""
+    a_full_board(root)
+    whole = Protocol(name="coco-5k", images=5000, captions=25000)
+    folds = Protocol(name="coco-1k-5fold", images=1000, captions=5000, folds=5)
+    better = {f"{way}_r{k}": 50.0 for way in ("i2t", "t2i") for k in (1, 5, 10)} | {"rsum": 300.0, "mr": 50.0}
+    ranks = {f"{way}_{name}": 2.0 for way in ("i2t", "t2i") for name in ("medr", "meanr")}
+    others = (Measured(protocol=folds, metrics=better | ranks),)
+    save(
+        root,
+        *(record(name, seed, 30, "coco", protocol=whole, others=others) for name in ("fne", "sum") for seed in (0, 1)),
+    )
+    save(root, record("hardest", 0, 30, "f8k"), record("fne", 0, 30, "f8k", epochs=12))
+    guest = External(method="guest", dataset="f30k", given="embeddings", note=HOSTILE)
+    told = {
+        "config": None,
+        "external": guest,
+        "method_id": "guest",
+        "cost": None,
+        "recipe_hash": "",
+        "features_hash": "",
+    }
+    one = record("hardest", 0, 44, "f30k", protocol=Protocol(name="f30k-1k", images=1000, captions=5000))
+    save(root, one.model_copy(update=told | {"config_hash": guest.hash}))
+    path = root / "f30k" / "guest" / "0" / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"features_hash": ""}))
+    return root
 
 
 def many_rows(root: Path, rows: int) -> Path:

@@ -20,10 +20,9 @@ from negbench.benchmark.reports.site.commands import command_of
 from negbench.benchmark.reports.site.contents import stems
 from negbench.benchmark.reports.site.embedded import embedded
 from negbench.benchmark.results.leaderboard import load
-from negbench.pipelines.manifest import Manifest
-from sites import Page, pages, report, some_records
+from negbench.pipelines.manifest import Manifest, table
+from sites import HOSTILE, Page, all_kinds, pages, report, some_records
 
-HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7 * 7 }}"
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'"
 
 
@@ -33,6 +32,21 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = report(some_records(folder / "runs"), folder / "site")
     assert done.exit_code == 0, done.output
     return folder / "site"
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of all kinds of records."""
+    folder = tmp_path_factory.mktemp("full")
+    done = report(all_kinds(folder / "runs"), folder / "site")
+    assert done.exit_code == 0, done.output
+    return folder / "site"
+
+
+@pytest.fixture(params=["site", "full"])
+def each(request: pytest.FixtureRequest) -> Path:
+    found: Path = request.getfixturevalue(request.param)
+    return found
 
 
 def test_every_table_method_and_run_has_a_page(site: Path) -> None:
@@ -47,7 +61,8 @@ def test_every_table_method_and_run_has_a_page(site: Path) -> None:
     }
 
 
-def test_links_lead_somewhere_and_nothing_leads_outside(site: Path) -> None:
+def test_links_lead_somewhere_and_nothing_leads_outside(each: Path) -> None:
+    site = each
     ids = {page.path: {attributes["id"] for _, attributes in page.tags if "id" in attributes} for page in pages(site)}
     for page in pages(site):
         for _, attributes in page.tags:
@@ -63,8 +78,8 @@ def test_links_lead_somewhere_and_nothing_leads_outside(site: Path) -> None:
     assert not re.search(r"fetch|XMLHttp|innerHTML|eval|import\(|https?:", (site / "site.js").read_text())
 
 
-def test_pages_are_made_for_everybody(site: Path) -> None:
-    for page in pages(site):
+def test_pages_are_made_for_everybody(each: Path) -> None:
+    for page in pages(each):
         assert page.all("html")[0]["lang"] == "en"
         assert len(page.all("h1")) == 1
         levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
@@ -72,8 +87,27 @@ def test_pages_are_made_for_everybody(site: Path) -> None:
         assert len(page.all("table")) == len(page.all("caption"))
         assert all(cell.get("scope") for cell in page.all("th"))
         assert all(picture.get("alt") is not None for picture in page.all("img"))
-        assert {each["content"] for each in page.all("meta") if "http-equiv" in each} == {POLICY}
-        assert all(each.keys() == {"src"} or each["type"] == "application/json" for each in page.all("script"))
+        assert {one["content"] for one in page.all("meta") if "http-equiv" in one} == {POLICY}
+        assert all(one.keys() == {"src"} or one["type"] == "application/json" for one in page.all("script"))
+
+
+def test_records_of_all_kinds_are_told(full: Path) -> None:
+    assert {path.stem for path in (full / "tables").iterdir()} >= {
+        "f30k",
+        "f30k-external",
+        "coco",
+        "coco-coco-1k-5fold",
+    }
+    assert {path.stem for path in (full / "compare").iterdir()} >= {"f30k", "coco"}
+    folds = Page(full / "tables" / "coco-coco-1k-5fold.html")
+    assert "tests stand in the table of the whole split" in folds.text
+    guest = Page(full / "methods" / "guest--external.html")
+    assert HOSTILE in guest.text
+    assert HOSTILE in Page(full / "tables" / "f30k-external.html").text
+    board = Page(full / "tables" / "f30k.html").text
+    assert "1 of 1 failed" in board
+    assert "1 of 1 collapsed" in board
+    assert "boom" in "".join(page.text for page in pages(full) if page.path.parent.name == "runs")
 
 
 def test_the_table_is_the_leaderboard_s(site: Path) -> None:
@@ -174,6 +208,25 @@ def test_the_gallery_shows_true_pairs_that_nobody_labelled_and_who_suspects_them
     run = Page(small_project / "site" / "runs" / "small-fne-seed-0.html")
     assert len(run.all("polyline")) > 3
     assert "Similarities of the test's pairs" in run.text
+
+
+def test_the_gallery_shows_what_people_judged(small_project: Path) -> None:
+    folder = Path("data/small")
+    manifest = Manifest.read(folder)
+    test = manifest.images["image_id"][manifest.images["split"] == "test"].tolist()
+    caption = manifest.captions["caption_id"][manifest.captions["image_id"] == test[0]].iloc[0]
+    judged = [(test[1], caption, 0.8, "expert"), (test[1], caption, 0.4, "crowd"), (test[2], caption, 0.1, "expert")]
+    info = {key: value for key, value in manifest.info.items() if key != "truth"}
+    changed = replace(manifest, judgements=table("judgements", judged), info=info)
+    (folder / "truth.npz").unlink()
+    changed.write(folder)
+    path = Path("runs/small/fne/seed-0/run.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"manifest_hash": changed.hash}))
+    assert bench("report").exit_code == 0
+    text = Page(small_project / "site" / "gallery" / "small.html").text
+    assert "1 captions" in text
+    assert "judged, from 0 to 1: crowd 0.40, expert 0.80" in text
+    assert text.count("not labelled") == 1
 
 
 def test_without_the_data_there_are_records_alone(small_project: Path) -> None:
