@@ -19,6 +19,7 @@ from negbench.benchmark.reports.site.method_page import class_of
 from negbench.benchmark.results.recorded import Recorded
 from negbench.methods.base import Method
 from negbench.pipelines.errors import DataError, RequestError
+from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.splits import SplitIndex, split_of
 
 QUERIES = 12
@@ -63,7 +64,7 @@ def gallery_page(each: SiteTable, material: Material) -> dict[str, Any] | None:
     queries = list(_queries(each, material, split))
     if not queries:
         return None
-    queries, asked, unable = _suspected(each, split, queries)
+    queries, asked, unable = _suspected(each, material.manifest, split, queries)
     return {
         "title": f"False negatives of {each.group.dataset}",
         "dataset": each.group.dataset,
@@ -111,7 +112,7 @@ def _judgements(material: Material) -> dict[tuple[str, str], str]:
 
 
 def _suspected(
-    each: SiteTable, split: SplitIndex, queries: Sequence[Query]
+    each: SiteTable, manifest: Manifest, split: SplitIndex, queries: Sequence[Query]
 ) -> tuple[list[Query], list[str], list[str]]:
     """The queries with what the methods suspect, the methods that were asked, and why others were not."""
     asked, unable = [], []
@@ -119,7 +120,7 @@ def _suspected(
     for one in _with_ideas(each):
         name = one.label
         try:
-            suspicions = _ask(one.cells[0], split, queries)
+            suspicions = _ask(one.cells[0], manifest, split, queries)
         except (BenchError, DataError, RequestError, OSError):
             unable.append(name)
             continue
@@ -147,9 +148,9 @@ def _with_ideas(each: SiteTable) -> list[Series]:
     return list(found.values())
 
 
-def _ask(cell: Recorded, split: SplitIndex, queries: Sequence[Query]) -> list[Mapping[int, float]]:
+def _ask(cell: Recorded, manifest: Manifest, split: SplitIndex, queries: Sequence[Query]) -> list[Mapping[int, float]]:
     """Of each query the suspicion of every image, by its row, as the first seed's training left its method."""
-    run = live_cell(cell.folder)
+    run = live_cell(cell.folder, manifest)
     config = cell.record.config
     assert config is not None, "rows that were trained elsewhere are not asked"
     ready = own_method(run, config, 0)
