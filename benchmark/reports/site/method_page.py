@@ -3,6 +3,7 @@
 import inspect
 import sys
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
 from negbench import methods
@@ -35,6 +36,7 @@ HEADERS = {
 PLACES = {"effective": 1, "hardness": 2}
 
 
+@cache
 def class_of(name: str) -> type[Method] | None:
     """The method's class; None of a model that was trained elsewhere, and of a method that cannot be had here."""
     try:
