@@ -146,6 +146,12 @@ class Method(nn.Module, ABC):
     def begin(self, image: Tensor, text: Tensor, ids: Tensor, extras: Extras) -> None:
         """Called first in each step with the batch, ``[B, D]``, ``[B, D]``, ``[B]``."""
 
+    def make_room(self, count: int) -> None:
+        """Called before the first step, and before a state is loaded: all numbers of images and captions are below.
+
+        For methods that keep something per anchor.
+        """
+
     def start_epoch(self) -> None:
         """Called before each epoch; for methods whose statistics start anew."""
 

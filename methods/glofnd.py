@@ -19,6 +19,7 @@ from torch import Tensor
 
 from .base import Range, View, setting
 from .info_nce import InfoNCE, InfoNCESettings
+from .interface.per_anchor import PerAnchor
 
 
 @dataclass(frozen=True)
@@ -31,29 +32,22 @@ class GloFNDSettings(InfoNCESettings):
         search=Range(0.0001, 0.05, log=True),
     )
     rate: float = setting(0.05, "step size of the thresholds (Adam)", low=0.0, search=Range(0.001, 0.1, log=True))
-    slots: int = setting(
-        2**17,
-        "thresholds kept per direction; anchors whose numbers are equal modulo this share one",
-        low=1,
-        high=2**24,
-    )
 
 
-class GloFND(InfoNCE):
+class GloFND(PerAnchor, InfoNCE):
     """InfoNCE without ``s > lambda_i``; lambda_i by Adam on ``share - (share of negatives with s > lambda_i)``."""
 
     Settings = GloFNDSettings
-    needs = ("captions",)
-    state: Tensor
-    """``[2, slots, 4]``: of image and of caption anchors, threshold, both moments of Adam, visits with negatives."""
+    width = 4
+    """Threshold, both moments of Adam, visits with negatives."""
 
-    def __init__(self, **changes: object) -> None:
-        super().__init__(**changes)
-        self.register_buffer("state", torch.zeros(2, self.settings.slots, 4))
+    def numbers(self, view: View) -> Tensor:
+        """A threshold is of an image, or of a caption: it does not depend on the partner."""
+        return view.anchor_ids if view.direction == "i2t" else super().numbers(view)
 
     def view_loss(self, view: View) -> Tensor:
-        false, place, state = self.step(view)
-        self.state[place] = state
+        false, state = self.step(view)
+        self.keep(view, state)
         return self.against_all_but(view.positive | false, view.similarity, view.positive_similarity)
 
     def suspicion(self, view: View) -> Tensor:
@@ -61,14 +55,12 @@ class GloFND(InfoNCE):
         return self.step(view)[0].float()
 
     @torch.no_grad()
-    def step(self, view: View) -> tuple[Tensor, tuple[int, Tensor], Tensor]:
-        """The mask ``[B, N]`` after a step of the thresholds, their place in ``state``, and the new ``[B, 4]``."""
-        assert view.extras.captions is not None  # ``needs`` was checked
-        side, keys = (0, view.anchor_ids) if view.direction == "i2t" else (1, view.extras.captions)
-        slots = keys.long() % self.settings.slots
+    def step(self, view: View) -> tuple[Tensor, Tensor]:
+        """The mask ``[B, N]`` after a step of the thresholds, and the new state ``[B, 4]``."""
+        kept = self.kept(view)
         negatives = torch.where(view.positive, -torch.inf, view.similarity)
         count = (~view.positive).sum(dim=1)
-        threshold, first, second, visits = self.state[side, slots].unbind(dim=1)
+        threshold, first, second, visits = kept.unbind(dim=1)
         begins, sees = visits == 0, count > 0
         gradient = self.settings.share - (negatives > threshold[:, None]).sum(dim=1) / count.clamp_min(1)
         first = torch.where(begins, 0, 0.9 * first + 0.1 * gradient)
@@ -77,7 +69,7 @@ class GloFND(InfoNCE):
         moved = threshold - self.settings.rate * first / (second.sqrt() + 1e-8)
         moved = torch.where(begins, self.start(negatives), moved).clamp(-1, 1)
         fresh = torch.stack([moved, first, second, visits + 1], dim=1).to(self.state.dtype)
-        return negatives > moved[:, None], (side, slots), torch.where(sees[:, None], fresh, self.state[side, slots])
+        return negatives > moved[:, None], torch.where(sees[:, None], fresh, kept)
 
     def start(self, negatives: Tensor) -> Tensor:
         """``[B]``: the (1 - share) quantile of ``negatives [B, N]``."""

@@ -12,14 +12,16 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from negbench.pipelines import captions, noise, prepare, sources
+from negbench.pipelines import captions, equal_texts, noise, prepare, sources
+from negbench.pipelines.errors import DataError
 from negbench.pipelines.files import Progress, file_digest, leaves, silent
 from negbench.pipelines.judgements import verdicts
 from negbench.pipelines.manifest import SPLITS, Manifest
 from negbench.pipelines.reading import pictures
 from negbench.pipelines.reading.pictures import Fault, PictureError
-from negbench.pipelines.sources import Source, manifest_folder
+from negbench.pipelines.sources import FEATURES, Source, manifest_folder
 from negbench.pipelines.sources.known import KNOWN
+from negbench.pipelines.store import read_info
 from negbench.pipelines.truth import Truth, ambiguity_of
 
 EXAMPLES = 3
@@ -140,6 +142,8 @@ def _facts(subject: Subject) -> dict[str, Any]:
     facts: dict[str, Any] = {"hash": manifest.hash, "format": source.format, "settings": settings}
     if noisy:
         facts["noise"] = noisy
+    if notes := manifest.info.get("notes"):
+        facts["notes"] = "; ".join(map(str, notes))
     given = manifest.judgements[manifest.judgements["source"] != noise.SOURCE]
     if len(given):
         facts["judgements"] = judged(given, manifest.captions)
@@ -173,6 +177,22 @@ def _counts(subject: Subject) -> Findings:
     yield from _some("warning", "unusual-counts", "splits of another size than everybody's", wrong, todo)
     empty = [split for split, row in rows if row["images"] == 0]
     yield from _some("warning", "empty-splits", "splits without images", empty, f"add images to them: {subject.again}")
+
+
+def _splits_made(subject: Subject) -> Findings:
+    number = subject.manifest.info.get("split_by_id", 0)
+    if number:
+        split_of = subject.manifest.images[["image_id", "split"]].head(EXAMPLES).itertuples(index=False)
+        yield (
+            "warning",
+            Finding(
+                "split-by-id",
+                "images whose split nothing says, so that their ids decided (80 % train, 10 % val, 10 % test)",
+                number,
+                [f"{image}: {split}" for image, split in split_of],
+                f"nobody else has this split; add the lists of a known one (train.txt, ...), then: {subject.again}",
+            ),
+        )
 
 
 def _tables(subject: Subject) -> Findings:
@@ -267,11 +287,12 @@ def _copies(subject: Subject) -> Findings:
     groups = images[images["content"].duplicated(keep=False)].groupby("content")
     inside: list[str] = []
     across: list[str] = []
-    for _, group in groups:
+    for _, group in sorted(groups, key=lambda pair: -len(pair[1])):
         together = " = ".join(
-            f"{image} ({split})" for image, split in zip(group["image_id"], group["split"], strict=True)
+            f"{image} ({split})" for image, split in group[["image_id", "split"]].head(EXAMPLES).itertuples(index=False)
         )
-        (inside if group["split"].nunique() == 1 else across).append(together)
+        more = f", ... ({len(group):,} ids)" if len(group) > EXAMPLES else ""
+        (inside if group["split"].nunique() == 1 else across).append(together + more)
     todo = "their captions are true of each other's picture; keep one of each"
     yield from _some("warning", "copied-pictures", "pictures that stand more than once in a split", inside, todo)
     todo = "a model is tested on what it learnt; keep one of each"
@@ -324,6 +345,23 @@ def _quoted(frame: pd.DataFrame) -> list[str]:
     return [f"{caption}: {text[:60]!r}" for caption, text in zip(frame["caption_id"], frame["text"], strict=True)]
 
 
+def _language(subject: Subject) -> Findings:
+    """Whether the dataset's own text encoder, and those that encoded it, can read the captions."""
+    name, manifest = subject.source.encoder.partition("+")[2], subject.manifest
+    texts = manifest.captions["text"].drop_duplicates().tolist()
+    lines = list(equal_texts.warnings(name, {"unknown": equal_texts.unknown_to(name, texts)}))
+    for path in sorted((FEATURES / subject.name).glob("*/features.json")):
+        try:
+            info = read_info(path.parent)
+        except DataError:  # its own command tells of it
+            continue
+        if info["manifest"] == manifest.hash:
+            lines += equal_texts.warnings(path.parent.name.partition("+")[2], info.get("captions", {}))
+    todo = f"take an encoder that can (bench encoders): bench features --dataset {subject.name} --encoder IMAGE+TEXT"
+    lines = list(dict.fromkeys(lines))
+    yield from _some("warning", "unknown-language", "encoders that cannot read the captions", lines, todo)
+
+
 def _left_out(subject: Subject) -> Findings:
     skipped = subject.manifest.info.get("skipped", {})
     if skipped:
@@ -347,8 +385,10 @@ CHECKS: tuple[Callable[[Subject], Findings], ...] = (
     _pictures,
     _captions,
     _counts,
+    _splits_made,
     _copies,
     _equal_captions,
+    _language,
     _left_out,
 )
 """Every class of faults, errors first."""

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from negbench.pipelines import datasets, encoders, prepare, sources
+from negbench.pipelines import datasets, encoders, equal_texts, prepare, sources
 from negbench.pipelines.atomic import write_text
 from negbench.pipelines.current import PRECOMPUTED_REVISION, SIDES, code_of, given_captions, is_current
 from negbench.pipelines.datasets.precomp import CaptionFeatures
@@ -111,6 +111,7 @@ class Maker:
         self.target = store_folder(manifest.name, self.encoder)
         self.names = dict(zip(SIDES, pair(self.encoder, datasets.holds_features(source.format)), strict=True))
         self.work = Work(self.target)
+        self._stages: dict[str, Stage] = {}
 
     def make(self, progress: Progress, waiting: Waiting, *, force: bool = False, verify: bool = False) -> Path:
         """The folder of the store; ``verify``: it is stale, too, where one of its bytes changed.
@@ -170,13 +171,22 @@ class Maker:
             first = found.get(modality) or first_batch(self.how, side.device)
             batch = self._encode(modality, side, first, recipe["dtype"], progress)
             made[modality] = {**asdict(side.device), "batch": batch}
-        complete(self.work.store, self.manifest, {**recipe, "made": made})
+        complete(self.work.store, self.manifest, {**recipe, "made": made, **self._captions(sides["captions"])})
         self.work.finish()
         self.work.move()
 
+    def _captions(self, side: Side) -> dict[str, Any]:
+        """What the store says of its captions."""
+        if not side.dim:
+            return {}
+        text = self._stages["captions"]._encoder  # loaded already, where anything was left to encode
+        if text is None and side.name != encoders.PRECOMPUTED:
+            text = encoders.make(side.name, "text", side.device)
+        return {"captions": equal_texts.figures(self.work.store, self.manifest, text)}
+
     def _encode(self, modality: str, side: Side, batch: int, dtype: str, progress: Progress) -> int:
         """One side, with batches of half the size while they do not fit; the size that did."""
-        stage = _stage(self.manifest, self.source, modality, side, self.how)
+        stage = self._stages[modality] = _stage(self.manifest, self.source, modality, side, self.how)
         while True:
             try:
                 if self.spread is not None:
@@ -241,6 +251,8 @@ def _encode(
         path = store / f"{split}_{modality}{'_sequences' if side.length else ''}.npy"
         for done in fill(path, rows, side.shape, stage, "uint8" if side.size else dtype, batch):
             progress(f"{split} {modality}", done, len(rows))
+        if modality == "captions":
+            equal_texts.make_equal(path, rows["text"].tolist())
         if side.length:
             _pool(path, store / f"{split}_{modality}.npy", dtype)
 

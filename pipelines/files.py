@@ -22,6 +22,10 @@ OUT = re.compile(r"^[/\\]|^[A-Za-z]:[/\\]|(^|[/\\])\.\.([/\\]|$)")
 UNFIT = re.compile(r"[\x00-\x1f\x7f/\\]|^\.{0,2}$")
 """What one part of a path cannot hold or be: control characters, separators; nothing, this folder, the one above."""
 
+LFS = b"version https://git-lfs"
+"""Begins a pointer of Git LFS."""
+POINTER = "a Git LFS pointer, not the file itself; run: git lfs pull"
+
 LARGEST = 64 * 2**20
 """Bytes of a text file that is read as a whole: far more than any the project writes."""
 LARGEST_YAML = 2**18
@@ -66,6 +70,15 @@ def open_plain(path: Path) -> io.BufferedReader:
         os.close(handle)
         raise DataError(f"{path}: not a file")
     return os.fdopen(handle, "rb")
+
+
+def is_pointer(path: Path) -> bool:
+    """Whether a file only says where Git LFS keeps what it should hold."""
+    try:
+        with open_plain(path) as file:
+            return file.read(len(LFS)) == LFS
+    except (OSError, DataError):
+        return False
 
 
 def read_bytes(path: Path) -> bytes:

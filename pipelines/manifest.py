@@ -51,7 +51,12 @@ KEYS: dict[str, type] = {
     "files": dict,
     "noise": dict,
     "skipped": dict,
+    "rows": dict,
+    "split_by_id": int,
+    "unused": dict,
+    "dialects": dict,
     "settings": dict,
+    "notes": list,
 }
 """Keys of ``dataset.json`` that something reads, and what they hold."""
 NEEDED = ("name", "hash", "counts")

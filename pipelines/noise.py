@@ -6,6 +6,7 @@ as judgements, so that one can tell which pairs are noise. Validation and test a
 """
 
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,18 @@ class Noise(BaseModel):
     noise_seed: int = Field(default=0, ge=0)
 
 
+@dataclass(frozen=True)
+class Exchange:
+    """Which captions stand where."""
+
+    order: Indices
+    """``[C]``: the old row of each caption."""
+    images: NDArray[np.object_]
+    """``[C]``: the image of each, in the new order."""
+    rows: Indices
+    """The old rows of those whose image changed."""
+
+
 def settings(name: str, given: dict[str, Any]) -> tuple[Noise, dict[str, Any]]:
     """The noise among a source's settings, and the settings that are left for its reader."""
     try:
@@ -56,19 +69,29 @@ def add(manifest: Manifest, noise: Noise, folder: Path) -> Manifest:
     rows = np.flatnonzero(captions["image_id"].isin(train).to_numpy())
     lots = [digest(f"{noise.noise_seed} {caption}") for caption in captions["caption_id"].iloc[rows]]
     chosen = rows[np.argsort(lots, kind="stable")[: round(noise.noise_ratio * len(rows))]]
-    givers = _exchanged(chosen, captions["image_id"].to_numpy(dtype=object)) if len(chosen) else chosen
+    images = captions["image_id"].to_numpy(dtype=object)
     order = np.arange(len(captions))
-    order[chosen] = givers
-    moved = captions.iloc[givers]
-    before = table("judgements", [(image, caption, 1.0, SOURCE) for caption, image, _ in moved.itertuples(index=False)])
+    order[chosen] = _exchanged(chosen, images) if len(chosen) else chosen
+    about = {**noise.model_dump(), "captions": len(rows), "exchanged": len(chosen)}
+    return moved(manifest, Exchange(order, images, chosen), about, folder)
+
+
+def moved(manifest: Manifest, exchange: Exchange, about: dict[str, Any], folder: Path) -> Manifest:
+    """The manifest after an exchange, with judgements that say what was right before; ``truth.npz`` follows.
+
+    ``about`` is what ``dataset.json`` says of the noise.
+    """
+    captions = manifest.captions
+    right = captions.iloc[exchange.rows]
+    before = table("judgements", [(image, caption, 1.0, SOURCE) for caption, image, _ in right.itertuples(index=False)])
     truth = Truth.load(folder / "truth.npz") if (folder / "truth.npz").exists() else None
-    known = {} if truth is None else {"truth": truth.reordered(order).write(folder)}
+    known = {} if truth is None else {"truth": truth.reordered(exchange.order).write(folder)}
     return Manifest(
         manifest.name,
         manifest.images,
-        captions.iloc[order].assign(image_id=captions["image_id"].to_numpy()).reset_index(drop=True),
+        captions.iloc[exchange.order].assign(image_id=exchange.images).reset_index(drop=True),
         pd.concat([manifest.judgements, before.sort_values("caption_id")], ignore_index=True),
-        manifest.info | {"noise": {**noise.model_dump(), "captions": len(rows), "exchanged": len(chosen)}, **known},
+        manifest.info | {"noise": about, **known},
     )
 
 

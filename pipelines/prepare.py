@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from negbench.pipelines import datasets, encoders, noise, sources
+from negbench.pipelines import datasets, encoders, noise, noise_files, sources
 from negbench.pipelines.atomic import new_file, new_folder
 from negbench.pipelines.errors import DataError, RequestError
 from negbench.pipelines.files import Progress, digest, silent
 from negbench.pipelines.manifest import KIND, SPLITS, Manifest, read_info
 from negbench.pipelines.names import check_dataset
+from negbench.pipelines.reading.groups import STEM
+from negbench.pipelines.reading.unused import unused
 from negbench.pipelines.sides import pair
 from negbench.pipelines.sources import Source
 from negbench.pipelines.sources.arrivals import arrive, located
@@ -49,10 +51,12 @@ def add(
     ``places`` is one folder, or archives and URLs, with their ``sha256`` where known; ``most`` bytes an archive may
     unpack to. ``file_format`` is found by looking where None. ``settings`` are written down with the source:
     ``any_counts`` accepts other sizes than a well-known name stands for, ``skip_bad`` leaves bad rows and pictures
-    out and counts them, others are those of ``noise``. ``replace`` takes the place of a registered dataset;
-    with ``again`` it may be there already if it comes out the same. Nothing is left behind on an error.
+    out and counts them, others are those of ``noise``, ``noise_files`` and the reader. ``replace`` takes the place of
+    a registered dataset; with ``again`` it may be there already if it comes out the same. Nothing is left behind on an
+    error.
     """
     check_new(name, replace or again, places, sha256)
+    settings = noise_files.registered(settings or {})
     if file_format is not None:
         datasets.get(file_format)  # a wrong name is told before anything is fetched
     with (  # moved into place in the opposite order: a dataset is registered when all else is there
@@ -61,6 +65,7 @@ def add(
         arrive(name, places, sha256=sha256, most=most, progress=progress) as arrived,
     ):
         file_format = file_format or datasets.detect(arrived.folder)
+        datasets.check_settings(file_format, settings)
         precomputed = datasets.holds_features(file_format)
         if encoder is None:
             pictured = KNOWN[name].encoder if name in KNOWN and not precomputed else None
@@ -71,7 +76,7 @@ def add(
             origin=arrived.origin,
             encoder="+".join(pair(encoder, precomputed)),
             takes_out=datasets.takes_out(file_format),
-            settings=settings or {},
+            settings=settings,
         )
         manifest = _build(name, source, folder)
         manifest.info.update(json.loads(arrived.told(json.dumps(manifest.info))))
@@ -97,6 +102,7 @@ def generate(
     if not datasets.is_generated(file_format):
         raise RequestError(f"format '{file_format}' reads files: give --from DIR")
     sources.check_apart(name, None, name)
+    settings = noise_files.registered(settings)
     sides = pair(encoder or DEFAULT_ENCODER[False], precomputed=False)
     source = Source(format=file_format, encoder="+".join(sides), settings=settings)
     with new_folder(sources.manifest_folder(name), KIND) as folder:
@@ -172,12 +178,19 @@ def _check_same(name: str, source: Source) -> None:
 
 
 def _build(name: str, source: Source, folder: Path) -> Manifest:
-    disturbance, settings = noise.settings(name, source.settings)
+    if STEM in source.settings and not datasets.takes_stem(source.format):
+        raise RequestError(
+            f"--stem: format '{source.format}' reads one dataset by the names of its files; leave it out"
+        )
+    published, settings = noise_files.settings(name, source.settings)
+    disturbance, settings = noise.settings(name, settings)
     manifest = datasets.get(source.format).build(name, source.model_copy(update={"settings": settings}), folder)
     manifest.check()
+    if source.path is not None:
+        manifest.info["unused"] = unused(source.folder(name), manifest, source.settings.get(STEM))
     if name in KNOWN and not source.settings.get("any_counts"):
         _assert_counts(manifest, KNOWN[name])
-    return noise.add(manifest, disturbance, folder)
+    return noise_files.add(manifest, published, folder) if published else noise.add(manifest, disturbance, folder)
 
 
 def _assert_counts(manifest: Manifest, known: Known) -> None:

@@ -21,10 +21,12 @@ class SplitIndex:
     """``[C]``: row of each caption in the manifest's ``captions`` table."""
     image_ids: list[str]
     caption_ids: list[str]
+    room: int
+    """The rows of the longer of the two tables: those of every split are below it."""
 
 
-def index_of(images: pd.DataFrame, captions: pd.DataFrame) -> SplitIndex:
-    """From the rows of both tables that are of one split."""
+def index_of(images: pd.DataFrame, captions: pd.DataFrame, room: int) -> SplitIndex:
+    """From the rows of both tables that are of one split, of ``room`` in all."""
     row_of = pd.Series(np.arange(len(images)), index=images["image_id"])
     return SplitIndex(
         caption_image=row_of.loc[captions["image_id"]].to_numpy(dtype=np.int64),
@@ -32,10 +34,12 @@ def index_of(images: pd.DataFrame, captions: pd.DataFrame) -> SplitIndex:
         caption_rows=captions.index.to_numpy(dtype=np.int64),
         image_ids=images["image_id"].tolist(),
         caption_ids=captions["caption_id"].tolist(),
+        room=room,
     )
 
 
 def split_of(manifest: Manifest, split: str) -> SplitIndex:
     """A split of a manifest, without any features."""
     images = manifest.images[manifest.images["split"] == split]
-    return index_of(images, manifest.captions[manifest.captions["image_id"].isin(images["image_id"])])
+    captions = manifest.captions[manifest.captions["image_id"].isin(images["image_id"])]
+    return index_of(images, captions, max(len(manifest.images), len(manifest.captions)))

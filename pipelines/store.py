@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from negbench.pipelines.atomic import Kind, whole, write_text
 from negbench.pipelines.errors import DataError, damage
-from negbench.pipelines.files import digest, file_digest, read_json
+from negbench.pipelines.files import POINTER, digest, file_digest, is_pointer, read_json
 from negbench.pipelines.manifest import SPLITS, Manifest
 from negbench.pipelines.manifest import read_info as read_manifest_info
 from negbench.pipelines.rows import BLOCK, Rows, release
@@ -99,6 +99,11 @@ class FeatureStore:
             "captions": "texts" if text.get("dim") == 0 else "vectors",
         }
 
+    @property
+    def room(self) -> int:
+        """The rows of the longer of the manifest's two tables: those of every split are below it."""
+        return max(len(self._image_index), len(self._caption_index))
+
     def beside(self, encoder: str) -> "FeatureStore":
         """The store that another encoder made of the same manifest; ``DataError`` where there is none."""
         folder = store_folder(self.info["dataset"], encoder)
@@ -128,7 +133,7 @@ class FeatureStore:
         return Split(
             images=self._rows(f"{split}_images.npy", len(images)),
             captions=None if self.forms["captions"] == "texts" else self._rows(f"{split}_captions.npy", len(captions)),
-            **vars(index_of(images, captions)),
+            **vars(index_of(images, captions, self.room)),
         )
 
     def _index(self, name: str) -> pd.DataFrame:
@@ -216,6 +221,8 @@ def load_array(path: Path) -> "np.memmap[Any, Any]":
         objects = "Python objects" in str(error) or "Object arrays" in str(error)
         unlike = "it does not begin as an .npy file does" if "allow_pickle" in str(error) else damage(error)
         said = "it holds Python objects, which are never loaded" if objects else unlike
+        if is_pointer(path):
+            raise DataError(f"{path}: {POINTER}") from None
         raise DataError(f"{path}: not an array that can be read: {said}") from None
     if not isinstance(array, np.ndarray):
         raise DataError(f"{path}: not one array but an archive of several")
@@ -251,7 +258,7 @@ def read_info(folder: Path) -> dict[str, Any]:
     for key in ("dataset", "encoder", "manifest", "hash"):
         if not isinstance(info.get(key), str):
             raise DataError(f"{path}: {key}: missing, or not text; make it again with: {command} --force")
-    for key in ("image", "text", "made"):
+    for key in ("image", "text", "made", "captions"):
         if not isinstance(info.get(key, {}), dict):
             raise DataError(f"{path}: {key}: not keys and values; make it again with: {command} --force")
     files = info.get("files")

@@ -1,6 +1,7 @@
 """A small valid sample of every format, all of the same thirty pictures with two captions each."""
 
 import csv
+import gzip
 import io
 import json
 import tarfile
@@ -281,8 +282,86 @@ def shards_json(root: Path) -> None:
         )
 
 
+def reid(root: Path) -> None:
+    """A person in every two pictures of a split."""
+    pictures(root / "imgs" / "cam")
+    rows = [
+        {
+            "split": SPLIT_OF[n],
+            "captions": CAPTIONS[n],
+            "file_path": f"cam/{n}",
+            "processed_tokens": [["a"]],
+            "id": k // 2,
+        }
+        for k, n in enumerate(sorted(NAMES, key=lambda name: list(SIZES).index(SPLIT_OF[name])))
+    ]
+    write_json(root / "reid_raw.json", rows)
+
+
+def reid_img_path(root: Path) -> None:
+    """As RSTPReid has it."""
+    pictures(root / "imgs")
+    rows = [{"id": k, "img_path": n, "captions": CAPTIONS[n], "split": SPLIT_OF[n]} for k, n in enumerate(NAMES)]
+    write_json(root / "data_captions.json", rows)
+
+
+def vse_inf(root: Path) -> None:
+    """Ids of dev repeated, others not; COCO's name of the test split."""
+    pictures(root / "images")
+    write_json(root / "id_mapping.json", {str(7 * number): name for number, name in enumerate(NAMES)})
+    (root / "precomp").mkdir()
+    for split, part in {"train": "train", "val": "dev", "test": "testall"}.items():
+        ids = [str(7 * NAMES.index(name)) for name in named(split) for _ in range(2 if part == "dev" else 1)]
+        (root / "precomp" / f"{part}_ids.txt").write_text("\n".join(ids))  # no newline at the end
+        texts = [f"{text}\n" for name in named(split) for text in CAPTIONS[name]]
+        (root / "precomp" / f"{part}_caps.txt").write_text("".join(texts))
+
+
+def multi30k(root: Path) -> None:
+    """As its task 2: several sentences for each picture in two languages; two test sets."""
+    pictures(root / "flickr30k-images")
+    (root / "image_splits").mkdir()
+    (root / "raw").mkdir()
+    for split, part in {"train": "train", "val": "val", "test": "test_2016"}.items():
+        (root / "image_splits" / f"{part}_images.txt").write_text("".join(f"{name}\n" for name in named(split)))
+        for k in range(2):
+            texts = "".join(f"{CAPTIONS[name][k]}\n" for name in named(split))
+            (root / "raw" / f"{part}.{k + 1}.en.gz").write_bytes(gzip.compress(texts.encode(), mtime=0))
+            german = texts.replace("caption", "Beschreibung").encode()
+            (root / "raw" / f"{part}.{k + 1}.de.gz").write_bytes(gzip.compress(german, mtime=0))
+
+
+def entities(root: Path) -> None:
+    tokens(root)
+    wrong = named("train")[0].removesuffix(".jpg")
+    (root / "UNRELATED_CAPTIONS").write_text(f"# format: <imageID> <sentence number>\n{wrong} 2\n129602216 5")
+
+
+def headerless(root: Path) -> None:
+    pictures(root / "pictures")
+    with (root / "mine.csv").open("w", newline="") as file:
+        csv.writer(file).writerows((name, text) for name in NAMES for text in CAPTIONS[name])
+
+
+def keyed(root: Path) -> None:
+    pictures(root / "pictures")
+    write_json(root / "captions.json", CAPTIONS)
+
+
+def keyed_by_number(root: Path) -> None:
+    """As SugarCrepe, with a list of caption objects."""
+    pictures(root / "pictures")
+    rows = {
+        str(k): {"filename": name, "captions": [{"caption": text} for text in CAPTIONS[name]], "negative_caption": "no"}
+        for k, name in enumerate(NAMES)
+    }
+    write_json(root / "all.json", rows)
+
+
+FORMAT_OF = {"vse_inf": "vse-inf"}
+"""Format of a sample whose name does not begin with it."""
 SAMPLES: dict[str, tuple[str, Callable[[Path], None]]] = {
-    maker.__name__: (maker.__name__.partition("_")[0], maker)
+    maker.__name__: (FORMAT_OF.get(maker.__name__, maker.__name__.partition("_")[0]), maker)
     for maker in (
         flickr8k,
         tokens,
@@ -303,6 +382,14 @@ SAMPLES: dict[str, tuple[str, Callable[[Path], None]]] = {
         hub_rows,
         shards,
         shards_json,
+        reid,
+        reid_img_path,
+        vse_inf,
+        multi30k,
+        entities,
+        headerless,
+        keyed,
+        keyed_by_number,
     )
 }
 """Sample to format and what writes it into a folder."""

@@ -429,7 +429,7 @@ def test_progress_is_told_in_bytes(project: Path) -> None:
 
 def test_where_names_files_pages_terms_and_the_command(project: Path) -> None:
     listed = bench("data", "where")
-    for name in ("f8k", "f30k", "coco"):
+    for name in ("f8k", "f30k", "coco", "f30k-entities", "stamps"):
         assert f"bench data where {name}" in listed.stdout
         one = bench("data", "where", name).stdout
         assert f"bench data add {name} --from DIR" in one

@@ -261,7 +261,7 @@ def test_a_memory_that_does_not_begin_with_the_batch_is_refused(name: str, extra
 def test_small_whole_numbers_are_ids_too(kind: torch.dtype, extras: MakeExtras) -> None:
     for name in NAMES:
         assert step(methods.get(name)(), extras, ids=torch.arange(ROWS, dtype=kind)).isfinite()
-    method = methods.get("glofnd")(slots=100)
+    method = methods.get("glofnd")()
     more = replace(extras(ROWS, ROWS, DIM), captions=torch.arange(ROWS, dtype=kind))
     ids = torch.arange(ROWS, dtype=kind)
     assert method.loss(unit(ROWS, 0), unit(ROWS, 1), ids, extras=more).isfinite()

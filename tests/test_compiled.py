@@ -27,6 +27,8 @@ from together import texts
 Tiny = tuple[Manifest, FeatureStore]
 IN_TEXT = {name for name in methods.names() if "words" in methods.get(name).needs}
 """What they make of captions as text is no tensor operation."""
+ROOM = 100
+"""Above all numbers here of images and captions."""
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +45,9 @@ def no_draws(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def made(name: str) -> Method:
-    return methods.get(name)(**({"k": 1} if name == "top-k" else {}))
+    method = methods.get(name)(**({"k": 1} if name == "top-k" else {}))
+    method.make_room(ROOM)
+    return method
 
 
 def steps(method: Method, memory: int, compiled: bool, count: int = 3) -> list[torch.Tensor]:
@@ -61,8 +65,9 @@ def steps(method: Method, memory: int, compiled: bool, count: int = 3) -> list[t
         torch.autograd.backward(loss)
         assert image.grad is not None
         assert text.grad is not None
-        found += [loss.detach(), image.grad, text.grad, *method.chosen.values(), *method.state_dict().values()]
-    return [value.clone() for value in found]
+        left = [loss.detach(), image.grad, text.grad, *method.chosen.values(), *method.state_dict().values()]
+        found += [value.clone() for value in left]
+    return found
 
 
 @pytest.mark.parametrize("memory", [0, 64])
@@ -103,6 +108,23 @@ def test_a_training_step_of_every_method_is_one_graph(name: str, memory: int, ti
     assert plain.keys() == graph.keys()
     for key, value in plain.items():
         torch.testing.assert_close(graph[key], value, atol=1e-5, rtol=1e-4, msg=key)
+
+
+@pytest.mark.parametrize("name", ["crcl", "momentum-distilled", "isogclr"])
+def test_what_a_graph_keeps_stays_in_its_place(name: str, tiny: Tiny) -> None:
+    """A graph that is recorded has memory of its own, which each replay writes over."""
+    config = RunConfig(method=name, dataset="tiny", encoder="made+up", batch=12, dim=8, memory=0, compile=True)
+    prepare(config)
+    towers = towers_for(tiny[1], config)
+    task = Task(config, towers, opened(tiny[1], "train", config, towers))
+    torch._dynamo.reset()
+    trainer, buffers = Trainer(config, task), dict(task.named_buffers())
+    before = {key: value.clone() for key, value in buffers.items()}
+    for batch in task.data.batches(list(batches(config, 0, len(task.data.captions)))[:2]):
+        trainer.step(batch)
+        assert all(value is buffers[key] for key, value in task.named_buffers())
+    kept = {"momentum-distilled": "method.steps"}.get(name, "method.state")
+    assert not torch.equal(buffers[kept], before[kept])
 
 
 @pytest.mark.parametrize(

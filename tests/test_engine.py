@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -116,6 +117,30 @@ def test_a_job_whose_workers_die_is_given_up_and_the_others_are_done(
     assert str(died) == "3 workers died while they were at it"
     assert ended == {f"lives {k}": k for k in range(4)}
     assert said.count("dies: its worker died; another goes on with it") == 2
+
+
+def test_a_client_that_lost_touch_asks_again_and_counts_no_death(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As dask does when its connection breaks: it cancels what the client waits for, and the worker goes on."""
+    monkeypatch.chdir(tmp_path)
+    said: list[str] = []
+    with local([{}], said.append) as (crew, _):
+
+        def lose_touch() -> None:
+            for _ in range(4):  # more often than a job may see its worker die
+                number = wait_until(lambda: crew._running and crew._given)
+                for _, future in list(crew._running.values()):
+                    future.cancel(force=True)
+                while crew._given == number:
+                    time.sleep(0.05)
+
+        losing = threading.Thread(target=lose_touch, daemon=True)
+        losing.start()
+        ended = [outcome for _, outcome in crew.run([Job("slow", time.sleep, (3,))])]
+        losing.join()
+    assert ended == [None]
+    assert said == ["slow: its worker was not heard; it is asked again"] * 4
 
 
 def test_all_that_listens_does_so_on_the_loopback_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

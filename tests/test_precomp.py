@@ -66,6 +66,39 @@ def test_rows_repeated_five_times_give_one_image(folder: Path) -> None:
     assert read(folder).hash == repeated.hash
 
 
+@pytest.mark.parametrize("times", [1, 2, 5, 10])
+def test_rows_repeated_any_number_of_times_are_found(folder: Path, times: int) -> None:
+    """From the rows themselves, with ids for each row, for each image, or none."""
+    single = read(folder)
+    for part in SIZES:
+        np.save(folder / f"{part}_ims.npy", np.repeat(np.load(folder / f"{part}_ims.npy"), times, axis=0))
+    repeated = read(folder)
+    assert repeated.images.drop(columns="row").equals(single.images.drop(columns="row"))
+    assert repeated.captions.equals(single.captions)
+    assert repeated.images["row"].tolist()[:6] == [times * row for row in range(6)]
+    for part, count in SIZES.items():
+        (folder / f"{part}_ids.txt").write_text("".join(f"{part}{row}.jpg\n" * times for row in range(count)))
+    assert read(folder).images.equals(repeated.images)
+    for part in SIZES:
+        (folder / f"{part}_ids.txt").unlink()
+    assert read(folder).counts() == single.counts()
+
+
+def test_rows_repeated_unequally_are_an_error(folder: Path) -> None:
+    rows = np.repeat(np.load(folder / "train_ims.npy"), [1, 2, 3, 2, 1, 2], axis=0)
+    np.save(folder / "train_ims.npy", rows)
+    (folder / "train_caps.txt").write_text("".join(f"caption {row}\n" for row in range(len(rows))))
+    with pytest.raises(DataError, match=r"raw/train_ims\.npy: rows 0-1 differ, but rows are repeated elsewhere"):
+        read(folder)
+
+
+def test_two_equal_images_side_by_side_are_no_repeats(folder: Path) -> None:
+    rows = np.load(folder / "train_ims.npy")
+    rows[3] = rows[2]
+    np.save(folder / "train_ims.npy", rows)
+    assert read(folder).counts()["train"]["images"] == 6
+
+
 def test_repeated_rows_that_differ_are_an_error(folder: Path) -> None:
     rows = np.repeat(np.load(folder / "train_ims.npy"), 5, axis=0)
     rows[12] += 1
@@ -152,6 +185,20 @@ def test_bad_files_are_one_line(folder: Path, file: str, text: bytes, message: s
         read(folder)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_float64_features_are_stored_as_float32(folder: Path) -> None:
+    """numpy's own default; what float32 cannot hold is refused."""
+    for part in SIZES:
+        np.save(folder / f"{part}_ims.npy", np.load(folder / f"{part}_ims.npy").astype(np.float64) / 3)
+    manifest = prepare.add("my", folder)
+    store = FeatureStore(features.make("my", "builtin"), manifest.hash)
+    rows = np.load(folder / "test_ims.npy")
+    np.testing.assert_array_equal(store.split("test").images, rows.astype(np.float32))
+    rows[1, 2] = -1e39
+    np.save(folder / "test_ims.npy", rows)
+    with pytest.raises(DataError, match=r"raw/test_ims\.npy: values beyond what float32 can hold"):
+        read(folder)
 
 
 @pytest.mark.parametrize("file", ["train_ims.npy", "dev_caps.txt"])

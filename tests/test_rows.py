@@ -12,6 +12,7 @@ from boards import bench_board, board, lines, record, save, two_rows
 from commands import bench
 from negbench.benchmark.evaluation.protocols import Measured, Protocol
 from negbench.benchmark.reports.tables.markdown import markdown
+from negbench.benchmark.results.records import Cost
 from negbench.benchmark.results.values import VALUES
 from negbench.pipelines.files import digest
 
@@ -241,3 +242,14 @@ def test_a_picture_leaves_a_broken_record_out(runs: Path, tmp_path: Path) -> Non
     assert drawn.exit_code == 0
     assert {path.name for path in (tmp_path / "plots").iterdir()} == {"cost-f8k.png", "cost-f8k.svg"}
     assert re.search(r"broken/seed-0 +line 1: not JSON", drawn.stderr)
+
+
+def test_step_times_of_a_busy_machine_are_no_cost(tmp_path: Path) -> None:
+    alone, beside = (Cost(wall_s=60, step_ms=9, product_ms=8, peak_mb=500, cpu_share=share) for share in (0.97, 0.6))
+    save(tmp_path, record("fne", 0, 30, cost=alone), record("fne", 1, 31, cost=alone))
+    save(tmp_path / "more", record("hardest", 0, 30, cost=alone), record("hardest", 1, 31, cost=beside))
+    (group,) = board(tmp_path)
+    stats = {row.method: row.stats for row in group.rows}
+    assert "step_ms" in stats["fne"]
+    assert "step_ms" not in stats["hardest"]
+    assert "No step time of hardest (in batch): other work slowed the machine while they trained." in markdown([group])

@@ -42,7 +42,10 @@ def run(*words: str, closed: tuple[int, ...] = (), **environment: str) -> "subpr
 @pytest.mark.parametrize("encoding", ["ascii:strict", "latin-1:strict"])
 def test_what_an_encoding_lacks_is_replaced(encoding: str) -> None:
     done = run("data", "list", PYTHONIOENCODING=encoding)
-    assert (done.returncode, done.stderr) == (0, "how to get f8k, f30k, coco: bench data where NAME\n")
+    assert (done.returncode, done.stderr) == (
+        0,
+        "how to get f8k, f30k, coco, f30k-entities, stamps: bench data where NAME\n",
+    )
     assert "| ?" in done.stdout
     done = run("data", "list–", PYTHONIOENCODING=encoding)
     assert (done.returncode, done.stdout) == (2, "")

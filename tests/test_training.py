@@ -286,3 +286,9 @@ def test_with_all_true_pairs_as_positives_no_false_negative_is_chosen(tiny: Tiny
             assert 0 < above.false_negative_rate["both"] < plain.false_negative_rate["both"]
     with pytest.raises(BenchError, match="the truth of every pair is not known for 'tiny'; use labelled"):
         train(config(positives="oracle"), tiny[1], None)
+
+
+def test_a_training_says_what_share_of_a_processor_it_had(tiny: Tiny) -> None:
+    share = train(config(epochs=4), tiny[1], None).cpu_share
+    assert share is not None
+    assert 0 < share < 1.05

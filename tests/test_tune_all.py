@@ -15,9 +15,11 @@ from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.results.gains import gains
 from negbench.benchmark.results.records import RunRecord
 from negbench.benchmark.results.significance import t_interval
+from negbench.benchmark.sweeps.search_space import space_of
 from negbench.benchmark.sweeps.studies import Budget
 from negbench.benchmark.sweeps.tune_all import Rule, plan
 from negbench.benchmark.training.trainer import rate_at
+from negbench.methods.base import Choice, Range
 from test_tuning import Scripted, Tiny, scripted, search, task_of  # noqa: F401  # a fixture among them
 
 SMALL = ["--epochs", "3", "--set", "batch=32", "--set", "hidden=8", "--set", "dim=8", "--memory", "0,64"]
@@ -137,3 +139,61 @@ def test_wrong_words_are_told_before_anything_runs(small_project: Path, words: t
     assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
     assert message in done.stderr
     assert not Path("studies").exists()
+
+
+@pytest.mark.parametrize(
+    ("word", "name", "expected"),
+    [
+        ("learning_rate=1e-4:1e-2:log", "learning_rate", Range(1e-4, 1e-2, log=True)),
+        ("batch=64:256", "batch", Range(64, 256)),
+        ("batch=64,128", "batch", Choice((64, 128))),
+        ("schedule=steps,cosine", "schedule", Choice(("steps", "cosine"))),
+        ("margin=0.1:0.3", "margin", Range(0.1, 0.3)),
+        ("text.layers=1,2", "text.layers", Choice((1, 2))),
+    ],
+)
+def test_keys_of_the_recipe_and_of_towers_can_be_searched(word: str, name: str, expected: Range | Choice) -> None:
+    config = RunConfig(method="fne", dataset="tiny", encoder="made+up", text_tower="bigru")
+    space = space_of(config, asked=[word])
+    assert space[name] == expected
+    assert "rate_factor" in space
+    values = expected.options if isinstance(expected, Choice) else (expected.low, expected.high)
+    assert any(config.with_found({name: value}) != config for value in values)
+    assert config.with_found({}) == config
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("learning_rate", "write it as key=low:high"),
+        ("learning_rte=1e-4:1e-2", "did you mean 'learning_rate'?"),
+        ("learning_rate=1e-2:1e-4", "low below high"),
+        ("learning_rate=0:1e-2:log", "all is above 0"),
+        ("learning_rate=1e-3:1e-2", "the first trial has the default, 0.0005"),
+        ("batch=64,256", "the first trial has the default, 128"),
+        ("dropout=0:2", "dropout"),
+        ("image.depth=1,2", "image.depth"),
+        ("learning_rate=1e-4:1e-2:lin", "low below high"),
+    ],
+)
+def test_what_cannot_be_searched_is_told_in_a_line(small_project: Path, word: str, said: str) -> None:
+    done = bench("tune", "--method", "fne", "--dataset", "small", "--search", word)
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert said in done.stderr
+    assert not Path("studies").exists()
+
+
+def test_a_study_of_recipe_keys_is_a_configuration(small_project: Path) -> None:
+    words = ["--epochs", "3", "--set", "batch=32", "--set", "hidden=8", "--set", "dim=8", "--memory", "0"]
+    searched = ["--search", "learning_rate=1e-4:1e-1:log", "--search", "schedule=steps,cosine"]
+    done = bench(
+        "tune", "--method", "siglip", "--dataset", "small", "--trials", "4", "--fresh-seeds", "0", *words, *searched
+    )
+    assert done.exit_code == 0, done.stderr
+    folder = Path("studies/small/siglip+memory=0")
+    rows = list(csv.DictReader((folder / "trials.csv").read_text().splitlines()))
+    assert (float(rows[0]["learning_rate"]), rows[0]["schedule"]) == (5e-4, "steps")
+    assert len({row["learning_rate"] for row in rows}) == 4
+    best = max(rows, key=lambda row: float(row["rsum"] or 0) * (row["state"] == "complete"))
+    config = resolve({"dataset": "small"}, file=folder / "best.json")
+    assert (config.learning_rate, config.schedule) == (float(best["learning_rate"]), best["schedule"])

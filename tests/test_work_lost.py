@@ -493,7 +493,7 @@ def test_a_log_has_one_name_of_its_own() -> None:
 
 
 def test_a_cell_that_is_named_twice_runs_once() -> None:
-    assert len(cells(["fne", "fne"], ["f8k"], range(2), [None])) == 2
+    assert len(cells("fne,fne", ["f8k"], range(2), [None])) == 2
 
 
 # --- The commit ---------------------------------------------------------------------------------------------------

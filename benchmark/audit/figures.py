@@ -28,14 +28,14 @@ class Audited:
 def audit_test(
     method: Method, examination: Examination, known_pairs: KnownPairs | None, start: Gallery | None
 ) -> Audited:
-    """The audit of a trained method; histograms only where nothing is known of the pairs.
+    """The audit of a trained method; histograms only where nothing is known of the pairs, or of matches alone.
 
     ``start``: the same split as the model saw it from which the method set out; None where the warm-up was all.
     """
     gallery = examination.gallery
     counts = histograms(gallery, examination.batch, examination.seed, known_pairs)
     arrays: dict[str, Any] = {f"test_{name}": count for name, count in counts.items()}
-    if known_pairs is None:
+    if known_pairs is None or known_pairs.one_sided:
         return Audited({}, arrays)
     figures: dict[str, float] = {}
     for direction, found in audit(method, examination, known_pairs).items():

@@ -36,13 +36,18 @@ def add(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave bad rows and pictures out, counted, in place of stopping.")
     ] = False,
+    stem: Annotated[str | None, typer.Option(help="Of several datasets in a folder, what one's files share.")] = None,
     noise_ratio: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the training captions exchanged among images.")
     ] = 0.0,
     noise_seed: Annotated[int, typer.Option(min=0, help="Which captions are exchanged.")] = 0,
+    noise_file: Annotated[str | None, typer.Option(help="Published noise: .npy of indices of captions.")] = None,
     ambiguity: Annotated[
         float | None, typer.Option(min=0, max=1, help="How vague the captions of --format scenes are.")
     ] = None,
+    columns: Annotated[str | None, typer.Option(help="Of a table without names, as image,caption,-,split.")] = None,
+    languages: Annotated[str | None, typer.Option(help="Those whose captions are read, as en,de.")] = None,
+    test_set: Annotated[str | None, typer.Option(help="Which one is read, of several.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Take the place of a registered dataset.")] = False,
     sha256: Annotated[list[str] | None, typer.Option(help="Digest of the archive or URL, one for each.")] = None,
     unpack_limit: Annotated[
@@ -54,10 +59,14 @@ def add(
     from negbench.pipelines import prepare, project
     from negbench.pipelines.names import check_dataset
 
+    file_format = "headerless" if columns is not None and file_format is None else file_format
     _check_places(places, precomp, file_format, ambiguity)
     check_dataset(name)
     project.read_params()  # what is wrong with it is told before any work
-    noise = {"noise_ratio": noise_ratio, "noise_seed": noise_seed} if noise_ratio else {}
+    told = _given(columns=columns, languages=languages, test_set=test_set, ambiguity=ambiguity)
+    told |= _given(
+        noise_ratio=noise_ratio or None, noise_seed=noise_seed if noise_ratio else None, noise_file=noise_file
+    )
     with project.adding(name, _say) as again:  # what was cut short is taken up, if it comes out the same
         chosen = places or ([str(precomp)] if precomp else [])
         how: dict[str, Any] = {"encoder": encoder, "replace": replace, "again": again}
@@ -65,14 +74,16 @@ def add(
         prepare.check_new(name, replace or again, chosen, sha256 or (), option)
         if chosen:
             how["file_format"] = prepare.PRECOMP if precomp else file_format
-            how["settings"] = {
-                key: True for key, on in (("any_counts", any_counts), ("skip_bad", skip_bad)) if on
-            } | noise
+            how["settings"] = _given(any_counts=any_counts or None, skip_bad=skip_bad or None, stem=stem) | told
             manifest = _read(name, chosen, sha256 or (), unpack_limit, how)
         else:
-            vague = {} if ambiguity is None else {"ambiguity": ambiguity}
-            manifest = prepare.generate(name, str(file_format), vague | noise, **how)
+            manifest = prepare.generate(name, str(file_format), told, **how)
         _register(name, manifest)
+
+
+def _given(**settings: Any) -> dict[str, Any]:
+    """The settings that have a value."""
+    return {key: value for key, value in settings.items() if value is not None}
 
 
 def _check_places(

@@ -11,6 +11,7 @@ from negbench.benchmark.reports.screen import log, out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from negbench.benchmark.recipe.schema import RunConfig
     from negbench.pipelines.manifest import Manifest
@@ -77,7 +78,22 @@ def features(
             waiting=screen.print,
         )
     out().print(str(folder))
+    _tell(folder)
     tell_dvc(features=[dataset])
+
+
+def _tell(folder: "Path") -> None:
+    """What the store says of its captions; warnings where the encoder does not fit them."""
+    from negbench.pipelines import equal_texts
+    from negbench.pipelines.store import read_info
+
+    info = read_info(folder)
+    found = info.get("captions", {})
+    if found:
+        unknown = "" if found["unknown"] is None else f"; {found['unknown']:.1%} of their tokens are unknown"
+        log().print(f"captions: {found['distinct']:,} distinct, {found['sharing']:,} share a vector{unknown}")
+    for line in equal_texts.warnings(info.get("text", {}).get("name", "the encoder"), found):
+        log().print(f"warning: {line}", style="yellow")
 
 
 @contextmanager

@@ -6,10 +6,11 @@ command file imports torch, pandas or numpy at its top.
 """
 
 import errno
+import importlib.metadata
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
@@ -32,6 +33,7 @@ from negbench.benchmark.cli import (
     record,
     report,
     run,
+    runs,
     search,
     speed,
     sweep,
@@ -141,8 +143,17 @@ app = typer.Typer(
 )
 
 
+def version(asked: bool) -> None:
+    """Print it and stop."""
+    if asked:
+        typer.echo(f"bench {importlib.metadata.version('negbench')}")
+        raise typer.Exit
+
+
 @app.callback()
-def bench() -> None:
+def bench(
+    _: Annotated[bool, typer.Option("--version", callback=version, is_eager=True, help="Show the version.")] = False,
+) -> None:
     """A benchmark suite for negative sampling in image-text matching."""
 
 
@@ -162,6 +173,7 @@ app.command("recipes")(recipes.recipes)
 app.command("record")(record.record)
 app.command("report")(report.report)
 app.command("run")(run.run)
+app.command("runs")(runs.runs)
 app.command("search")(search.search)
 app.command("sweep")(sweep.sweep)
 app.command("tune")(tune.tune)

@@ -1,5 +1,6 @@
 """``bench speed``: what a step, an evaluation or the reading of features costs, beside the least it could."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -66,6 +67,18 @@ def speed(
     else:
         results = time_steps(method, batch, memory, dim, threads, device, above)
         show_steps(results, as_json, alone=method is not None)
+    if not operations:
+        warn_if_busy()
+
+
+def warn_if_busy() -> None:
+    """Say after timings that other work runs on this machine, where it does."""
+    load, processors = os.getloadavg()[0], os.cpu_count() or 1
+    if load > processors / 2:
+        log().print(
+            f"{load:.1f} programs run on {processors} processors: times are of them, too; ratios suffer less",
+            style="yellow",
+        )
 
 
 def time_evaluation(images: int, captions: int, dim: int, threads: int, repeats: int, as_json: bool) -> None:

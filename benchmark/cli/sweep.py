@@ -1,7 +1,8 @@
 """``bench sweep``: many cells."""
 
 import shlex
-from typing import Annotated
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,11 +11,17 @@ from negbench.benchmark.cli.worker_flags import PerGpu, Scheduler
 from negbench.benchmark.reports.screen import log
 from negbench.pipelines.text import clean
 
+if TYPE_CHECKING:
+    from negbench.benchmark.sweeps.sweep import Done
+
 
 def sweep(
-    methods: Annotated[str, typer.Option(help="Methods, separated by commas.")],
+    methods: Annotated[
+        str, typer.Option(help="Methods, separated by commas: fne, fne[tau_false=5], all, family:softmax.")
+    ],
     datasets: Annotated[str, typer.Option(help="Datasets, separated by commas.")],
-    seeds: Annotated[int, typer.Option(min=1, max=10**6, help="Number of seeds: 0, 1, ...")] = 3,
+    seeds: Annotated[str, typer.Option(help="How many, from 0 on; or which: 3,4 or 0-4.")] = "3",
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training captions.")] = None,
     memory: Annotated[str | None, typer.Option(help="Memory sizes, separated by commas, such as 0,4096.")] = None,
     jobs: Annotated[
         int | None, typer.Option(min=1, max=1024, help="Cells at a time on this machine; 1 if not given.")
@@ -22,7 +29,9 @@ def sweep(
     per_gpu: PerGpu = None,
     scheduler: Scheduler = None,
     recipe: Annotated[str | None, typer.Option(help="Named recipe; bench recipes lists them.")] = None,
-    changes: Annotated[list[str] | None, typer.Option("--set", help="key=value, for every cell.")] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value, for every cell; key=a,b is a grid.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Run again what is recorded.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the commands and stop.")] = False,
 ) -> None:
@@ -33,10 +42,12 @@ def sweep(
     from negbench.benchmark.sweeps import sweep as sweeps
     from negbench.benchmark.sweeps.cell import folder_of
     from negbench.benchmark.sweeps.engine.where import Where
+    from negbench.benchmark.sweeps.words import seeds_of
 
     where = Where(jobs, per_gpu, scheduler)
-    words = [*([f"preset={recipe}"] if recipe else []), *(changes or [])]
-    plan = sweeps.cells(names(methods), names(datasets), range(seeds), sizes(memory), words, force)
+    held = {"preset": recipe, "epochs": epochs}
+    words = [*(f"{key}={value}" for key, value in held.items() if value is not None), *(changes or [])]
+    plan = sweeps.cells(methods, names(datasets), seeds_of(seeds), sizes(memory), words, force)
     if not plan:
         raise BenchError("nothing to run: name at least one method and one dataset")
     configs = [cell.config for cell in plan]  # a wrong word is told before the first cell runs
@@ -47,12 +58,21 @@ def sweep(
     for config in {(config.dataset, config.encoder, config.guide_encoder): config for config in configs}.values():
         ensure_for(config)  # once, before all cells ask for them at the same time
     with where.crew(configs, log().print) as (crew, place), show_sweep(log(), len(plan)) as finished:
-        done = sweeps.run(plan, crew, place, finished)
+        done = sweeps.run(plan, crew, place, lambda one: finished(_with_recall(one)))
     good = {one.cell for one in done if one.code == 0}
     tell_dvc([(config, folder_of(config)) for cell, config in zip(plan, configs, strict=True) if cell in good])
     failed = [one for one in done if one.code != 0]
     if failed:
         raise SweepFailedError(f"{len(failed)} of {len(done)} cells failed; their logs are in {sweeps.LOGS}")
+
+
+def _with_recall(done: "Done") -> "Done":
+    """With the rSum of its record in its line."""
+    from negbench.benchmark.results import records
+    from negbench.benchmark.sweeps.cell import folder_of
+
+    rsum = None if done.code else records.read(folder_of(done.cell.config)).metrics.get("rsum")
+    return done if rsum is None else replace(done, line=f"rSum {rsum:.1f}  {done.line}")
 
 
 def names(text: str) -> list[str]:

@@ -32,6 +32,7 @@ def tune(
     changes: Annotated[
         list[str] | None, typer.Option("--set", help="key=value of the recipe or method; held in all trials.")
     ] = None,
+    searched: Annotated[list[str] | None, typer.Option("--search", help="Also: key=low:high:log, key=a,b.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML or JSON file with the same keys.")] = None,
     trial_seeds: Annotated[
         int, typer.Option(min=1, max=1000, help="Seeds that each trial is trained with; their mean counts.")
@@ -63,11 +64,12 @@ def tune(
         raise BenchError("--all: --method, --config, --storage and --json are of a single study; use --methods")
     budget = Budget(trials or params().tune.trials, trial_seeds, fresh_seeds)
     flags = {"dataset": dataset, "seed": seed, "encoder": encoder, "epochs": epochs, "preset": recipe}
+    words = changes or [], searched or []
     if everything:
-        tune_all(methods, sizes_asked, flags, changes or [], budget, Where(jobs, per_gpu, scheduler))
+        tune_all(methods, sizes_asked, flags, words, budget, Where(jobs, per_gpu, scheduler))
         return
     flags |= {"method": method, "memory": sizes_asked[0]}
-    tune_one(flags, changes or [], config, budget, _together(jobs, per_gpu, scheduler), storage, as_json)
+    tune_one(flags, words, config, budget, _together(jobs, per_gpu, scheduler), storage, as_json)
 
 
 def _together(jobs: int | None, per_gpu: int | None, scheduler: str | None) -> "tuple[int, Where] | None":

@@ -17,7 +17,7 @@ def tune_all(
     methods: str | None,
     memories: Sequence[int | None],
     flags: Mapping[str, Any],
-    changes: Sequence[str],
+    words: tuple[Sequence[str], Sequence[str]],
     budget: "Budget",
     where: "Where",
 ) -> None:
@@ -32,16 +32,19 @@ def tune_all(
     from negbench.benchmark.sweeps import sweep as sweeps
     from negbench.benchmark.sweeps import tune_all as plans
     from negbench.benchmark.sweeps.cell import folder_of
+    from negbench.benchmark.sweeps.search_space import space_of
     from negbench.methods.registry import names as every
 
     dataset = flags["dataset"] or params().tune.dataset
     if dataset is None:
         raise BenchError("no dataset; name one with --dataset (bench data list lists them)")
     held = (f"{key}={flags[key]}" for key in ("preset", "encoder", "epochs") if flags[key] is not None)
-    rule = plans.Rule(dataset, flags["seed"] or 0, budget, (*held, *changes))
+    changes, searched = words
+    rule = plans.Rule(dataset, flags["seed"] or 0, budget, (*held, *changes), tuple(searched))
     studies = plans.plan(names(methods) if methods else every(), memories, rule)
-    configs = [study.config for study in studies]  # a wrong word is told before the first study begins
-    ensure_for(configs[0])
+    for study in studies:
+        space_of(study.config, asked=searched)  # a wrong word is told before the first study begins
+    ensure_for(studies[0].config)
     ended = _done(studies, where)
     good = [one.cell.name for one in ended if one.code == 0]
     cells = [cell for study in studies if study.name in good for cell in study.cells()]

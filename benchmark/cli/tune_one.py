@@ -13,6 +13,7 @@ from negbench.pipelines.text import json_text
 if TYPE_CHECKING:
     from negbench.benchmark.recipe.schema import RunConfig
     from negbench.benchmark.sweeps.engine.where import Where
+    from negbench.benchmark.sweeps.search_space import Space
     from negbench.benchmark.sweeps.studies import Budget, Outcome
 
 FRESH = 3
@@ -21,41 +22,46 @@ FRESH = 3
 
 def tune_one(
     flags: Mapping[str, Any],
-    changes: Sequence[str],
+    words: tuple[Sequence[str], Sequence[str]],
     config: Path | None,
     budget: "Budget",
     together: "tuple[int, Where] | None",
     storage: str | None,
     as_json: bool,
 ) -> None:
-    """Search, and show what came out. Without a method or dataset it is the study of ``params.yaml``."""
+    """Search, and show what came out. Without a method or dataset it is the study of ``params.yaml``.
+
+    ``words``: of ``--set`` and of ``--search``.
+    """
     from negbench.benchmark.recipe.flags import parse_changes, resolve
     from negbench.benchmark.recipe.params import load_yaml, params
     from negbench.benchmark.reports.terminal.study import show
+    from negbench.benchmark.sweeps.search_space import space_of
     from negbench.benchmark.sweeps.studies import folder_of
 
+    changes, searched = words
     content = load_yaml(config) if config else {}
     named = {key: getattr(params().tune, key) for key in ("method", "dataset") if key not in content}
     parsed = parse_changes(changes)
     resolved = resolve({**flags, **{key: flags[key] or value for key, value in named.items()}}, parsed, config)
     held = {*parsed, *(content.get("settings") or {})}
-    outcome = _tuned(resolved, held, budget, together, storage)
+    outcome = _tuned(resolved, space_of(resolved, held, searched), budget, together, storage)
     if as_json:
         typer.echo(json_text(outcome.summary()))
     else:
         show(outcome, folder_of(resolved), out())
-    if not changes and config is None and budget.fresh_seeds >= FRESH:
+    if not any(words) and config is None and budget.fresh_seeds >= FRESH:
         tell_dvc_of_study(resolved, budget.trials)
 
 
 def _tuned(
     config: "RunConfig",
-    held: set[str],
+    space: "Space",
     budget: "Budget",
     together: "tuple[int, Where] | None",
     storage: str | None,
 ) -> "Outcome":
-    """Search what is not ``held``, with progress on stderr, and write what came out."""
+    """Search ``space``, with progress on stderr, and write what came out."""
     from negbench.benchmark.cli.features import ensure_for
     from negbench.benchmark.reports import study_folder
     from negbench.benchmark.reports.progress import ShowTuning
@@ -64,7 +70,6 @@ def _tuned(
     from negbench.benchmark.sweeps.cell import texts_for
     from negbench.benchmark.sweeps.database import Database
     from negbench.benchmark.sweeps.rounds import helpers_of
-    from negbench.benchmark.sweeps.search_space import space_of
     from negbench.benchmark.sweeps.studies import folder_of
     from negbench.benchmark.training import devices
     from negbench.benchmark.training.inputs import check_towers
@@ -73,7 +78,6 @@ def _tuned(
 
     database = Database(storage, log().print) if storage is not None else None
     devices.check_cell(config)
-    space = space_of(config, held)
     configuration.show(config, log())
     manifest, store = ensure_for(config)
     check_towers(store, config)

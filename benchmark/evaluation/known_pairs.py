@@ -19,6 +19,9 @@ MATCH, NO_MATCH, UNKNOWN = 1, 0, -1
 class KnownPairs(ABC):
     """Says of pairs whether they match. Images and captions are rows of one split."""
 
+    one_sided = False
+    """Whether only matches are known: every share of matches among known pairs is 1 then, and says nothing."""
+
     @abstractmethod
     def block(self, images: Indices, captions: Indices) -> Codes:
         """``[I, C]``: ``MATCH``, ``NO_MATCH`` or ``UNKNOWN`` of every image with every caption."""
@@ -50,6 +53,7 @@ class Judged(KnownPairs):
         # one more row and column for what nobody judged
         self._codes = np.full((len(self._images) + 1, len(self._captions) + 1), UNKNOWN, dtype=np.int8)
         self._codes[image, caption] = match
+        self.one_sided = bool(match.all())
 
     def block(self, images: Indices, captions: Indices) -> Codes:
         return self._codes[_places(self._images, images)[:, None], _places(self._captions, captions)]

@@ -42,6 +42,8 @@ PROTOCOLS = {
         Protocol(name="coco-1k-5fold", images=1000, captions=5000, folds=5),
         Protocol(name="coco-1k-first", images=1000, captions=5000),
     ),
+    "f30k-entities": (Protocol(name="f30k-entities-1k", images=1000, captions=5000),),
+    "stamps": (Protocol(name="stamps", images=72, captions=72),),
     "scenes": (Protocol(name="scenes", images=500, captions=2500),),
 }
 """Dataset to the protocols papers use for it. The first is the whole test split, every caption a query; the others

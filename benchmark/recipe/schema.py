@@ -25,6 +25,8 @@ PLAIN = "heads"
 """The preset that changes nothing."""
 HEADS = ("linear", "mlp", "attention")
 """What one key, ``head``, named for both sides, when there were no other towers."""
+NESTED = {"": "settings", "image": "image_settings", "text": "text_settings"}
+"""Keys that hold settings: of the method, and of a side's tower."""
 LONGEST_LABEL = 100
 """A longer name of a folder is replaced by a digest."""
 KEYS_OF_SCHEMA_1 = (
@@ -97,6 +99,8 @@ class Recipe(Keys):
     """Gradient clipping: global norm."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Numbers that the towers compute in, by autocast; the method computes in float32 in any case."""
+    compile: bool = False
+    """Whether a step is compiled into one graph, on a GPU into one that is replayed; its draws are others."""
 
 
 class Naming(Keys):
@@ -115,8 +119,6 @@ class Execution(Keys):
     """Device of the training, as torch names it."""
     micro_batch: int = Field(default=0, ge=0, le=10**6)
     """Pairs that go through the towers at once, for less memory and the same gradient; 0: the whole batch."""
-    compile: bool = False
-    """Whether a step is compiled into one graph, on a GPU into one that is replayed; its draws are other ones."""
     checkpoint_minutes: float = Field(default=10, gt=0, le=10**6)
     """Minutes of training that a kill may cost: how often all is saved."""
 
@@ -193,11 +195,18 @@ class RunConfig(Judging, Execution, Recipe, Naming):
         """What the method has of its own: changed settings, and its factor on the learning rate where that is not 1."""
         return self.settings | ({} if self.rate_factor == 1 else {"rate_factor": self.rate_factor})
 
-    def with_own(self, found: Mapping[str, Any]) -> "RunConfig":
-        """With some of these changed."""
-        settings = {name: value for name, value in found.items() if name != "rate_factor"}
-        factor = found.get("rate_factor", self.rate_factor)
-        return self.model_copy(update={"settings": {**self.settings, **settings}, "rate_factor": factor})
+    def with_found(self, found: Mapping[str, Any]) -> "RunConfig":
+        """With what a trial found: settings of the method, keys of the recipe, ``image.KEY`` and ``text.KEY``."""
+        changed: dict[str, Any] = {key: dict(getattr(self, key)) for key in NESTED.values()}
+        for name, value in found.items():
+            side, dot, key = name.partition(".")
+            if dot:
+                changed[NESTED[side]][key] = value
+            elif name in type(self).model_fields:
+                changed[name] = value
+            else:
+                changed["settings"][name] = value
+        return self.model_copy(update=changed)
 
     def label(self, encoder: str) -> str:
         """Name of the cell's folder: the method and all that differs from the default recipe and ``encoder``."""

@@ -200,8 +200,8 @@ def show_sweep(console: Console, cells: int) -> Iterator[Callable[[Done], None]]
 
     def finished(done: Done) -> None:
         shown.advance(task)
-        mark, style = ("ok", "green") if done.code == 0 else ("failed", "bold red")
-        console.print(f"{mark:>6}  {done.cell.name}  {done.line}", style=style, markup=False)
+        mark, style, log = ("ok", "green", "") if done.code == 0 else ("failed", "bold red", f"  (log: {done.log})")
+        console.print(f"{mark:>6}  {done.cell.name}  {done.line}{log}", style=style, markup=False)
 
     with shown:
         yield finished

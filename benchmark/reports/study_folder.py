@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from negbench.benchmark.recipe.schema import NESTED, RunConfig
 from negbench.benchmark.reports.plots import tuning
 from negbench.benchmark.reports.tables.programs import csv_text
 from negbench.benchmark.sweeps.studies import Outcome, Trial
@@ -14,10 +15,11 @@ from negbench.pipelines.text import json_text
 
 def write(outcome: Outcome, folder: Path) -> None:
     """Write all files but the journal."""
-    config = outcome.facts["config"]
-    own = {**config["settings"], **outcome.best.row.settings}
-    factor = {"rate_factor": own.pop("rate_factor")} if "rate_factor" in own else {}
-    best = {"method": config["method"], "settings": own, **factor, "tuned": True}
+    config = RunConfig.model_validate(outcome.facts["config"])
+    found = config.with_found(outcome.best.row.settings)
+    keys = {NESTED.get(name.partition(".")[0] if "." in name else name, name) for name in outcome.best.row.settings}
+    own = {name: getattr(found, name) for name in RunConfig.model_fields if name in keys}
+    best = {"method": config.method, "settings": found.settings, **own, "tuned": True}
     write_text(folder / "best.json", json.dumps(best, indent=2) + "\n")
     write_text(folder / "study.json", json_text(outcome.summary()) + "\n")
     write_text(folder / "trials.csv", trials_csv(outcome.rows))

@@ -25,7 +25,9 @@ from negbench.benchmark.results.rows import (
     group_of,
     rows_of,
 )
-from negbench.pipelines.errors import unknown
+from negbench.pipelines.errors import DataError, unknown
+from negbench.pipelines.files import read_json
+from negbench.pipelines.sources import manifest_folder
 
 BASELINE = "hardest"
 """What rows are tested against, in the batch, where nobody chose."""
@@ -100,10 +102,19 @@ def load(
         [*tables, *_other_protocols(cells, with_external)],
         key=lambda table: (table[0].dataset, table[0].external, not table[0].first),
     )
-    groups = [group for group, _ in tables]
+    groups = [replace(group, split_by_id=_split_by_id(group)) for group, _ in tables]
     if with_published:
         groups = [replace(group, published=tuple(published(group.dataset, group.protocol.name))) for group in groups]
     return Board(groups, left_out, [some for _, some in tables])
+
+
+def _split_by_id(group: Group) -> int:
+    """What the manifest says, where it is here and the one that the table was made on."""
+    try:
+        info = read_json(manifest_folder(group.dataset) / "dataset.json")
+        return int(info.get("split_by_id", 0)) if info.get("hash") == group.manifest_hash else 0
+    except (DataError, ValueError, TypeError, AttributeError):
+        return 0
 
 
 def known(choice: RowChoice, records: Sequence[RunRecord], where: str = "") -> None:

@@ -203,6 +203,6 @@ def _detection(audit: Mapping[str, float], way: str) -> Iterator[str]:
 
 def _cost(cost: Cost | None) -> Iterator[str]:
     if cost is not None:
-        for key, value in cost.model_dump().items():
+        for key, value in cost.model_dump(exclude_none=True).items():
             if not math.isfinite(value) or value < 0 or (key == "product_ms" and value == 0):  # others are told in it
                 yield f"cost.{key}: {value} cannot be"

@@ -45,6 +45,10 @@ KIND = Kind(
 )
 
 
+BUSY = 0.9
+"""Share of a processor below which a step time is of the machine rather than of the method."""
+
+
 class Cost(BaseModel):
     """What a cell took."""
 
@@ -58,11 +62,18 @@ class Cost(BaseModel):
     """The two bare similarity products of such a step, timed in the same run."""
     peak_mb: float
     """Peak resident memory of the process (or of the device), in MiB."""
+    cpu_share: float | None = None
+    """Share of its steps' time in which the training ran, on a CPU; below ``BUSY`` other work slowed it."""
 
     @property
     def ratio(self) -> float:
         """Step time over the bare products."""
         return self.step_ms / self.product_ms
+
+    @property
+    def busy(self) -> bool:
+        """Whether the machine was: then its times are no cost."""
+        return self.cpu_share is not None and self.cpu_share < BUSY
 
 
 class RunRecord(BaseModel):

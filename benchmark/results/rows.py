@@ -131,6 +131,8 @@ class Row:
     """Of ``VALUES``. A value that any seed lacks has no mean; a row with a failed seed has none at all."""
     older: int = 0
     """Seeds with an older audit, whose pushed share means something else and is left out (docs/audit.md)."""
+    busy: int = 0
+    """Seeds that were trained while other work slowed them, whose step time is left out."""
     mark: Mark | None = None
     """Its rSum against the baseline's, where it was tested."""
     external: bool = False
@@ -166,6 +168,8 @@ class Group:
     """Why no row was tested; empty where one was, or there is one row."""
     published: tuple[Published, ...] = ()
     """What the literature reports under this protocol, with other features and training."""
+    split_by_id: int = 0
+    """Images whose split nothing in the source says, so that their ids decided."""
 
     @property
     def external(self) -> bool:
@@ -294,6 +298,7 @@ def _row(records: list[RunRecord]) -> Row:
         failed=failed,
         collapsed=sum(record.status == "collapsed" for record in records),
         warmup=sum(_is_warmup(record) for record in records),
+        busy=sum(record.cost is not None and record.cost.busy for record in records),
         older=sum(_is_older(record.audit) for record in records),
         stats={} if failed else dict(_stats([values_of(record) for record in records])),
         said=tuple(dict.fromkeys(line for record in records for line in _said(record))),

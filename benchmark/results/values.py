@@ -33,7 +33,7 @@ def values_of(record: RunRecord) -> dict[str, float]:
         values |= {name: statistics.fmean(ways)} if ways else {}
     if "both" in record.false_negative_rate:
         values[PICKED] = 100 * record.false_negative_rate["both"]
-    if record.cost is not None:
+    if record.cost is not None and not record.cost.busy:
         values["step_ms"] = record.cost.step_ms
         if record.cost.product_ms > 0:
             values["step_ratio"] = record.cost.ratio

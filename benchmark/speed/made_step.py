@@ -43,7 +43,14 @@ def made_step(config: "RunConfig") -> tuple[Trainer, Batch]:
     )
     order = np.arange(cell.batch)
     names = [str(number) for number in order]
-    split = SplitIndex(caption_image=order, image_rows=order, caption_rows=order, image_ids=names, caption_ids=names)
+    split = SplitIndex(
+        caption_image=order,
+        image_rows=order,
+        caption_rows=order,
+        image_ids=names,
+        caption_ids=names,
+        room=cell.batch,
+    )
     items = torch.randn(cell.batch, FEATURES, device=cell.device)
     data = SplitTensors(cast("Split", split), cell.device, items, items.clone())
     trainer = Trainer(cell, Task(cell, make(image, text, seed=0), data))

@@ -32,6 +32,7 @@ def measure(
     generator = torch.Generator(device).manual_seed(0)
     image, text, ids, pool = pairs(batch, memory, dim, generator, above)
     method = methods.get(name)().to(device)
+    method.make_room(batch + memory)
     more = extras(image, text, pool, generator)
 
     def step() -> None:

@@ -49,6 +49,7 @@ def measure(name: str, batch: int, memory: int, dim: int) -> dict[str, Any]:
     words = Words([["a red dog"], ["a big dog"]] * (batch // 2), lambda texts: text[: len(texts)].detach())
     more = Extras(whole[:batch], Guide(rows, rows, numbers(batch, CAPTIONS, dim)), words)
     method = methods.get(name)().to(DEVICE)
+    method.make_room(batch + memory)
     with Count() as count:
         views = method.look(image, text, whole[:batch], Memory(rows, rows, whole) if memory else None, None, more)
         loss = method.total_loss(*views)

@@ -127,6 +127,7 @@ def split(config: "RunConfig", path: Path, towers: TwoTowers, texts: list[str]) 
         caption_rows=np.arange(len(texts)),
         image_ids=names[: len(rows)],
         caption_ids=names,
+        room=len(names),
     )
     tokens = Tokens(towers.text.tokens(texts), config.device)
     return SplitTensors(here, config.device, FromFile(rows, config.device), tokens)

@@ -147,4 +147,5 @@ def cost(config: RunConfig, done: Finished) -> Cost:
         step_ms=done.trained.step_ms,
         product_ms=times["product"],
         peak_mb=max(done.peak_mb, devices.peak(config.device)),
+        cpu_share=done.trained.cpu_share,
     )

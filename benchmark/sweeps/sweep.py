@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from negbench.benchmark.errors import first_line
 from negbench.benchmark.recipe.flags import parse_changes, resolve
 from negbench.benchmark.recipe.schema import RunConfig
+from negbench.benchmark.sweeps.words import grid_of, methods_of
 from negbench.pipelines.files import digest
 
 if TYPE_CHECKING:
@@ -35,12 +36,15 @@ class PlannedCell:
     force: bool = False
     file: Path | None = None
     """What a study found, for ``--config``."""
+    said: tuple[str, ...] = ()
+    """Those of its changes that other cells of the sweep do not have."""
 
     @property
     def name(self) -> str:
         tuned = " tuned" if self.file else ""
         memory = "" if self.memory is None else f" memory {self.memory}"
-        return f"{self.dataset} {self.method}{tuned}{memory} seed {self.seed}"
+        own = "".join(f" {change}" for change in self.said)
+        return f"{self.dataset} {self.method}{tuned}{memory}{own} seed {self.seed}"
 
     @property
     def log(self) -> str:
@@ -101,18 +105,23 @@ class Done:
 
 
 def cells(
-    methods: Sequence[str],
+    methods: str,
     datasets: Sequence[str],
     seeds: Sequence[int],
     memories: Sequence[int | None],
     changes: Sequence[str] = (),
     force: bool = False,
 ) -> list[PlannedCell]:
-    """Every combination, once; seeds change slowest, so that a sweep cut short has whole comparisons."""
-    every = product(seeds, datasets, memories, methods)
-    plan = [
-        PlannedCell(method, dataset, seed, memory, tuple(changes), force) for seed, dataset, memory, method in every
-    ]
+    """Every combination, once; seeds change slowest, so that a sweep cut short has whole comparisons.
+
+    ``methods`` and ``changes`` as in ``words``: a key with several values is a grid.
+    """
+    plan = []
+    for seed, dataset, memory, way, (method, own) in product(
+        seeds, datasets, memories, [*grid_of(changes)], methods_of(methods)
+    ):
+        said = (*(change for change in way if change not in changes), *own)
+        plan.append(PlannedCell(method, dataset, seed, memory, (*way, *own), force, said=said))
     return list(dict.fromkeys(plan))
 
 

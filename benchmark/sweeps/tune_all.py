@@ -27,6 +27,8 @@ class Rule:
     budget: Budget
     changes: tuple[str, ...] = ()
     """``key=value`` each, held in all trials."""
+    searched: tuple[str, ...] = ()
+    """Words of ``--search``."""
 
     @property
     def fresh_seeds(self) -> range:
@@ -65,7 +67,8 @@ class PlannedStudy:
         words = ["tune", "--method", self.method, "--dataset", rule.dataset, "--trials", str(budget.trials)]
         words += ["--seed", str(rule.seed), "--trial-seeds", str(budget.trial_seeds), "--fresh-seeds", "0"]
         words += [] if self.memory is None else ["--memory", str(self.memory)]
-        return [*words, *(word for change in rule.changes for word in ("--set", change))]
+        words += [word for change in rule.changes for word in ("--set", change)]
+        return [*words, *(word for space in rule.searched for word in ("--search", space))]
 
     def cells(self) -> list[PlannedCell]:
         """Of the defaults and, where the study found something better, of its best settings; seed by seed."""

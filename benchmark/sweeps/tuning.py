@@ -18,7 +18,6 @@ from typing import Any, Literal
 import optuna
 from optuna.trial import TrialState, create_trial
 
-from negbench import methods
 from negbench.benchmark.errors import BenchError, NoDataError, RunFailedError
 from negbench.benchmark.recipe import identity
 from negbench.benchmark.recipe.schema import RunConfig, digest
@@ -28,7 +27,7 @@ from negbench.benchmark.sweeps.cell import code_hash
 from negbench.benchmark.sweeps.database import Database
 from negbench.benchmark.sweeps.journal import alone, load
 from negbench.benchmark.sweeps.pruning import Pruning, pruner_for, trained_result, trial_result
-from negbench.benchmark.sweeps.search_space import Space, suggest
+from negbench.benchmark.sweeps.search_space import Space, default_of, suggest
 from negbench.benchmark.sweeps.studies import (
     Budget,
     Fresh,
@@ -86,15 +85,14 @@ class TuningTask:
 
     @property
     def defaults(self) -> dict[str, Any]:
-        """What is searched, as the method has it."""
-        settings = {**asdict(methods.get(self.config.method).Settings()), "rate_factor": 1.0}
-        return {name: settings[name] for name in self.space}
+        """What is searched, as the method, the recipe and the towers have it."""
+        return {name: default_of(name, self.config) for name in self.space}
 
     def train(self, settings: Mapping[str, Any], seed: int, watcher: Watcher) -> Trained:
         """Train on validation alone; ``NoDataError`` where the features are others than those of the study."""
         if read_info(self.store.folder)["hash"] != self.store.hash:
             raise NoDataError(f"{self.store.folder} was made anew meanwhile; the same command begins a new study on it")
-        config = self.config.with_own(settings).model_copy(update={"seed": seed})
+        config = self.config.with_found(settings).model_copy(update={"seed": seed})
         return train(config, self.store, self.truth, watcher, self.texts)
 
 

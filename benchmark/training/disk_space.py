@@ -40,7 +40,9 @@ def check(config: RunConfig, manifest: Manifest, store: FeatureStore, folder: Pa
 
 def weights_size(config: RunConfig, store: FeatureStore) -> int:
     """Bytes of a cell's model and method."""
-    modules = (towers_for(store, config), methods.get(config.method)(**config.settings))
+    method = methods.get(config.method)(**config.settings)
+    method.make_room(store.room)
+    modules = (towers_for(store, config), method)
     return sum(value.nbytes for module in modules for value in module.state_dict().values())
 
 

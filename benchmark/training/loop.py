@@ -5,6 +5,7 @@ split is not touched here.
 """
 
 import copy
+import re
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -62,6 +63,8 @@ class Trained:
     """At the last epoch, positives were no more similar than other pairs."""
     step_ms: float
     false_negative_rate: dict[str, float]
+    cpu_share: float | None = None
+    """Median over the epochs of ``Progress.cpu_share``; None on a GPU."""
 
 
 def prepare(config: "RunConfig") -> None:
@@ -160,6 +163,7 @@ class Training:
             collapsed=last["val_positive_similarity"] - last["val_mean_similarity"] < COLLAPSED,
             step_ms=statistics.median(progress.step_ms),
             false_negative_rate=task.picks.overall(),
+            cpu_share=statistics.median(progress.cpu_share) if progress.cpu_share else None,
         )
 
     def tensors(self) -> dict[str, Tensor]:
@@ -283,6 +287,10 @@ def pushed_shares(method: "Method", examination: Examination, known_pairs: Known
     return {name: share for name, share in shares.items() if share is not None}
 
 
+SPOILT = re.compile(r"(image|text): row \d+ holds NaN or infinity")
+"""What a method says of vectors that it is given."""
+
+
 @contextmanager
 def failing(what: str) -> Iterator[None]:
     """Whatever a method, or torch, does wrong inside fails the run in one line."""
@@ -295,5 +303,8 @@ def failing(what: str) -> Iterator[None]:
         if processes.count() > 1 and isinstance(error, RuntimeError) and not memory:
             lost = f"{what}: another process was lost; the same command goes on from the last checkpoint"
             raise LostError(f"{lost} (torch: {short(first_line(error))})") from error
+        if isinstance(error, ValueError) and (spoilt := SPOILT.fullmatch(str(error))):
+            vectors = f"its {spoilt[1]} vectors are no longer finite"
+            raise RunFailedError(f"{what} failed: the model diverged: {vectors}; use a lower learning rate") from error
         reason = memory or f"{type(error).__name__}: {first_line(error)} (BENCH_DEBUG=1 shows where)"
         raise RunFailedError(f"{what} failed: {reason}") from error

@@ -23,6 +23,8 @@ class Progress:
     """Seconds of them."""
     step_ms: list[float] = field(default_factory=list)
     """Mean step of each epoch after the warm-up, in milliseconds."""
+    cpu_share: list[float] = field(default_factory=list)
+    """Share of each such epoch in which this thread ran, on a CPU: below 1 it waited, for other work or for data."""
     history: list[History] = field(default_factory=list)
     best_epoch: int = -1
     validation: dict[str, float] = field(default_factory=dict)

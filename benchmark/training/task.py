@@ -54,6 +54,8 @@ class Task(nn.Module):
             )
         self.method: Method = methods.get(config.method)(**config.settings).to(config.device)
         self.warmup: Method = methods.get(config.warmup)().to(config.device)
+        for loss in (self.method, self.warmup):
+            loss.make_room(data.split.room)
         self.memory = memory_of(config, self.towers) if config.memory else None
         self.micro_batch = config.micro_batch
         self.autocast = None if config.precision == "float32" else getattr(torch, config.precision)

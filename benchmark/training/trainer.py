@@ -54,7 +54,7 @@ class Trainer:
             self.losses.zero_()
             progress.epoch_s = 0.0
         self.phases.start_epoch()
-        began, before = time.perf_counter(), progress.epoch_s
+        began, before, ran = time.perf_counter(), progress.epoch_s, time.thread_time()
         learning_rate = rate_at(self.config, epoch * self.steps, self.steps)
         order = list(batches(self.config, epoch, len(task.data.captions)))[progress.step :]
         for number, batch in enumerate(self.timed(task.data.batches(order)), start=progress.step + 1):
@@ -69,6 +69,8 @@ class Trainer:
         progress.epoch_s = before + time.perf_counter() - began
         if not task.in_warmup:
             progress.step_ms.append(progress.epoch_s * 1e3 / self.steps)
+            if self.losses.device.type == "cpu":
+                progress.cpu_share.append((time.thread_time() - ran) / (progress.epoch_s - before))
         if not math.isfinite(loss):
             raise RunFailedError(f"the loss of epoch {epoch} is {loss}")
         if self.scaler.is_enabled() and self.scaler.get_scale() < 1:
@@ -101,10 +103,12 @@ class Trainer:
 
     def step(self, batch: Batch) -> Tensor:
         """One step on the pairs of a batch; returns the loss, detached."""
+        buffers = dict(self.task.named_buffers()) if self.graph else {}
         loss = self.loss(batch)
         self.task.note(batch)
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(self.scaler.scale(loss))
+        put_back(self.task, buffers)
         processes.add_gradients(self.of_towers)
         self.phases.end("backward")
         self.scaler.unscale_(self.optimizer)
@@ -133,6 +137,20 @@ def compiled(task: Task) -> Callable[[Batch], Tensor]:
         task.forward, fullgraph=True, dynamic=False, mode=None if on_cpu else "reduce-overhead"
     )
     return graph
+
+
+@torch.no_grad()
+def put_back(task: Task, buffers: dict[str, Tensor]) -> None:
+    """Results that a graph put in the place of some buffers, into these: its next replay writes over its own memory.
+
+    After the backward pass, which may read once more what the buffers were.
+    """
+    for name, before in buffers.items():
+        owner, _, own = name.rpartition(".")
+        part = task.get_submodule(owner)
+        if (now := getattr(part, own)) is not before:
+            before.copy_(now)
+            setattr(part, own, before)
 
 
 def rate_at(config: "RunConfig", step: int, steps: int) -> float:

@@ -143,9 +143,20 @@ class View:
         return single(self.momentum @ self.counterparts.T)
 
     @by_block
+    def reverse_similarity(self) -> Tensor:
+        """``[B, N]`` of the anchor's own partner and each candidate's: the other direction of the same pairs."""
+        return single(self.partners @ self.counterparts.T)
+
+    @by_block
     def likeness(self) -> Tensor:
         """``[B, N]``: how alike the guide finds each candidate and the anchor's own partner (one modality)."""
         features = self.guide.text if self.direction == "i2t" else self.guide.image
+        return self.checked_guide(features[self.own] @ features.T)
+
+    @by_block
+    def within_likeness(self) -> Tensor:
+        """``[B, N]``: how alike the guide finds the anchor and each candidate's partner (the anchor's modality)."""
+        features = self.guide.image if self.direction == "i2t" else self.guide.text
         return self.checked_guide(features[self.own] @ features.T)
 
     @by_block

@@ -4,18 +4,23 @@ A reader's module has a docstring whose first line is its summary and ``build(na
 Where it reads files, it has ``detect(folder) -> str | None``, the file that gives the format away, and perhaps
 ``almost(folder) -> str | None``, what a file lacks that looks like one of it. ``FEATURES = True`` says that there are
 features in place of pictures, ``TAKES_OUT = True`` that images are taken out of the source's files into the dataset's
-own folder. A format's name is its file's name with dashes.
+own folder, ``SETTINGS`` which of the settings of ``OPTIONS`` it takes. A format's name is its file's name with dashes.
 """
 
 import ast
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from negbench.pipelines.code import ROOT, code_digest, files_of
 from negbench.pipelines.errors import DataError, RequestError, unknown
+from negbench.pipelines.reading.json_kind import json_kind
 
 MOST_SEEN = 8
+OPTIONS = ("columns", "languages", "test_set")
+"""Settings that only some readers take."""
+JSON_NAMES = {"karpathy": "dataset_*.json", "coco": "captions_*.json", "albef": "*train*.json, *val*.json, *test*.json"}
 
 if TYPE_CHECKING:
     from negbench.pipelines.manifest import Manifest
@@ -46,7 +51,8 @@ def summaries() -> dict[str, str]:
 def code_of(name: str) -> str:
     """Digest of the code of a format's reader, and of what readers share."""
     rooms = ("pipelines/datasets", "pipelines/reading", "pipelines/scenes")
-    starts = {_files()[name.replace("_", "-")], ROOT / "pipelines" / "noise.py"}
+    shared = {ROOT / "pipelines" / file for file in ("noise.py", "noise_files.py")}
+    starts = {_files()[name.replace("_", "-")], *shared}
     whole = files_of(starts, rooms)
     return code_digest({path for path in whole if any(path.is_relative_to(ROOT / room) for room in rooms)} | starts)
 
@@ -70,9 +76,24 @@ def holds_features(name: str) -> bool:
     return bool(getattr(get(name), "FEATURES", False))
 
 
+def takes_stem(name: str) -> bool:
+    """Whether one of several datasets in a folder can be taken."""
+    return hasattr(get(name), "STEM")
+
+
 def takes_out(name: str) -> bool:
     """Whether a format's images are inside its files, and are taken out into the dataset's own folder."""
     return bool(getattr(get(name), "TAKES_OUT", False))
+
+
+def check_settings(name: str, settings: Mapping[str, Any]) -> None:
+    """``RequestError`` where a format does not take one of the settings."""
+    taken = getattr(get(name), "SETTINGS", ())
+    for key in OPTIONS:
+        if key in settings and key not in taken:
+            does = [other for other in _files() if key in getattr(get(other), "SETTINGS", ())]
+            option = f"--{key.replace('_', '-')}"
+            raise RequestError(f"format '{name}' takes no {option}; it is of {' and '.join(does)}")
 
 
 def detect(folder: Path) -> str:
@@ -87,9 +108,21 @@ def detect(folder: Path) -> str:
     near = [said for reader in readers.values() if hasattr(reader, "almost") and (said := reader.almost(folder))]
     raise DataError(
         f"{folder} holds no known format: there is {_seen(folder)}; "
-        + "".join(f"{said}; " for said in near)
+        + "".join(f"{said}; " for said in [*near, *_json_seen(folder)])
         + f"formats, see docs/data.md: {', '.join(readers)}"
     )
+
+
+def _json_seen(folder: Path) -> Iterator[str]:
+    """What JSON files hold whose names no format knows, and the format that holds the like."""
+    for path in sorted(folder.glob("*.json"))[:MOST_SEEN]:
+        try:
+            keys, guess = json_kind(path)
+        except DataError as error:
+            yield str(error)
+            continue
+        like = f", as {guess} does, whose file is named {JSON_NAMES[guess]}" if guess else ""
+        yield f"{path.name} holds {keys}{like}"
 
 
 def _seen(folder: Path) -> str:

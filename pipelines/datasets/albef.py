@@ -14,6 +14,7 @@ from negbench.pipelines.files import open_plain
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.reading.annotations import Entry, annotation_files, entry, items, read_json
 from negbench.pipelines.reading.caption_rows import CaptionRows, split_of_file
+from negbench.pipelines.reading.groups import STEM, one_dataset
 from negbench.pipelines.reading.image_files import ImageFiles
 from negbench.pipelines.sources import Source
 
@@ -34,18 +35,18 @@ def detect(folder: Path) -> str | None:
 def build(name: str, source: Source, folder: Path) -> Manifest:
     """Read and check everything: every picture is decoded."""
     root = source.root(name)
-    files = _files(root)
+    files = one_dataset(_files(root), root, source.settings.get(STEM))
     rows = CaptionRows(source)
-    image_of: dict[tuple[str, int | str], str] = {}
+    image_of: dict[tuple[str, str], str] = {}
     for path in files:
         split = split_of_file(path)
         assert split is not None
         for number, value in enumerate(items(read_json(path), str(path))):
             where = f"{path}: [{number}]"
-            with rows.faults.row():
+            with rows.row(where):
                 pair = entry(Pair, value, where)
                 if pair.image_id is not None:
-                    before = image_of.setdefault((split, pair.image_id), pair.image)
+                    before = image_of.setdefault((split, str(pair.image_id)), pair.image)
                     if before != pair.image:
                         raise DataError(f"{where}.image_id: {pair.image_id} is {pair.image}, but was {before}")
                 for caption in [pair.caption] if isinstance(pair.caption, str) else items(pair.caption, where):

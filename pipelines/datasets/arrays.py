@@ -24,7 +24,8 @@ from negbench.pipelines.datasets.precomp import load_features, row_places
 from negbench.pipelines.errors import DataError, RequestError, damage
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.reading.annotations import Faults, annotation_files, check_id, lines
-from negbench.pipelines.reading.caption_rows import CaptionRows
+from negbench.pipelines.reading.caption_rows import CaptionRows, Place
+from negbench.pipelines.reading.groups import STEM, stem_among, the_one
 from negbench.pipelines.sources import Source
 from negbench.pipelines.sources.archives import RATIO, limit_of
 
@@ -43,8 +44,9 @@ def detect(folder: Path) -> str | None:
 def build(name: str, source: Source, folder: Path) -> Manifest:
     """Read and check everything: row counts, dtype, finite values, ids; copy the array into ``folder``."""
     root = source.folder(name)
-    path = _one(root, "*.npz", "*.h5", "*.hdf5")
-    ids_file = _one(root, "ids.txt", "*_ids.txt")
+    stem = source.settings.get(STEM)
+    path = _one(root, stem, "*.npz", "*.h5", "*.hdf5")
+    ids_file = _one(root, stem and f"{stem}_ids", "ids.txt", "*_ids.txt")
     copy = folder / COPY
     if path.suffix == ".npz":
         _copy_npz(path, copy)
@@ -53,21 +55,25 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
     features = load_features(copy, shown=path)
     rows = CaptionRows(source)
     row_of = _ids(ids_file, len(features), path)
-    tables = table.read(root, rows)
-    for image in rows.pictures.keys() - row_of.keys():
-        rows.faults.add(f"{rows.where[image]}: image {image} is not in {ids_file}")
-    described = {image: row for image, row in row_of.items() if image in rows.pictures}
-    rows.skipped["features without captions"] = len(row_of) - len(described)
-    places = dict(zip(described, row_places(COPY, features, described.values()), strict=True))
-    return rows.manifest(name, root, lambda _: places, [path, ids_file, *tables], images_are="features")
+    tables = table.read(root, rows, stem_among(table.table_files(root), root, stem))
+
+    def places(rows: CaptionRows) -> dict[str, Place]:
+        unknown = [image for image in rows.pictures if image not in row_of]
+        if unknown and len(unknown) == len(rows.pictures):
+            said = f"nor is any other of {len(unknown):,}; the first id there is {next(iter(row_of))}"
+            raise DataError(f"{rows.where[unknown[0]]}: image {unknown[0]} is not in {ids_file}, {said}")
+        for image in unknown:
+            rows.faults.add(f"{rows.where[image]}: image {image} is not in {ids_file}")
+        described = {image: row for image, row in row_of.items() if image in rows.pictures}
+        rows.skipped["features without captions"] = len(row_of) - len(described)
+        return dict(zip(described, row_places(COPY, features, described.values()), strict=True))
+
+    return rows.manifest(name, root, places, [path, ids_file, *tables], images_are="features")
 
 
-def _one(root: Path, *patterns: str) -> Path:
+def _one(root: Path, stem: str | None, *patterns: str) -> Path:
     found = annotation_files(root, *patterns)
-    if len(found) != 1:
-        seen = f"{len(found)}: {found[0].name}, {found[1].name}" if found else "none"
-        raise DataError(f"{root}: expected one {' or '.join(patterns)}, found {seen}")
-    return found[0]
+    return the_one(found, root, " or ".join(patterns), stem_among(found, root, stem))
 
 
 def _ids(path: Path, count: int, of: Path) -> dict[str, int]:

@@ -23,9 +23,11 @@ import numpy as np
 from negbench.pipelines.datasets import karpathy
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.manifest import Manifest
-from negbench.pipelines.reading.annotations import Entry, annotation_files, entry, items, read_json
+from negbench.pipelines.reading.annotations import Entry, Number, annotation_files, entry, items
 from negbench.pipelines.reading.caption_rows import CaptionRows, split_named
+from negbench.pipelines.reading.groups import STEM, one_dataset
 from negbench.pipelines.reading.image_files import ImageFiles
+from negbench.pipelines.reading.json_kind import read_as
 from negbench.pipelines.reading.split_files import read_splits, split_files
 from negbench.pipelines.sources import Source
 from negbench.pipelines.store import load_array
@@ -36,15 +38,15 @@ PATTERN = "captions_*.json"
 class CocoImage(Entry):
     """One of ``images``."""
 
-    id: int
+    id: Number
     file_name: str
 
 
 class Annotation(Entry):
     """One of ``annotations``."""
 
-    id: int
-    image_id: int
+    id: Number
+    image_id: Number
     caption: str
 
 
@@ -67,6 +69,7 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
     files = annotation_files(root, PATTERN)
     if not files:
         raise DataError(f"{root}: no {PATTERN}")
+    files = one_dataset(files, root, source.settings.get(STEM))
     rows = CaptionRows(source)
     names: dict[int, str] = {}
     said: dict[int, tuple[str, Annotation]] = {}
@@ -78,7 +81,7 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
             image, split = names[annotation.image_id], split_of[annotation.image_id]
             rows.caption(where, image, annotation.caption, split, caption_id=str(annotation.id))
         else:
-            rows.skipped["captions of images in no split"] += 1
+            rows.leave_out("captions of images in no split")
     return rows.manifest(
         name, root, ImageFiles(root).places, [*files, *split_sources], order=[names[number] for number in split_of]
     )
@@ -86,11 +89,12 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
 
 def _read(path: Path, rows: CaptionRows, names: dict[int, str], said: dict[int, tuple[str, Annotation]]) -> None:
     """Add a file's images and captions, by their numbers."""
-    whole = entry(CocoFile, read_json(path), f"{path}: ")
+    whole = read_as(CocoFile, path, "coco")
     for number, value in enumerate(items(whole.images, f"{path}: images")):
         with rows.faults.row():
             image = entry(CocoImage, value, f"{path}: images[{number}]")
             names[image.id] = image.file_name
+            rows.faults.good()
     for number, value in enumerate(items(whole.annotations, f"{path}: annotations")):
         where = f"{path}: annotations[{number}]"
         with rows.faults.row():
@@ -110,7 +114,9 @@ def _splits(
         path = karpathy.file(root, "coco")
         read = dict(_karpathy(path, rows))
         return {number: split for number, split in read.items() if number in names}, [path]
-    if texts := split_files(root):
+    by_name = {*names.values(), *map(str, names)}
+    if texts := split_files(root, knows=lambda name: Path(name).name in by_name):
+        rows.split_by_lists = True
         number_of = {name: number for number, name in names.items()}
         listed = {
             int(image) if image.isdecimal() else number_of.get(Path(image).name): split
@@ -118,7 +124,7 @@ def _splits(
             if len(image) < 1000
         }
         return {number: split for number, split in listed.items() if number in names}, [path for _, path in texts]
-    if arrays := split_files(root, ".npy"):
+    if arrays := split_files(root, (".npy",)):
         of_caption = {number: annotation.image_id for number, (_, annotation) in said.items()}
         return dict(_caption_numbers(arrays, of_caption)), [path for _, path in arrays]
     raise DataError(f"{root}: nothing says which image is in which split; put dataset_coco.json into it")

@@ -19,7 +19,8 @@ from typing import Any
 from negbench.pipelines.datasets import tokens
 from negbench.pipelines.files import file_digest
 from negbench.pipelines.manifest import Manifest, table
-from negbench.pipelines.reading.annotations import Faults, lines
+from negbench.pipelines.reading.annotations import Faults, line_count, lines
+from negbench.pipelines.reading.caption_rows import account
 from negbench.pipelines.sources import Source
 
 SPLIT_FILES = {
@@ -41,10 +42,12 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
     splits = [(split, root / file) for split, file in SPLIT_FILES.items()]
     manifest = tokens.read(name, source, splits)
     images, captions = set(manifest.images["image_id"]), set(manifest.captions["caption_id"])
-    skipped = Counter(manifest.info["skipped"])
-    faults = Faults(bool(source.settings.get("skip_bad")))
-    judgements, judged_files = _judgements(root, images, captions, skipped, faults)
-    skipped["bad rows"] += len(faults.found)
+    faults, left_out = Faults(bool(source.settings.get("skip_bad"))), Counter[str]()
+    judgements, judged_files = _judgements(root, images, captions, left_out, faults)
+    left_out["bad rows"] = len(faults.found)
+    seen = sum(line_count(root / file) for file in judged_files)
+    manifest.info["judgement rows"] = account(f"{name}: judgements", seen, len(judgements), left_out)
+    skipped = Counter(manifest.info["skipped"]) + left_out
     manifest.info["skipped"] = {what: number for what, number in sorted(skipped.items()) if number}
     manifest.info["bad"] += faults.found
     manifest.info["files"] |= {file: file_digest(root / file) for file in judged_files}
@@ -52,9 +55,9 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
 
 
 def _judgements(
-    root: Path, images: set[str], captions: set[str], skipped: Counter[str], faults: Faults
+    root: Path, images: set[str], captions: set[str], left_out: Counter[str], faults: Faults
 ) -> tuple[list[tuple[Any, ...]], list[str]]:
-    """Rows of the table and the files they come from; pairs outside the manifest are counted in ``skipped``."""
+    """Rows of the table and the files they come from; pairs outside the manifest are counted in ``left_out``."""
     rows = []
     files = []
     for file, origin, rate in ((EXPERT, "expert", _expert), (CROWD, "crowd", _crowd)):
@@ -69,7 +72,7 @@ def _judgements(
             elif fields[0] in images and fields[1] in captions:
                 rows.append((fields[0], fields[1], match, origin))
             else:
-                skipped[f"{origin} judgements of unknown pairs"] += 1
+                left_out[f"{origin} judgements of unknown pairs"] += 1
     return rows, files
 
 

@@ -19,6 +19,7 @@ from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.reading import columns, parquet
 from negbench.pipelines.reading.annotations import annotation_files
 from negbench.pipelines.reading.caption_rows import CaptionRows, splits_of_files
+from negbench.pipelines.reading.groups import STEM, one_dataset
 from negbench.pipelines.reading.image_files import TakenOut
 from negbench.pipelines.sources import Source
 
@@ -38,6 +39,7 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
     files = _files(root)
     if not files:
         raise DataError(f"{root}: no {EXPECTS}")
+    files = one_dataset(files, root, source.settings.get(STEM))
     rows, taken = CaptionRows(source), TakenOut(folder)
     for path, of_file in splits_of_files(files).items():
         names = parquet.schema(path).names
@@ -48,7 +50,7 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
         wanted = [str(picture), *captions, *ids, *([split_column] if split_column else [])]
         for number, row in parquet.rows(path, wanted):
             where = f"{path}: [{number}]"
-            with rows.faults.row():
+            with rows.row(where):
                 data, image = _image(row, str(picture), ids, where)
                 split = columns.split(row, split_column, where) or of_file
                 texts = columns.texts(row, captions, where)

@@ -14,9 +14,11 @@ from typing import Any
 
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.manifest import Manifest
-from negbench.pipelines.reading.annotations import Entry, annotation_files, entry, items, read_json
+from negbench.pipelines.reading.annotations import Entry, Number, annotation_files, entry, items
 from negbench.pipelines.reading.caption_rows import CaptionRows, split_named
+from negbench.pipelines.reading.groups import STEM, the_one
 from negbench.pipelines.reading.image_files import ImageFiles
+from negbench.pipelines.reading.json_kind import read_as
 from negbench.pipelines.sources import Source
 
 EXPECTS = "dataset_*.json or dataset.json"
@@ -32,14 +34,14 @@ class KarpathyImage(Entry):
     filepath: str = ""
     split: str
     sentences: list[Any]
-    cocoid: int | None = None
+    cocoid: Number | None = None
 
 
 class Sentence(Entry):
     """One of an image's ``sentences``."""
 
     raw: str
-    sentid: int | None = None
+    sentid: Number | None = None
 
 
 class KarpathyFile(Entry):
@@ -57,13 +59,15 @@ def detect(folder: Path) -> str | None:
 def build(name: str, source: Source, folder: Path) -> Manifest:
     """Read and check everything: every picture is decoded."""
     root = source.root(name)
-    path = file(root, name)
+    path = file(root, name, source.settings.get(STEM))
     rows = CaptionRows(source)
+    others = [other.relative_to(root).as_posix() for other in annotation_files(root, *PATTERNS) if other != path]
+    rows.unused |= dict.fromkeys(others, f"{path.name} is read")
     for where, image in images(path, rows):
-        with rows.faults.row():
+        with rows.row(where):
             split = split_named(image.split, where)
             for number, value in enumerate(items(image.sentences, f"{where}.sentences")):
-                with rows.faults.row():
+                with rows.row(where):
                     said = entry(Sentence, value, f"{where}.sentences[{number}]")
                     rows.caption(
                         f"{where}.sentences[{number}]",
@@ -76,9 +80,11 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
     return rows.manifest(name, root, ImageFiles(root).places, [path])
 
 
-def file(root: Path, name: str) -> Path:
-    """The one such file, or of several that of the well-known dataset ``name``."""
+def file(root: Path, name: str, stem: str | None = None) -> Path:
+    """The one such file, or of several the one that ``stem`` names, or that of the well-known dataset ``name``."""
     found = annotation_files(root, *PATTERNS)
+    if stem is not None:
+        return the_one(found, root, EXPECTS, stem)
     chosen = [path for path in found if path.name == FILE_OF.get(name)] if len(found) > 1 else found
     if len(chosen) != 1:
         seen = f"{', '.join(path.name for path in found)}; name the dataset {', '.join(FILE_OF)}, or leave one file"
@@ -88,10 +94,11 @@ def file(root: Path, name: str) -> Path:
 
 def images(path: Path, rows: CaptionRows) -> list[tuple[str, KarpathyImage]]:
     """The images, each with its place in the file."""
-    whole = entry(KarpathyFile, read_json(path), f"{path}: ")
+    whole = read_as(KarpathyFile, path, "karpathy")
     found = []
     for number, value in enumerate(items(whole.images, f"{path}: images")):
         with rows.faults.row():
             where = f"{path}: images[{number}]"
             found.append((where, entry(KarpathyImage, value, where)))
+            rows.faults.good()
     return found

@@ -1,10 +1,11 @@
 """Precomputed image features in the layout of VSE++, SCAN and their many children.
 
 Files of the folder, for each of ``train``, ``dev``, ``test`` (``testall`` is taken before ``test``):
-``<split>_ims.npy`` (``[n, D]`` or regions ``[n, R, D]``, float16 or float32, a row per image, or every row five
-times as in the older releases), ``<split>_caps.txt`` (a caption a line, the same number for each image), and where
-it is there ``<split>_ids.txt`` (an image id a line, perhaps five times, too). ``<split>_caps.npy`` may hold features of
-the captions, a row for each line: ``[captions, D]``, or tokens ``[captions, L, D]``.
+``<split>_ims.npy`` (``[n, D]`` or regions ``[n, R, D]``, floats, a row per image, or every row the same number of
+times, five in the older releases: found from the rows themselves), ``<split>_caps.txt`` (a caption a line, the same
+number for each image), and where it is there ``<split>_ids.txt`` (an image id a line, perhaps as often as its row).
+``<split>_caps.npy`` may hold features of the captions, a row for each line: ``[captions, D]``, or tokens
+``[captions, L, D]``. Floats are float16, float32 or float64; the store has them in float32, or as it was asked for.
 
 That line of work cuts any dev split to 5,000 captions. Flickr30K's files may therefore hold 1,014 images on one
 side and 1,000 on the other: then the first 1,000 are taken.
@@ -31,7 +32,11 @@ FEATURES = True
 SPLIT_NAMES = {"train": ["train"], "val": ["dev", "val"], "test": ["testall", "test"]}
 CAPTIONS = "_caps.npy"
 """Ends the name of a file of captions' features."""
-REPEATS = 5  # of each row in the older releases
+REPEATS = 5  # of each row in the older releases, and captions of an image
+MOST_EQUAL = 0.2
+"""Share of rows equal to the row before them that may be chance: one picture under two names."""
+FLOATS = (np.float16, np.float32, np.float64)
+ENDS = ("ims.npy", "caps.txt", "ids.txt", "caps.npy")
 F30K_DEV, CUT_DEV = 1014, 1000  # images
 
 Numbers = NDArray[np.int64]
@@ -53,6 +58,8 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
     shapes: dict[str, tuple[int, ...]] = {}
     for split, parts in SPLIT_NAMES.items():
         part = _part(root, parts)
+        others = (f"{other}_{end}" for other in parts if other != part for end in ENDS)
+        rows.unused |= dict.fromkeys(others, f"{part}_ims.npy is read")
         path, texts_file, ids_file = (root / f"{part}_{end}" for end in ("ims.npy", "caps.txt", "ids.txt"))
         features = load_features(path)
         shapes[path.name] = features.shape[1:]
@@ -69,6 +76,8 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
             if number <= count:
                 image, k = ids[(number - 1) // each], (number - 1) % each
                 rows.caption(f"{texts_file}:{number}", image, text, split, caption_id=f"{image}#{k}")
+            else:
+                rows.leave_out("captions of images that were cut off the dev split")
         given = _given(root, part)
         files += [path for path in (path, texts_file, ids_file, *given) if path.exists()]
     if len(set(shapes.values())) > 1:
@@ -88,9 +97,11 @@ def load_features(path: Path, shown: Path | None = None) -> Matrix:
     path = shown or path
     if features.ndim not in (2, 3) or 0 in features.shape:
         raise DataError(f"{path}: shape {list(features.shape)}, expected [n, D] or regions [n, R, D]")
-    if features.dtype not in (np.float16, np.float32):
-        raise DataError(f"{path}: {features.dtype} values, expected float16 or float32")
+    if features.dtype not in FLOATS:
+        raise DataError(f"{path}: {features.dtype} values, expected float16 or float32 (float64 is read, too)")
     check_finite(path, features)
+    if features.dtype == np.float64 and max(features.max(), -features.min()) > np.finfo(np.float32).max:
+        raise DataError(f"{path}: values beyond what float32 can hold; scale them")
     return features
 
 
@@ -174,24 +185,36 @@ def _cut(split: str, features: Matrix, captions: int) -> tuple[int, Matrix]:
 
 
 def _image_rows(path: Path, features: Matrix, captions: int) -> Numbers:
-    """The row of each image: all rows, or every fifth where rows are repeated."""
+    """The row of each image: all rows, or the first of each block where all rows stand equally often."""
     count = len(features)
-    if captions == 0 or captions % count:
-        raise DataError(f"{path}: {count:,} rows for {captions:,} captions; captions must be a multiple of the rows")
-    if captions > count or count % REPEATS:
-        return np.arange(count)
-    blocks = features.reshape(count // REPEATS, REPEATS, -1)
-    same = np.zeros(len(blocks), dtype=np.bool_)
-    for number, block in enumerate(blocks):
-        same[number] = (block == block[0]).all()
-        if number % 100 == 0:
-            release(features)
-    if same.all():
-        return np.arange(0, count, REPEATS)
-    if same.mean() <= 0.5:  # one caption for each image
-        return np.arange(count)
-    first = int(np.argmin(same)) * REPEATS
-    raise DataError(f"{path}: rows {first}-{first + REPEATS - 1} differ, but rows are repeated five times elsewhere")
+    starts = _starts(features)
+    runs = np.diff(np.append(starts, count))
+    times = int(np.gcd.reduce(runs)) if len(runs) > 1 else 1
+    if times == 1 and len(runs) > 1 and count - len(runs) > MOST_EQUAL * count:
+        usual = int(np.bincount(runs).argmax())
+        first = starts[np.flatnonzero(runs % usual)[0]] if (runs % usual).any() else starts[np.argmin(runs)]
+        raise DataError(
+            f"{path}: rows {first}-{first + max(usual, 2) - 1} differ, but rows are repeated elsewhere, most of them"
+            f" {usual} times; each image needs one row, or all of them as many"
+        )
+    images = count // times
+    if captions == 0 or captions % images:
+        stand = f"{images:,} images, each {times} times, in " if times > 1 else ""
+        raise DataError(
+            f"{path}: {stand}{count:,} rows for {captions:,} captions; captions must be a multiple of the rows"
+        )
+    return np.arange(0, count, times)
+
+
+def _starts(features: Matrix) -> Numbers:
+    """The rows that differ from the row before them; what is mapped does not grow with the file."""
+    step = max(2, BLOCK * len(features) // features.nbytes)
+    found = [0]
+    for start in range(0, len(features) - 1, step - 1):
+        part = features[start : start + step].reshape(min(step, len(features) - start), -1)
+        found += (start + 1 + np.flatnonzero((part[1:] != part[:-1]).any(axis=1))).tolist()
+        release(features)
+    return np.array(found, dtype=np.int64)
 
 
 def _ids(path: Path, part: str, images: int) -> list[str]:
@@ -203,9 +226,10 @@ def _ids(path: Path, part: str, images: int) -> list[str]:
         ids = ids[: len(ids) // F30K_DEV * CUT_DEV]
     if len(ids) == images:
         return ids
-    if len(ids) != images * REPEATS:
+    times = len(ids) // images
+    if len(ids) != images * times or not times:
         raise DataError(f"{path}: {len(ids):,} ids for {images:,} images; remove the file to number them by row")
     for number, image_id in enumerate(ids):
-        if image_id != ids[number - number % REPEATS]:
-            raise DataError(f"{path}:{number + 1}: id {image_id} within the block of {ids[number - number % REPEATS]}")
-    return ids[::REPEATS]
+        if image_id != ids[number - number % times]:
+            raise DataError(f"{path}:{number + 1}: id {image_id} within the block of {ids[number - number % times]}")
+    return ids[::times]

@@ -1,5 +1,8 @@
 """Tar shards of webdataset and img2dataset: members of one key are a sample, KEY.jpg with KEY.txt or KEY.json.
 
+A key ends at the first dot of a member's name, as webdataset has it; where a sample has no KEY.jpg, KEY.ANYTHING.jpg is
+its picture, if it is the only one, and likewise for texts. Members of other kinds are counted.
+
 Captions are ``captions`` or ``caption`` of the JSON, else the lines of the text. A sample whose JSON says another
 ``status`` than success is left out and counted. An image's id is its shard's path without ``.tar``, a slash and the
 key. The split is ``split`` of the JSON, else in the name of the shard or its folder (``train-0000.tar``,
@@ -9,7 +12,7 @@ The pictures are taken out into the dataset's own folder (``negbench.pipelines.r
 """
 
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,6 +23,7 @@ from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.reading import columns
 from negbench.pipelines.reading.annotations import annotation_files, parse_json
 from negbench.pipelines.reading.caption_rows import CaptionRows, splits_of_files
+from negbench.pipelines.reading.groups import STEM, one_dataset
 from negbench.pipelines.reading.image_files import SUFFIXES, TakenOut
 from negbench.pipelines.sources import Source
 from negbench.pipelines.sources.archives import LARGEST_READ, open_tar
@@ -44,19 +48,20 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
     files = annotation_files(root, "*.tar")
     if not files:
         raise DataError(f"{root}: no {EXPECTS}")
+    files = one_dataset(files, root, source.settings.get(STEM))
     rows, taken = CaptionRows(source), TakenOut(folder)
     for path, of_file in splits_of_files(files).items():
         shard = path.relative_to(root).with_suffix("").as_posix()
-        for key, sample in _samples(path):
+        for key, sample in _samples(path, rows):
             where = f"{path}: {key}"
-            with rows.faults.row():
+            with rows.row(where):
                 about = _about(sample, where)
                 if about.get("status", "success") != "success":
-                    rows.skipped["samples that img2dataset could not get"] += 1
+                    rows.leave_out("samples that img2dataset could not get")
                     continue
                 split = columns.split(about, "split", where) or of_file
                 texts = _texts(sample, about, where)
-                image = next((suffix for suffix in sample if suffix in SUFFIXES), None)
+                image = _part(sample, SUFFIXES, where)
                 if image is None:
                     raise DataError(f"{where}: no picture ({', '.join(sorted(sample))} only)")
                 taken.keep(f"{shard}/{key}", sample[image], f"{where}{image}")
@@ -65,15 +70,13 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
     return rows.manifest(name, root, taken.places, files)
 
 
-def _samples(path: Path) -> Iterator[tuple[str, Sample]]:
+def _samples(path: Path, rows: CaptionRows) -> Iterator[tuple[str, Sample]]:
     """Members of one key that follow each other."""
     key, sample = "", Sample()
-    for member, data in _members(path):
+    for member, data in _members(path, rows):
         place = PurePosixPath(member)
         of, dot, suffix = place.name.partition(".")
         found, suffix = str(place.with_name(of)) if of else "", f"{dot}{suffix}".lower()
-        if suffix not in WANTED:
-            continue
         if found != key and sample:
             yield key, sample
             sample = {}
@@ -84,14 +87,30 @@ def _samples(path: Path) -> Iterator[tuple[str, Sample]]:
         yield key, sample
 
 
-def _members(path: Path) -> Iterator[tuple[str, bytes]]:
+def _part(sample: Sample, ends: Iterable[str], where: str) -> str | None:
+    """The suffix of a sample's one member with such an end; ``DataError`` where several could be meant."""
+    ends = tuple(ends)
+    if plain := [suffix for suffix in sample if suffix in ends]:
+        return plain[0]
+    dotted = [suffix for suffix in sample if suffix.endswith(ends)]
+    if len(dotted) > 1:
+        key = where.rpartition(": ")[2]
+        raise DataError(f"{where}{dotted[0]} or {key}{dotted[1]}? a key ends at the first dot; name each otherwise")
+    return dotted[0] if dotted else None
+
+
+def _members(path: Path, rows: CaptionRows) -> Iterator[tuple[str, bytes]]:
     """Names and bytes of plain files; ``DataError`` where the archive is damaged or cut."""
     try:
         with open_plain(path) as raw, open_tar(path, raw, _uncounted) as tar:
             for member in tar:
-                if not member.isreg() or member.issparse() or not 0 <= member.size <= MOST_BYTES:
+                if member.isdir():
                     continue
-                if PurePosixPath(member.name).suffix.lower() in WANTED:
+                if not member.isreg() or member.issparse() or not 0 <= member.size <= MOST_BYTES:
+                    rows.skipped["members of shards that are no plain files, or too large"] += 1
+                elif PurePosixPath(member.name).suffix.lower() not in WANTED:
+                    rows.skipped["members of shards that are no picture, text or JSON"] += 1
+                else:
                     file = tar.extractfile(member)
                     assert file is not None
                     yield member.name, b"".join(iter(partial(file.read, LARGEST_READ // 2), b""))
@@ -108,20 +127,22 @@ def _uncounted(more: int) -> None:
 
 
 def _about(sample: Sample, where: str) -> dict[str, Any]:
-    if ".json" not in sample:
+    part = _part(sample, [".json"], where)
+    if part is None:
         return {}
-    about = parse_json(_text(sample[".json"], f"{where}.json"), f"{where}.json")
+    about = parse_json(_text(sample[part], f"{where}{part}"), f"{where}{part}")
     if not isinstance(about, dict):
-        raise DataError(f"{where}.json: not an object")
+        raise DataError(f"{where}{part}: not an object")
     return about
 
 
 def _texts(sample: Sample, about: dict[str, Any], where: str) -> list[str]:
     if found := columns.caption_columns(name for name in about if about[name] is not None):
         return columns.texts(about, found, f"{where}.json")
-    if ".txt" not in sample:
+    part = _part(sample, [".txt"], where)
+    if part is None:
         raise DataError(f"{where}: no caption")
-    return [line for line in _text(sample[".txt"], f"{where}.txt").split("\n") if line.strip()] or [""]
+    return [line for line in _text(sample[part], f"{where}{part}").split("\n") if line.strip()] or [""]
 
 
 def _text(data: bytes, where: str) -> str:

@@ -1,13 +1,16 @@
 """A folder of pictures and a table (CSV, TSV, JSONL, Parquet) with the columns image, caption and perhaps split.
 
-The first line of CSV and TSV names the columns; JSONL holds an object a line. ``image`` (also ``filepath``,
+The first line of CSV and TSV names the columns, and shows what separates them where that is neither comma nor tab as
+the file's name says. In columns separated by tabs quotes are letters, unless they stand around fields all through the
+file. JSONL holds an object a line. ``image`` (also ``filepath``,
 ``file_name``, ...) is the picture's path, ``caption`` (also ``text``, ...) one caption or, in JSONL and Parquet, a
 list of them; ``caption_0``, ``caption_1``, ... are several. Without ``split`` the file's name says it
-(``train.csv``), and else the image's id decides: 80 % train, 10 % val, 10 % test (``reading.caption_rows``).
+(``train.csv``), or lists of images (``train.txt``), and else the image's id decides: 80 % train, 10 % val, 10 % test
+(``reading.caption_rows``).
 """
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
@@ -15,12 +18,23 @@ import pyarrow as pa
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.reading import columns, parquet
-from negbench.pipelines.reading.annotations import Faults, annotation_files, first_line, lines, parse_json, records
+from negbench.pipelines.reading.annotations import (
+    Faults,
+    annotation_files,
+    first_line,
+    has_quotes,
+    lines,
+    parse_json,
+    records,
+)
 from negbench.pipelines.reading.caption_rows import CaptionRows, splits_of_files
-from negbench.pipelines.reading.image_files import ImageFiles
+from negbench.pipelines.reading.groups import STEM, one_dataset
+from negbench.pipelines.reading.image_files import ImageFiles, form
+from negbench.pipelines.reading.split_files import listed, read_splits, split_files
 from negbench.pipelines.sources import Source
 
 EXPECTS = "*.csv, *.tsv, *.jsonl or *.parquet with columns image and caption"
+DELIMITERS = {",": "commas", "\t": "tabs", ";": "semicolons"}
 ENDS = ("*.csv", "*.tsv", "*.jsonl", "*.parquet")
 
 Fields = tuple[str, dict[str, Any]]
@@ -39,16 +53,9 @@ def detect(folder: Path) -> str | None:
 
 
 def almost(folder: Path) -> str | None:
-    """The columns of a table that has others."""
-    for path in annotation_files(folder, *ENDS):
-        try:
-            names = _names(path)
-            _columns(path, dict.fromkeys(names))
-        except ColumnsError as error:
-            return str(error)
-        except DataError:
-            continue
-    return None
+    """The columns of a table that has others, or else why one cannot be read."""
+    faults = sorted(_others(folder).values(), key=lambda fault: not isinstance(fault, ColumnsError))
+    return str(faults[0]) if faults else None
 
 
 def build(name: str, source: Source, folder: Path) -> Manifest:
@@ -56,43 +63,72 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
     root = source.root(name)
     files = ImageFiles(root)
     rows = CaptionRows(source)
-    tables = read(root, rows, files)
-    return rows.manifest(name, root, files.places, tables)
+    lists = [(split, path) for split, path in split_files(root, knows=files.knows) if listed(path, files.knows)]
+    tables = read(root, rows, source.settings.get(STEM), files, lists)
+    return rows.manifest(name, root, files.places, [*tables, *(path for _, path in lists if rows.split_by_lists)])
 
 
-def read(root: Path, rows: CaptionRows, files: ImageFiles | None = None) -> list[Path]:
+def read(
+    root: Path,
+    rows: CaptionRows,
+    stem: str | None = None,
+    files: ImageFiles | None = None,
+    lists: Sequence[tuple[str, Path]] = (),
+) -> list[Path]:
     """Add the captions of all tables in ``root`` to ``rows``; the tables.
 
-    With ``files`` an image beside a table in a folder of its own is named with the folder.
+    With ``files`` an image beside a table in a folder of its own is named with the folder. ``lists`` say the splits
+    where the tables do not.
     """
-    tables = table_files(root)
-    for path in annotation_files(root, *ENDS) if not tables else []:
-        _columns(path, dict.fromkeys(_names(path)))  # says what is wrong with it
+    tables, others = table_files(root), _others(root)
     if not tables:
-        raise DataError(f"{root}: no {EXPECTS}")
-    for path, of_file in splits_of_files(tables).items():
+        raise next(iter(others.values()), DataError(f"{root}: no {EXPECTS}"))
+    rows.unused |= {path.relative_to(root).as_posix(): str(error) for path, error in others.items()}
+    tables = one_dataset(tables, root, stem)
+    of_files = splits_of_files(tables)
+    split_of: dict[str, str] = {}
+    if not any(of_files.values()) and not any(columns.split_column(_names(path)) for path in tables):
+        split_of = {form(image): split for image, (split, _) in read_splits(list(lists)).items()}
+    rows.split_by_lists = bool(split_of)
+    for path, of_file in of_files.items():
         beside = path.parent.relative_to(root).as_posix()
-        for where, row in _rows(path, rows.faults):
-            with rows.faults.row():
+        for where, row in _rows(path, rows):
+            with rows.row(where):
                 image_column, caption_columns, split_column = _columns(path, row)
                 image = columns.image(row, image_column, where)
                 if files and beside != "." and f"{beside}/{image}" in files:
                     image = f"{beside}/{image}"
-                split = columns.split(row, split_column, where) or of_file
-                for text in columns.texts(row, caption_columns, where):
+                split = columns.split(row, split_column, where) or of_file or _split_listed(image, split_of)
+                texts = columns.texts(row, caption_columns, where)
+                if split_of and split is None:
+                    rows.leave_out("captions of images in no split", len(texts))
+                    continue
+                for text in texts:
                     rows.caption(where, image, text, split)
     return tables
 
 
+def _split_listed(image: str, split_of: dict[str, str]) -> str | None:
+    """The split that lists say, which name an image by its path or its file, with suffix or without."""
+    path = PurePosixPath(form(image))
+    names = (str(path), str(path.with_suffix("")), path.name, path.stem)
+    return next((split_of[name] for name in names if name in split_of), None)
+
+
 def table_files(root: Path) -> list[Path]:
     """Tables that have both columns. What is no table at all is let be."""
-    found = []
+    others = _others(root)
+    return [path for path in annotation_files(root, *ENDS) if path not in others]
+
+
+def _others(root: Path) -> dict[Path, DataError]:
+    """Files of a table's name that are none with both columns, and why."""
+    found = {}
     for path in annotation_files(root, *ENDS):
         try:
             _columns(path, dict.fromkeys(_names(path)))
-        except DataError:
-            continue
-        found.append(path)
+        except DataError as error:
+            found[path] = error
     return found
 
 
@@ -112,7 +148,7 @@ def _names(path: Path) -> list[str]:
     if path.suffix == ".jsonl":
         row = parse_json(text, str(path))
         return list(row) if isinstance(row, dict) else []
-    return text.strip().replace('"', "").split(_delimiter(path))
+    return _split(text, _delimiter(path, text))
 
 
 def _is_picture(kind: Any) -> bool:
@@ -120,15 +156,25 @@ def _is_picture(kind: Any) -> bool:
     return bool(pa.types.is_struct(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
-def _delimiter(path: Path) -> str:
-    return "\t" if path.suffix == ".tsv" else ","
+def _delimiter(path: Path, head: str) -> str:
+    """What separates columns: what the file's name says, or else what the line of their names ``head`` shows."""
+    usual = "\t" if path.suffix == ".tsv" else ","
+    for one in (usual, *(each for each in DELIMITERS if each != usual)):
+        names = _split(head, one)
+        if columns.image_column(names) and columns.caption_columns(names):
+            return one
+    return usual
 
 
-def _rows(path: Path, faults: Faults) -> Iterator[Fields]:
+def _split(head: str, delimiter: str) -> list[str]:
+    return head.strip().replace('"', "").split(delimiter)
+
+
+def _rows(path: Path, rows: CaptionRows) -> Iterator[Fields]:
     if path.suffix == ".parquet":
         names = _names(path)
         return ((f"{path}: [{number}]", row) for number, row in parquet.rows(path, names))
-    return _objects(path, faults) if path.suffix == ".jsonl" else _records(path, faults)
+    return _objects(path, rows.faults) if path.suffix == ".jsonl" else _records(path, rows)
 
 
 def _objects(path: Path, faults: Faults) -> Iterator[Fields]:
@@ -142,12 +188,23 @@ def _objects(path: Path, faults: Faults) -> Iterator[Fields]:
             yield f"{path}:{number}", row
 
 
-def _records(path: Path, faults: Faults) -> Iterator[Fields]:
+def _records(path: Path, rows: CaptionRows) -> Iterator[Fields]:
     names: list[str] = []
-    for number, fields in records(path, faults, _delimiter(path)):
+    delimiter = _delimiter(path, first_line(path))
+    quotes = delimiter != "\t" or has_quotes(path, delimiter)
+    if said := _dialect(path, delimiter, quotes):
+        rows.dialects[path.name] = said
+    for number, fields in records(path, rows.faults, delimiter, quotes):
         if not names:
             names = [field.strip() for field in fields]
         elif len(fields) != len(names):
-            faults.add(f"{path}:{number}: {len(fields)} fields, expected {len(names)}: {','.join(fields)[:60]!r}")
+            rows.faults.add(f"{path}:{number}: {len(fields)} fields, expected {len(names)}: {','.join(fields)[:60]!r}")
         else:
             yield f"{path}:{number}", dict(zip(names, fields, strict=True))
+
+
+def _dialect(path: Path, delimiter: str, quotes: bool) -> str:
+    """How a table is read, where that is not what its name says."""
+    usual = "\t" if path.suffix == ".tsv" else ","
+    said = [] if delimiter == usual else [f"separated by {DELIMITERS[delimiter]}"]
+    return ", ".join(said + ([] if quotes else ["its quotes are letters"]))

@@ -22,6 +22,7 @@ from negbench.pipelines.errors import DataError
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.reading.annotations import Faults, annotation_files, lines, records
 from negbench.pipelines.reading.caption_rows import CaptionRows
+from negbench.pipelines.reading.groups import STEM, the_one
 from negbench.pipelines.reading.image_files import ImageFiles
 from negbench.pipelines.reading.split_files import read_splits, split_files
 from negbench.pipelines.sources import Source
@@ -34,8 +35,8 @@ CaptionFields = tuple[str, str, str, str]
 
 
 def detect(folder: Path) -> str | None:
-    """The caption file; none beside Flickr8k's split files, which have a reader of their own."""
-    if annotation_files(folder, "Flickr_8k.*Images.txt"):
+    """The caption file; none beside files of Flickr8k or Flickr30K Entities, which have readers of their own."""
+    if annotation_files(folder, "Flickr_8k.*Images.txt") or (folder / "UNRELATED_CAPTIONS").is_file():
         return None
     found = [path for pattern in PATTERNS for path in annotation_files(folder, pattern)]
     return found[0].name if found else None
@@ -44,7 +45,7 @@ def detect(folder: Path) -> str | None:
 def build(name: str, source: Source, folder: Path) -> Manifest:
     """Read and check everything: every picture is decoded."""
     root = source.root(name)
-    return read(name, source, split_files(root))
+    return read(name, source, split_files(root, knows=ImageFiles(root).knows))
 
 
 def read(name: str, source: Source, splits: list[tuple[str, Path]]) -> Manifest:
@@ -52,18 +53,21 @@ def read(name: str, source: Source, splits: list[tuple[str, Path]]) -> Manifest:
     root = source.root(name)
     files = ImageFiles(root)
     listed = _with_suffix(read_splits(splits), files)
-    path = caption_file(root)
+    path, others = caption_files(files, source.settings.get(STEM))
     rows = CaptionRows(source)
+    rows.split_by_lists = bool(listed)
+    rows.unused |= {other.relative_to(root).as_posix(): f"the captions are read from {path.name}" for other in others}
     captions = _captions(path, rows.faults)
     for where, image, caption_id, text in captions:
-        if not listed:
-            rows.caption(where, image, text, caption_id=caption_id)
-        elif image in listed:
-            rows.caption(where, image, text, listed[image][0], caption_id=caption_id)
-        elif files.find(image, where):
-            rows.skipped["captions of images in no split"] += 1
-        else:
-            rows.skipped["captions of unknown images"] += 1
+        with rows.row(where):
+            file = files.find(image, where) if listed and image not in listed else None
+            known = image if image in listed or file is None else Path(file).name  # as the picture's file is spelt
+            if not listed:
+                rows.caption(where, image, text, caption_id=caption_id)
+            elif known in listed:
+                rows.caption(where, known, text, listed[known][0], caption_id=caption_id)
+            else:
+                rows.leave_out(f"captions of {'images in no split' if file else 'unknown images'}")
     if listed:
         rows.skipped["images in no split"] = len({Path(file).name for file in files.files} - listed.keys())
         bare = listed.keys() - rows.pictures.keys()
@@ -72,15 +76,31 @@ def read(name: str, source: Source, splits: list[tuple[str, Path]]) -> Manifest:
     return rows.manifest(name, root, files.places, [path, *(file for _, file in splits)], order=list(listed) or None)
 
 
-def caption_file(root: Path) -> Path:
-    """The file with the captions."""
-    for pattern in PATTERNS:
-        found = annotation_files(root, pattern)
-        if len(found) > 1:
-            raise DataError(f"{root}: expected one {pattern}, found {found[0].name} and {found[1].name}")
-        if found:
-            return found[0]
-    raise DataError(f"{root}: none of {', '.join(PATTERNS)}")
+def caption_files(files: ImageFiles, stem: str | None) -> tuple[Path, list[Path]]:
+    """The file with the captions, and others of such a name.
+
+    ``DataError`` where another has captions of other pictures: then these are two datasets.
+    """
+    root = files.root
+    every = [path for pattern in PATTERNS for path in annotation_files(root, pattern)]
+    every = list(dict.fromkeys(every))
+    if not every:
+        raise DataError(f"{root}: none of {', '.join(PATTERNS)}")
+    first = next(pattern for pattern in PATTERNS if annotation_files(root, pattern))
+    chosen = the_one(every if stem else annotation_files(root, first), root, first, stem)
+    others = [path for path in every if path != chosen]
+    images = _images(chosen) if others and stem is None else set()
+    for other in others if images else []:
+        theirs = _images(other)
+        if not images & theirs and any(map(files.knows, theirs)):
+            names = f"{chosen.relative_to(root).as_posix()} and {other.relative_to(root).as_posix()}"
+            raise DataError(f"{root} holds several datasets: {names} name other images; take one with --stem")
+    return chosen, others
+
+
+def _images(path: Path) -> set[str]:
+    """The images that a caption file names, however badly it is written."""
+    return {image for _, image, *_ in _captions(path, Faults(skip=True))}
 
 
 def _with_suffix(listed: dict[str, tuple[str, str]], files: ImageFiles) -> dict[str, tuple[str, str]]:

@@ -8,15 +8,15 @@ import codecs
 import csv
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from negbench.pipelines.errors import SHOWN, DataError, invalid
-from negbench.pipelines.files import open_plain, read_bytes
+from negbench.pipelines.files import LFS, POINTER, open_plain, read_bytes
 
 MOST_LINES = 100
 """A quoted field of CSV runs over fewer lines; more mean that a quote is missing."""
@@ -24,6 +24,17 @@ LONGEST = 100_000
 """Characters of a caption."""
 CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 LOOK = 1 << 16  # bytes of a first line
+FOREIGN_LETTERS = re.compile(rb"[\x80-\xff]{3}|[\x80-\x9f]")
+"""What Latin-1 has hardly anywhere: three letters with accents in a row, and its control characters."""
+
+
+def _number(value: Any) -> Any:
+    """A number that is written as text, as some programs write ids."""
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 20 else value
+
+
+Number = Annotated[int, BeforeValidator(_number)]
+"""Of an id."""
 
 
 class Entry(BaseModel):
@@ -33,6 +44,7 @@ class Entry(BaseModel):
 
 
 E = TypeVar("E", bound=Entry)
+Made = Callable[[list[tuple[str, Any]]], Any]
 
 
 SKIP = "; bench data add --skip-bad leaves out what is bad"
@@ -40,28 +52,50 @@ SKIP = "; bench data add --skip-bad leaves out what is bad"
 
 
 class Faults:
-    """What is wrong with a source's rows. Without ``skip`` the first fault is raised, with it all are kept."""
+    """What is wrong with a source's rows. Without ``skip`` the first fault is raised, with it all are kept.
 
-    def __init__(self, skip: bool = False) -> None:
+    With ``wait`` it is raised when the first good row is seen, or at the end: only where rows are left is it of use to
+    leave bad ones out, and only then is that said.
+    """
+
+    def __init__(self, skip: bool = False, wait: bool = False) -> None:
         self.skip = skip
         self.found: list[str] = []
+        self.uncounted = 0
+        """Of them those of rows, such as lines that are none, which nobody else counts as seen."""
+        self._wait = wait
 
     def add(self, message: str) -> None:
         """Note a row that is left out; ``DataError`` where none may be."""
-        if not self.skip:
+        if not self.skip and not self._wait:
             raise DataError(message + SKIP)
         self.found.append(message)
+        self.uncounted += 1
 
     @contextmanager
-    def row(self) -> Iterator[None]:
-        """A ``DataError`` inside is one row's fault."""
+    def row(self, counted: bool = False) -> Iterator[None]:
+        """A ``DataError`` inside is one row's fault; ``counted`` where the caller counts it as seen."""
         try:
             yield
         except DataError as error:
-            if not self.skip:
-                error.args = (str(error).removesuffix(SKIP) + SKIP,)
+            message = str(error).removesuffix(SKIP)
+            if not self.skip and not self._wait:
+                error.args = (message + SKIP,)
                 raise
-            self.found.append(str(error))
+            self.found.append(message)
+            self.uncounted += not counted
+
+    def good(self) -> None:
+        """A good row was seen; ``DataError`` where bad ones were before it and none may be."""
+        self._wait = False
+        if self.found and not self.skip:
+            raise DataError(self.found[0] + SKIP)
+
+    def end(self) -> None:
+        """All rows were seen; ``DataError`` where all were bad and none may be."""
+        self._wait = False
+        if self.found and not self.skip:
+            raise DataError(self.found[0])
 
 
 def check_text(text: str, where: str, what: str) -> str:
@@ -118,7 +152,16 @@ def _narrow(path: Path, data: bytes) -> bytes:
     """Without the mark of UTF-8; ``DataError`` where it is UTF-16."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise DataError(f"{path}:1: UTF-16; save it as UTF-8")
+    if data.startswith(LFS):
+        raise DataError(f"{path}:1: {POINTER}")
     return data.removeprefix(codecs.BOM_UTF8)
+
+
+def not_utf8(data: bytes, error: UnicodeDecodeError) -> str:
+    """What some bytes are in place of UTF-8."""
+    latin = data[error.start] >= 0xC0 and not FOREIGN_LETTERS.search(data)
+    said = "; Latin-1 by the look of it: save the file as UTF-8" if latin else ""
+    return f"not UTF-8 (byte {data[error.start]:#04x}){said}"
 
 
 def lines(path: Path, faults: Faults) -> Iterator[tuple[int, str]]:
@@ -130,7 +173,7 @@ def lines(path: Path, faults: Faults) -> Iterator[tuple[int, str]]:
         try:
             text = raw.removesuffix(b"\r").decode()
         except UnicodeDecodeError as error:
-            faults.add(f"{path}:{number}: not UTF-8 (byte {raw[error.start]:#04x})")
+            faults.add(f"{path}:{number}: {not_utf8(raw, error)}")
             continue
         if found := CONTROL.search(text):
             faults.add(f"{path}:{number}: binary garbage (byte {ord(found[0]):#04x})")
@@ -144,9 +187,12 @@ def line_count(path: Path) -> int:
     return data.count(b"\n") + bool(data and not data.endswith(b"\n"))
 
 
-def records(path: Path, faults: Faults, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
-    """Rows of CSV with the line each begins on; blank lines are let be."""
+def records(path: Path, faults: Faults, delimiter: str = ",", quotes: bool = True) -> Iterator[tuple[int, list[str]]]:
+    """Rows of CSV with the line each begins on; blank lines are let be. Without ``quotes`` these are letters as any."""
     rest = list(lines(path, faults))
+    if not quotes:
+        yield from ((number, text.split(delimiter)) for number, text in rest if text.strip())
+        return
     position = 0
     while position < len(rest):
         number = rest[position][0]
@@ -160,25 +206,39 @@ def records(path: Path, faults: Faults, delimiter: str = ",") -> Iterator[tuple[
             faults.add(f"{path}:{number}: not CSV: {fault}")
             position += 1
             continue
-        if any(field.strip() for field in fields):
+        if any(fields):
             yield number, fields
 
 
-def read_json(path: Path) -> Any:
-    """The content of a JSON file."""
-    data = read_bytes(path)
+def has_quotes(path: Path, delimiter: str) -> bool:
+    """Whether a table's quotes are CSV's, around whole fields; else they are letters, as inch signs.
+
+    They are CSV's where every line is CSV by itself, and where lines are of one width only if they are.
+    """
+    every = [text for _, text in lines(path, Faults(skip=True)) if text.strip()]
     try:
-        text = data.decode("utf-8-sig")
+        if all(len(list(csv.reader([text], delimiter=delimiter, strict=True))) == 1 for text in every):
+            return True
+    except csv.Error:
+        pass
+    return len({text.count(delimiter) for text in every}) > 1
+
+
+def read_json(path: Path, made: Made | None = None) -> Any:
+    """The content of a JSON file; ``made`` makes something else than a dict of an object's pairs."""
+    data = _narrow(path, read_bytes(path))
+    try:
+        text = data.decode()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path}:{line}: not UTF-8 (byte {data[error.start]:#04x})") from None
-    return parse_json(text, str(path))
+        raise DataError(f"{path}:{line}: {not_utf8(data, error)}") from None
+    return parse_json(text, str(path), made)
 
 
-def parse_json(text: str, where: str) -> Any:
+def parse_json(text: str, where: str, made: Made | None = None) -> Any:
     """The value a JSON text stands for; ``DataError`` with line and column."""
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=made)
     except json.JSONDecodeError as error:
         cut = "; it ends in the middle" if error.pos >= len(text.rstrip()) else ""
         raise DataError(f"{where}:{error.lineno}: not JSON: {error.msg} (column {error.colno}){cut}") from None

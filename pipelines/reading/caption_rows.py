@@ -5,9 +5,10 @@ pictures are.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.files import digest, file_digest
@@ -71,19 +72,63 @@ def split_by_hash(image_id: str) -> str:
     return next((split for split, end in SHARES.items() if share < end), "test")
 
 
+def account(name: str, seen: int, kept: int, left_out: Counter[str]) -> dict[str, Any]:
+    """What ``dataset.json`` says of rows that were seen; they must be those that were kept and those left out."""
+    reasons = {why: number for why, number in sorted(left_out.items()) if number}
+    if seen != kept + sum(reasons.values()):
+        said = f"{seen:,} rows seen, but {kept:,} kept and {sum(reasons.values()):,} left out"
+        raise DataError(f"{name}: {said}; that is a fault of the reader, please report it")
+    return {"seen": seen, "kept": kept, "left out": reasons}
+
+
 class CaptionRows:
     """Images and captions in the order in which they are found."""
 
     def __init__(self, source: Source) -> None:
-        self.faults = Faults(bool(source.settings.get("skip_bad")))
+        self.faults = Faults(bool(source.settings.get("skip_bad")), wait=True)
         self.skipped: Counter[str] = Counter()
+        """What of the source is not in the manifest, and how much of it."""
+        self.left_out: Counter[str] = Counter()
+        """Captions, and rows that hold some, that are left out, by reason; bad ones are counted by ``faults``."""
+        self.split_by_lists = False
+        """Whether lists of images say which is in which split."""
+        self.unused: dict[str, str] = {}
+        """File to why it is not read, where that is for a reason of the format."""
+        self.dialects: dict[str, str] = {}
+        """File to how it is read, where that is not the usual way."""
         self.pictures: dict[str, str] = {}
         """Image id to the path of its picture as the source gives it."""
         self.where: dict[str, str] = {}
         """Image id to where it was first named."""
         self._split: dict[str, str] = {}
+        self._split_by_id: set[str] = set()
+        self._seen = 0
         self._captions: dict[str, tuple[str, str]] = {}
         self._number: Counter[str] = Counter()
+
+    @contextmanager
+    def row(self, where: str) -> Iterator[None]:
+        """One row of the source, which a ``DataError`` inside leaves out.
+
+        Each caption in it must end up kept, as a fault, or in ``leave_out``, and a row without any likewise.
+        """
+        seen, settled = self._seen, self._settled
+        with self.faults.row(counted=True):
+            yield
+        self._seen += self._seen == seen
+        if self._settled - settled != self._seen - seen:
+            raise DataError(f"{where}: neither kept nor left out; that is a fault of the reader, please report it")
+
+    def leave_out(self, why: str, number: int = 1) -> None:
+        """Count captions, or a row of them, that are seen and not kept."""
+        self._seen += number
+        self.skipped[why] += number
+        self.left_out[why] += number
+
+    @property
+    def _settled(self) -> int:
+        """Captions, and rows without any, of which it is known whether they are kept."""
+        return len(self._captions) + len(self.faults.found) + self.left_out.total()
 
     def caption(
         self,
@@ -99,11 +144,13 @@ class CaptionRows:
 
         ``picture`` is the path of the picture where that is not the id, ``caption_id`` is made where not given.
         """
-        with self.faults.row():
+        self._seen += 1
+        with self.faults.row(counted=True):
             picture = picture or image
             if self.pictures.get(image) != picture:
                 check_id(image, where)
                 check_id(picture, where)
+            by_id = split is None
             split = split or split_by_hash(image)
             if self._split.get(image, split) != split:
                 raise DataError(f"{where}: {image} already stands in the {self._split[image]} split")
@@ -118,6 +165,9 @@ class CaptionRows:
             self.where.setdefault(image, where)
             self._captions[caption_id] = (image, text)
             self._number[image] += 1
+            if by_id:
+                self._split_by_id.add(image)
+            self.faults.good()
 
     def manifest(
         self,
@@ -133,6 +183,8 @@ class CaptionRows:
 
         Images stand by split, then in ``order`` or as they were found.
         """
+        self.faults.end()
+        bad, seen = len(self.faults.found), self._seen + self.faults.uncounted
         found = places(self)
         split_of = {image: split for image, split in self._split.items() if image in found}
         for split in SPLITS:
@@ -145,6 +197,10 @@ class CaptionRows:
         captions.sort(key=lambda row: line[row[1]])
         if self.faults.found:
             self.skipped["bad rows"] = len(self.faults.found)
+        left_out = Counter({"bad rows": bad}) + self.left_out
+        left_out["captions of images that are missing or broken"] = sum(
+            image not in line for image, _ in self._captions.values()
+        )
         return Manifest(
             name,
             table("images", [(image, split_of[image], *found[image]) for image in images]),
@@ -152,6 +208,11 @@ class CaptionRows:
             info={
                 "images_are": images_are,
                 "skipped": {what: number for what, number in sorted(self.skipped.items()) if number},
+                "rows": account(name, seen, len(captions), left_out),
+                "split_by_id": len(self._split_by_id & line.keys()),
+                "split_by_lists": self.split_by_lists,
+                "unused": self.unused,
+                "dialects": self.dialects,
                 "bad": self.faults.found[:MOST_TOLD],
                 "files": {path.relative_to(root).as_posix(): file_digest(path) for path in files},
             },
@@ -160,4 +221,6 @@ class CaptionRows:
     def _hint(self) -> str:
         if self.faults.found:
             return f"; {len(self.faults.found):,} bad rows were left out, the first: {self.faults.found[0]}"
+        if self.unused:
+            return f"; not read: {next(iter(self.unused.values()))}"
         return "; a dataset needs train, val and test" if self._split else ": no captions found"

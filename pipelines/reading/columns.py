@@ -36,12 +36,12 @@ def _first(columns: Iterable[str], names: tuple[str, ...]) -> str | None:
 
 
 def texts(row: dict[str, Any], columns: list[str], where: str) -> list[str]:
-    """The captions of a row: text, a list of texts, or a list of objects with ``raw``."""
+    """The captions of a row: text, an object with ``raw`` or ``caption``, or a list of either."""
     found = []
     for column in columns:
         value = row.get(column)
         for one in value if isinstance(value, list) else [value]:
-            said = one.get("raw") if isinstance(one, dict) else one
+            said = one.get("raw", one.get("caption")) if isinstance(one, dict) else one
             if not isinstance(said, str):
                 raise DataError(f"{where}.{column}: expected text or a list of texts, got {shown(value)}")
             found.append(said)
@@ -63,6 +63,10 @@ def split(row: dict[str, Any], column: str | None, where: str) -> str | None:
 def image(row: dict[str, Any], column: str, where: str) -> str:
     """The path or id of a row's image."""
     value = row.get(column)
+    if isinstance(value, float) and value.is_integer():  # pandas' numbers beside an empty cell
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
     if not isinstance(value, str):
-        raise DataError(f"{where}.{column}: expected the name of an image, got {shown(value)}")
+        raise DataError(f"{where}.{column}: expected the name or number of an image, got {shown(value)}")
     return check_id(value.strip().removeprefix("./"), f"{where}.{column}")

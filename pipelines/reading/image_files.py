@@ -5,9 +5,11 @@ digest of its bytes. From there on they are files like any others.
 """
 
 import os
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from negbench.pipelines.errors import DataError
@@ -15,8 +17,13 @@ from negbench.pipelines.files import digest
 from negbench.pipelines.reading import pictures
 from negbench.pipelines.reading.caption_rows import CaptionRows, Place
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 SIGNATURES = {b"\xff\xd8": ".jpg", b"\x89PNG": ".png", b"RIFF": ".webp"}
+
+
+def form(name: str) -> str:
+    """What is equal of names that look the same: letters composed, without case."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 class ImageFiles:
@@ -34,31 +41,64 @@ class ImageFiles:
                 self._by_name[path.stem].append(file)  # split files often name images without the suffix
         self._all = set(self.files)
 
+    @cached_property
+    def _by_form(self) -> dict[str, list[str]]:
+        """The files by ``form``; made when a name is not found as it stands."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for name, files in self._by_name.items():
+            found[form(name)] += files
+        return found
+
     def __contains__(self, file: str) -> bool:
         return file in self._all
+
+    def knows(self, name: str) -> bool:
+        """Whether a picture has this name, with or without its folder and its suffix."""
+        return PurePosixPath(name).name in self._by_name or form(PurePosixPath(name).name) in self._by_form
 
     def find(self, name: str, where: str) -> str | None:
         """The file that ``name`` means: that path, or the one file whose path ends so, or the one of that name.
 
-        None where there is none; ``DataError`` where there are several.
+        Where no file is named just so, letters may be composed in another way (as macOS writes them) or be of another
+        case. None where there is none; ``DataError`` where there are several.
         """
         if name in self._all:
             return name
         same = self._by_name.get(PurePosixPath(name).name, [])
         found = [file for file in same if f"/{file}".endswith(f"/{name}")] or same
+        if not found:
+            same = self._by_form.get(form(PurePosixPath(name).name), [])
+            found = [file for file in same if form(f"/{file}").endswith(form(f"/{name}"))] or same
         if len(found) > 1:
             raise DataError(f"{where}: {name} could be {found[0]} or {found[1]} in {self.root}")
         return found[0] if found else None
 
+    def _one(self, image: str, name: str, where: str, image_of: dict[str, str]) -> str:
+        """The file of an image; ``DataError`` where there is none, or it is the file of an id that looks the same."""
+        file = self.find(name, where)
+        if file is None:
+            raise DataError(f"{where}: there is no picture {name} under {self.root}")
+        other = image_of.setdefault(file, image)
+        if other != image and form(other) == form(image):
+            raise DataError(f"{where}: {image!a} and {other!a} are both the picture {file}; write one name in one way")
+        return file
+
     def places(self, rows: CaptionRows) -> dict[str, Place]:
         """The file of every image, decoded once; ``DataError`` on missing and broken ones."""
         found: dict[str, str] = {}
+        image_of: dict[str, str] = {}
+        faulty = []
         for image, name in rows.pictures.items():
-            with rows.faults.row():
-                file = self.find(name, rows.where[image])
-                if file is None:
-                    raise DataError(f"{rows.where[image]}: there is no picture {name} under {self.root}")
+            try:
+                file = self._one(image, name, rows.where[image], image_of)
+            except DataError as error:
+                faulty.append(str(error))
+            else:
                 found[image] = file
+        if faulty and not found:
+            raise DataError(faulty[0] + (f", nor any other of {len(faulty):,}" if len(faulty) > 1 else ""))
+        for fault in faulty:
+            rows.faults.add(fault)
         contents = decode_all(self.root, found.values(), rows.faults.add)
         return {image: Place(file, -1, contents[file]) for image, file in found.items() if file in contents}
 

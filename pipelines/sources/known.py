@@ -162,4 +162,68 @@ DIR/
         note="'restval' in the file is training; val and test, 5,000 each, come from val2014",
         cut_val=1000,
     ),
+    "f30k-entities": Known(
+        title="Flickr30K, the Entities split",
+        counts={"train": 29783, "val": 1000, "test": 1000},
+        protocol="f30k-entities-1k",
+        files="the images, results_20130124.token, and train.txt, val.txt, test.txt, UNRELATED_CAPTIONS of Entities",
+        provider="the University of Illinois at Urbana-Champaign (request form); lists: B. Plummer",
+        terms="photographs belong to their Flickr owners; non-commercial research only",
+        encoder="efficientnet-lite0+minilm",
+        citation=(
+            "B. Plummer et al. (2017), Flickr30K Entities: Collecting Region-to-Phrase Correspondences for Richer"
+            " Image-to-Sentence Models, IJCV 123, 74-93"
+        ),
+        downloads=(
+            Download(
+                what="flickr30k-images (31,783 images) and results_20130124.token (5 captions of each)",
+                provider="Hockenmaier's group, University of Illinois at Urbana-Champaign; request form on the page",
+                page="https://shannon.cs.illinois.edu/DenotationGraph/",
+                terms=RESEARCH,
+            ),
+            Download(
+                what="train.txt, val.txt, test.txt, UNRELATED_CAPTIONS",
+                provider="B. Plummer",
+                page="https://github.com/BryanPlummer/flickr30k_entities",
+                terms="no licence is known to us; cite Plummer et al., IJCV 2017",
+            ),
+        ),
+        tree="""\
+DIR/
+├── flickr30k-images/                   31,783 images
+├── results_20130124.token              5 captions of each
+├── train.txt, val.txt, test.txt        29,783, 1,000 and 1,000 ids
+└── UNRELATED_CAPTIONS                  21 captions that are not of their image""",
+        note=(
+            "not Karpathy's split, of whose 1,000 test images 944 are in this train split: numbers do not compare, and"
+            " a model trained here must not be tested there"
+        ),
+    ),
+    "stamps": Known(
+        title="Tux Paint's stamps",
+        counts={"train": 634, "val": 79, "test": 72},
+        protocol="stamps",
+        files="the folder stamps of Debian's package tuxpaint-stamps-default, installed or unpacked",
+        provider="Debian (apt-get install tuxpaint-stamps-default)",
+        terms="GPL 2",
+        encoder="efficientnet-lite0+minilm",
+        citation="B. Kendrick and others (2002-2022), Tux Paint stamps",
+        downloads=(
+            Download(
+                what="tuxpaint-stamps-default 2022.06.04 (161 MB): apt-get install it, or apt-get download and dpkg -x",
+                provider="Debian; made by the Tux Paint project",
+                page="https://tuxpaint.org/stamps/",
+                terms="GPL 2",
+            ),
+        ),
+        tree="""\
+DIR/                                    usr/share/tuxpaint/stamps of the package
+├── animals/birds/*.png                 952 stamps in 16 folders, 785 of them pictures
+├── animals/birds/*.txt                 of each: English, and up to 77 translations
+└── ...""",
+        note=(
+            "one caption an image, 4 words long: 'A flower.' stands on six stamps, so false negatives are certain; the"
+            " image's id decides the split; --languages takes others than English"
+        ),
+    ),
 }

@@ -8,7 +8,7 @@ from negbench.pipelines.errors import DataError
 from negbench.pipelines.files import read_json
 from negbench.pipelines.sources.known import KNOWN
 
-KNOBS = {"ambiguity": "ambiguity", "noise_ratio": "noise"}
+KNOBS = {"ambiguity": "ambiguity", "noise_ratio": "noise", "noise_file": "noise"}
 
 
 @dataclass(frozen=True)

@@ -251,6 +251,9 @@ def notes(group: Group) -> Iterator[str]:
             f"No pushed false % of {_some(older)}: the audit is older and takes all picks for pushes"
             " (docs/audit.md); run the cells again with --force."
         )
+    busy = [f"{row.method} ({memory(group, row.key)})" for row in group.rows if row.busy]
+    if busy:
+        yield f"No step time of {_some(busy)}: other work slowed the machine while they trained."
     if any(row.collapsed for row in group.rows):
         yield "† Collapsed: the model no longer tells positives from negatives. Averaged in, but never best or second."
     if any(row.warmup for row in group.rows):
@@ -293,6 +296,11 @@ def _some(rows: list[str]) -> str:
 
 def marks(group: Group) -> Iterator[str]:
     """What the marks of a table mean, or why it has none."""
+    if group.split_by_id:
+        yield (
+            f"The split was made from the ids of {group.split_by_id:,} images, as nothing in the data says one: these"
+            " figures compare with nobody else's."
+        )
     if group.unmarked:
         yield f"No significance marks: {group.unmarked}."
     tested = [row for row in group.rows if row.mark]

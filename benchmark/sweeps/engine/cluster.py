@@ -120,7 +120,8 @@ def joined(scheduler: str, wanted: Requirements, said: Said) -> Iterator[tuple[C
     mark = MARKS / secrets.token_hex(8)
     mark.parent.mkdir(parents=True, exist_ok=True)
     with connected(address) as client:
-        if client.dashboard_link and client.scheduler_info(n_workers=0)["services"].get("dashboard"):
+        services = client.scheduler_info(n_workers=0)["services"]
+        if client.dashboard_link and services.get("dashboard") and find_spec("bokeh"):  # which has a page without it
             said(f"dashboard: {client.dashboard_link}")
         mark.touch()
         place = Place(str(Path.cwd()), str(mark))

@@ -35,6 +35,10 @@ class DiedError(RunFailedError):
     """A job's workers died, one after the other."""
 
 
+class UnheardError(Exception):
+    """The client lost touch with the scheduler for a moment, and dask gave up what it waited for: no worker died."""
+
+
 class Hands(Protocol):
     """Whoever starts the workers of a crew."""
 
@@ -88,7 +92,10 @@ class Crew:
                     self._give(address, waiting.popleft())
             for job, outcome in [*((job, LeftError()) for job in lost), *self._outcomes()]:
                 deaths[job.key] += isinstance(outcome, LeftError | KilledWorker)
-                if not isinstance(outcome, LeftError | KilledWorker):
+                if isinstance(outcome, UnheardError):
+                    self._said(f"{job.key}: its worker was not heard; it is asked again")
+                    waiting.appendleft(job)
+                elif not isinstance(outcome, LeftError | KilledWorker):
                     yield job, outcome
                 elif deaths[job.key] == DEATHS:
                     yield job, DiedError(f"{DEATHS} workers died while they were at it")
@@ -189,8 +196,8 @@ class Crew:
 
 def outcome_of(future: "Future[Any]") -> Any:
     """What a job returned, or raised."""
-    if future.status in ("cancelled", "lost"):  # with its scheduler
-        return LeftError()
+    if future.status in ("cancelled", "lost"):
+        return UnheardError()
     try:
         return future.result(timeout=10)
     except Exception as error:

@@ -1,0 +1,83 @@
+"""Whether files are of one dataset: by their names, without the split and the number of a part."""
+
+import re
+from pathlib import Path
+
+from negbench.pipelines.errors import DataError, RequestError, unknown
+from negbench.pipelines.reading.caption_rows import SPLIT_NAMES, split_of_file
+
+STEM = "stem"
+"""The setting that names the dataset to take."""
+PART = re.compile(
+    r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<![0-9a-z])[0-9a-f]{12,}(?![0-9a-z])"  # digests, as hubs write them
+    r"|\d+-of-\d+|(?<!\d)0\d{2,}"
+    r"|(?<!\d)(?!(19|20)\d\d$)\d{1,7}$"
+)
+"""The number of a part, such as ``00000-of-00002``, or its digest; a year or a date is none."""
+WORD = re.compile(rf"(?<![a-z])({'|'.join(SPLIT_NAMES)})(?![a-z])")
+SHOWN = 3
+
+
+def stem_of(path: Path, root: Path) -> str:
+    """What the files of one dataset share: folders and name, without split and number; may be empty."""
+    parts = path.relative_to(root).with_suffix("").parts
+    bare = (
+        re.sub(r"[-_. ]+", "_", WORD.sub("", PART.sub("", PART.sub("", part.lower()).rstrip("-_. ")))).strip("_")
+        for part in parts
+    )
+    return "/".join(filter(None, bare))
+
+
+def one_dataset(files: list[Path], root: Path, stem: str | None) -> list[Path]:
+    """The files of the one dataset in ``root``, or of the one that ``stem`` names.
+
+    ``DataError`` names the datasets where several have files of a split.
+    """
+    groups: dict[tuple[str, str], list[Path]] = {}
+    for path in files:
+        groups.setdefault((stem_of(path, root), path.suffix), []).append(path)
+    if stem is not None and files:
+        chosen = [path for path in files if stem in _names(path, root)]
+        if not chosen:
+            raise RequestError(
+                f"--stem: {unknown('files', stem, {stem_of(path, root) or path.name for path in files})}"
+            )
+        if len(chosen) < len(files) or len(groups) == 1:
+            return one_dataset(chosen, root, None)
+    splits = [split for group in groups.values() for split in {split_of_file(path) for path in group}]
+    if len(groups) > 1 and (None in splits or len(set(splits)) < len(splits)):
+        raise DataError(
+            f"{root} holds several datasets: {_told(groups, root)}; take one with --stem, or move the others"
+        )
+    return files
+
+
+def stem_among(files: list[Path], root: Path, stem: str | None) -> str | None:
+    """``stem`` where it names one of these files; a dataset has files of several kinds."""
+    return stem if any(stem in _names(path, root) for path in files) else None
+
+
+def the_one(found: list[Path], root: Path, what: str, stem: str | None = None) -> Path:
+    """The only file, or the one that ``stem`` names; ``DataError`` names the others with their folders."""
+    chosen = [path for path in found if stem in _names(path, root)] if stem is not None else found
+    if len(chosen) != 1:
+        names = [path.relative_to(root).as_posix() for path in found]
+        more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+        seen = f"{len(names)}: {', '.join(names[:SHOWN])}{more}; take one with --stem" if found else "none"
+        raise DataError(f"{root}: expected one {what}, found {seen}")
+    return chosen[0]
+
+
+def _names(path: Path, root: Path) -> tuple[str, ...]:
+    """What ``--stem`` may call a file."""
+    inside = path.relative_to(root)
+    return stem_of(path, root), path.name, path.stem, inside.as_posix(), inside.with_suffix("").as_posix()
+
+
+def _told(groups: dict[tuple[str, str], list[Path]], root: Path) -> str:
+    said = []
+    for (stem, suffix), files in groups.items():
+        alike = sum(other == stem for other, _ in groups) > 1
+        names = ", ".join(path.relative_to(root).as_posix() for path in files[:SHOWN]) + ", ..." * (len(files) > SHOWN)
+        said.append(f"'{stem}{suffix if alike else ''}' ({names})")
+    return ", ".join(said)

@@ -1,0 +1,72 @@
+"""Files of a source that were seen and not read, each with the reason: nothing is passed over in silence."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+from negbench.pipelines.errors import DataError
+from negbench.pipelines.manifest import Manifest
+from negbench.pipelines.reading.image_files import SUFFIXES, files_below, form
+from negbench.pipelines.reading.split_files import listed
+
+ENDS = {".txt", ".csv", ".tsv", ".json", ".jsonl", ".parquet", ".npy", ".npz", ".h5", ".hdf5", ".token", ".lst", ".tar"}
+"""Of files that could be annotations."""
+TEXTS = {".txt", ".lst", ""}
+"""Of files that could be lists of images."""
+MOST_LISTS = 50
+"""Files of one kind in one folder that may be lists: of more each is of one picture."""
+TOGETHER = 5
+"""Files of one kind in one folder that are named one by one; more are told as one."""
+
+
+def unused(root: Path, manifest: Manifest, stem: str | None = None) -> dict[str, str]:
+    """File to why it was not read, of every annotation file in ``root`` or right below it.
+
+    ``stem`` is what files of the dataset share, where one of several was taken.
+    ``DataError`` where it lists images, and nothing but such lists or the ids says which image is in which split.
+    """
+    below = files_below(root)
+    seen = [file for file in below if file.count("/") < 2 and PurePosixPath(file).suffix.lower() in ENDS | TEXTS]
+    read = {*manifest.info.get("files", {}), *manifest.images["file"]}
+    left = [file for file in seen if file not in read]
+    kinds = Counter(map(_kind, left))
+    knows = _known(manifest, below) if left else None
+    why = {}
+    for file in left:
+        may_list = PurePosixPath(file).suffix.lower() in TEXTS and kinds[_kind(file)] <= MOST_LISTS
+        count = listed(root / file, knows) if knows and may_list else 0
+        if count and (manifest.info.get("split_by_id") or manifest.info.get("split_by_lists")):
+            raise DataError(
+                f"{root / file} lists {count:,} images and is not used: name it after its split (train, val or test;"
+                " tokens, coco and table read lists), or write the split into the rows and move it out of the folder"
+            )
+        why[file] = f"a list of {count:,} images; the source says itself which is in which split" if count else ""
+    said = manifest.info.get("unused", {})
+    why |= {file: said[file] for file in left if file in said}
+    other = f"not of '{stem}', or not what this format reads" if stem else "not what this format reads"
+    return {file: reason or other for file, reason in _together(why).items()}
+
+
+def _kind(file: str) -> str:
+    place = PurePosixPath(file)
+    return (place.parent / f"*{place.suffix}").as_posix()
+
+
+def _known(manifest: Manifest, below: list[str]) -> Callable[[str], bool]:
+    pictures = (file for file in below if PurePosixPath(file).suffix.lower() in SUFFIXES)
+    known = set[str]()
+    for name in (*manifest.images["image_id"], *manifest.images["file"], *pictures):
+        known |= {form(name), form(PurePosixPath(name).name), form(PurePosixPath(name).stem)}
+    return lambda name: form(name) in known
+
+
+def _together(why: dict[str, str]) -> dict[str, str]:
+    """Files without a reason of their own, many of one kind as one."""
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for file, reason in why.items():
+        if not reason:
+            kinds[_kind(file)].append(file)
+    many = {kind: files for kind, files in kinds.items() if len(files) > TOGETHER}
+    one_by_one = set(why) - {file for files in many.values() for file in files}
+    told = {file: why[file] for file in why if file in one_by_one}
+    return told | {f"{kind} ({len(files):,} files)": "" for kind, files in many.items()}
