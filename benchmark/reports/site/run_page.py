@@ -71,7 +71,8 @@ def _facts(record: RunRecord) -> Iterator[tuple[str, Any]]:
         yield f"false among what it picked in training, {way}", f"{rate:.2%}"
     if record.cost is not None:
         yield "training", f"{record.cost.wall_s:,.1f} s"
-        yield "step", f"{record.cost.step_ms:.2f} ms (bare products {record.cost.product_ms:.2f} ms)"
+        busy = "; the machine was busy, so it tells little" if record.cost.busy else ""
+        yield "step", f"{record.cost.step_ms:.2f} ms (bare products {record.cost.product_ms:.2f} ms){busy}"
         yield "peak memory", f"{record.cost.peak_mb:,.0f} MiB"
     yield "device", record.device
     yield "created", record.created
