@@ -18,7 +18,6 @@ Other files may stand beside these, ``truth.npz`` for one (``negbench.pipelines.
 import hashlib
 import json
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -84,12 +83,9 @@ class Manifest:
     info: dict[str, Any] = field(default_factory=dict)
     """What ``dataset.json`` says besides counts and hash: format, source, licence, skipped rows, ..."""
 
-    @cached_property
+    @property
     def hash(self) -> str:
-        """Hex digest over the content of all tables, and the truth: the same on every machine and library version.
-
-        Made once: the tables of a manifest are never changed in place.
-        """
+        """Hex digest over the content of all tables, and the truth: the same on every machine and library version."""
         digest, encode = hashlib.blake2b(digest_size=16), json.JSONEncoder(ensure_ascii=False).encode
         for kind in COLUMNS:
             frame: pd.DataFrame = getattr(self, kind)

@@ -73,7 +73,7 @@ def data_of(record: RunRecord, config: RunConfig, manifest: Manifest | None = No
     folder = store_folder(config.dataset, config.encoder)
     if not folder.exists():  # an alias, as a record may have it
         folder = store_folder(config.dataset, canonical(source, config.encoder))
-    store = FeatureStore(folder, manifest.hash)
+    store = FeatureStore(folder, record.manifest_hash)  # that of the manifest, as was looked at
     check_same("features", folder, features_hash(store, config), record.features_hash)
     return manifest, store
 
