@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 LOWEST := $(VENV)/lowest
 NOT_UNITS := arrivals cli fuzz_project formats_fuzz house killed packaging plugin safe_project safe_sources \
-	store_at_size streams versions work_lost
+	store_at_size streams trackers versions work_lost
 # --no-compile: only what is imported gets compiled, which saves half a minute
 PIP := $(VENV)/bin/python -m pip install --disable-pip-version-check --no-compile --constraint constraints.txt
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)

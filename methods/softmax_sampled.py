@@ -1,6 +1,7 @@
 """Softmax-sampled: the more similar, the likelier, as ALBEF draws negatives for its matching head.
 
-J. Li et al.: Align before Fuse, NeurIPS 2021: probability ``softmax(s / temperature)`` over the other images.
+J. Li et al.: Align before Fuse: Vision and Language Representation Learning with Momentum Distillation (ALBEF),
+NeurIPS 2021: probability ``softmax(s / temperature)`` over the other images.
 """
 
 from dataclasses import dataclass

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -253,7 +254,8 @@ def test_a_scheduler_that_ends_is_one_line(small_project: Path, tmp_path: Path) 
         wait_until(file.exists)
         sweep = subprocess.Popen([*BENCH, *words], stderr=subprocess.PIPE, text=True)
         assert sweep.stderr is not None
-        assert sweep.stderr.readline().startswith("dashboard: http://")
+        if find_spec("bokeh"):  # what the dashboard is drawn with
+            assert sweep.stderr.readline().startswith("dashboard: http://")
         assert sweep.stderr.readline() == "waiting for workers\n"
     said = sweep.communicate(timeout=60)[1]
     assert sweep.returncode == 1

@@ -15,6 +15,7 @@ PACKAGES = {"benchmark": {"methods", "pipelines"}, "methods": set[str](), "pipel
 """Each package, and the others that it may import."""
 ROOMS = (
     "cli",
+    "trackers",
     "reports",
     "inspection",
     "exchange",
@@ -39,6 +40,7 @@ LIGHT = [
     ["sweep", "--help"],
     ["methods"],
     ["methods", "--json"],
+    ["init"],
     ["data", "list"],
     ["leaderboard"],
 ]

@@ -5,12 +5,16 @@ from typing import Annotated
 
 import typer
 
+from negbench.benchmark.cli import complete
 from negbench.benchmark.cli.tracked import tell_dvc
 from negbench.benchmark.reports.screen import log
 
 
 def audit(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of records, such as runs/scenes/fne/seed-0.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(autocompletion=complete.run, help="Folders of records, such as runs/scenes/fne/seed-0."),
+    ],
     expert_match: Annotated[
         float | None, typer.Option(min=0, max=1, help="A pair judged by experts matches from here on.")
     ] = None,

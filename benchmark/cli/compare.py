@@ -5,16 +5,20 @@ from typing import Annotated
 
 import typer
 
+from negbench.benchmark.cli import complete
 from negbench.benchmark.errors import BenchError
 from negbench.benchmark.reports.screen import log, out, wide
-from negbench.benchmark.results.records import RUNS
+from negbench.benchmark.results.place import RUNS
 from negbench.pipelines.text import json_text
 
 
 def compare(
-    a: Annotated[str, typer.Argument(help="Method id, as the leaderboard has it.")],
-    b: Annotated[str, typer.Argument(help="The other one.")],
-    dataset: Annotated[str | None, typer.Option(help="Dataset; may be left out where there is one alone.")] = None,
+    a: Annotated[str, typer.Argument(autocompletion=complete.method, help="Method id, as the leaderboard has it.")],
+    b: Annotated[str, typer.Argument(autocompletion=complete.method, help="The other one.")],
+    dataset: Annotated[
+        str | None,
+        typer.Option(autocompletion=complete.dataset, help="Dataset; may be left out where there is one alone."),
+    ] = None,
     memory: Annotated[str | None, typer.Option(help="Memory of both, or A,B: 2048 or 2048,0 or 2048@0.9,0.")] = None,
     digest: Annotated[
         str, typer.Option("--hash", help="Which table: start of a recipe, manifest or features hash.")

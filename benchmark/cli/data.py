@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from negbench.benchmark.cli import complete
 from negbench.benchmark.errors import NoDataError, NotTrackedError
 from negbench.benchmark.reports.screen import log, out, wide
 from negbench.pipelines.errors import DataError, RequestError, unknown
@@ -15,12 +16,17 @@ from negbench.pipelines.text import json_text
 if TYPE_CHECKING:
     from negbench.pipelines.manifest import Manifest
 
-app = typer.Typer(no_args_is_help=True, help="Bring datasets in, check them, build their manifests.")
+app = typer.Typer(
+    cls=complete.CompletingGroup, no_args_is_help=True, help="Bring datasets in, check them, build their manifests."
+)
 Name = Annotated[str, typer.Argument(help="Name of the dataset: small letters, digits, - and _.")]
+Added = Annotated[
+    str, typer.Argument(autocompletion=complete.dataset, help="Name of a registered dataset.", show_default=False)
+]
 Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
-@app.command()
+@app.command(cls=complete.Completing)
 def add(
     name: Name,
     places: Annotated[
@@ -144,8 +150,8 @@ def _register(name: str, manifest: "Manifest") -> None:
         raise NotTrackedError(f"'{name}' is added, but {'; '.join(lost)}")
 
 
-@app.command()
-def prepare(name: Name) -> None:
+@app.command(cls=complete.Completing)
+def prepare(name: Added) -> None:
     """Build data/NAME from data/NAME.yaml."""
     from negbench.benchmark.reports.terminal.manifest import show
     from negbench.pipelines import prepare as pipeline
@@ -153,8 +159,8 @@ def prepare(name: Name) -> None:
     show(pipeline.prepare(name))
 
 
-@app.command()
-def check(name: Name, as_json: Json = False) -> None:
+@app.command(cls=complete.Completing)
+def check(name: Added, as_json: Json = False) -> None:
     """Look closely at a dataset: every file, duplicates, captions, encodings, judgements, truth."""
     from negbench.benchmark.reports.progress import encoding
     from negbench.benchmark.reports.terminal import dataset_check
@@ -171,9 +177,9 @@ def check(name: Name, as_json: Json = False) -> None:
         raise NoDataError(f"{name}: {dataset_check.kinds(len(report.errors), 'errors')}; the {where} says what to do")
 
 
-@app.command()
+@app.command(cls=complete.Completing)
 def diff(
-    name: Name,
+    name: Added,
     revision: Annotated[str, typer.Argument(help="A git revision: the older version.")] = "HEAD",
     as_json: Json = False,
 ) -> None:
@@ -188,7 +194,7 @@ def diff(
         show(name, revision, found, out())
 
 
-@app.command("list")
+@app.command("list", cls=complete.Completing)
 def list_datasets(as_json: Json = False) -> None:
     """List registered datasets, and well-known ones that are not added yet."""
     from negbench.benchmark.reports.terminal.dataset_list import show
@@ -201,7 +207,7 @@ def list_datasets(as_json: Json = False) -> None:
         show(entries)
 
 
-@app.command()
+@app.command(cls=complete.Completing)
 def where(
     name: Annotated[str | None, typer.Argument(help="A well-known dataset; all are listed if not given.")] = None,
     as_json: Json = False,

@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
+from negbench.benchmark.cli import complete
 from negbench.benchmark.reports.screen import out, wide
-from negbench.benchmark.results.records import RUNS
+from negbench.benchmark.results.place import RUNS
 
 
 def false_marks(
-    dataset: Annotated[str | None, typer.Option(help="Only this dataset.")] = None,
+    dataset: Annotated[str | None, typer.Option(autocompletion=complete.dataset, help="Only this dataset.")] = None,
     side: Annotated[
         list[int] | None, typer.Option(min=3, help="Seeds in a group; may be given again. [3 and 5]")
     ] = None,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from negbench.benchmark.cli import complete
 from negbench.benchmark.cli.tracked import tell_dvc
 from negbench.benchmark.cli.worker_flags import Scheduler
 from negbench.benchmark.reports.screen import log, out
@@ -22,10 +23,10 @@ Precision = Literal["float32", "bfloat16", "float16"]
 
 
 def features(
-    dataset: Annotated[str, typer.Option(help="Name of a registered dataset.")],
+    dataset: Annotated[str, typer.Option(autocompletion=complete.dataset, help="Name of a registered dataset.")],
     encoder: Annotated[
         str | None,
-        typer.Option(help="IMAGE+TEXT, as bench encoders lists them; the dataset's own, or that of params.yaml."),
+        typer.Option(autocompletion=complete.encoder, help="IMAGE+TEXT of bench encoders; else the dataset's own."),
     ] = None,
     dtype: Annotated[
         Literal["float32", "float16"] | None,

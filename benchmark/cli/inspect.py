@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from negbench.benchmark.cli import complete
 from negbench.benchmark.reports.screen import log, out, wide
 from negbench.pipelines.text import json_text
 
@@ -19,11 +20,15 @@ class AskingSide(StrEnum):
 
 
 def inspect(
-    run: Annotated[Path, typer.Argument(help="Folder of a run's record.", show_default=False)],
+    run: Annotated[
+        Path, typer.Argument(autocompletion=complete.run, help="Folder of a run's record.", show_default=False)
+    ],
     anchor: Annotated[str, typer.Option(help="Id of a test image or caption; random; worst.")] = "worst",
     direction: Annotated[AskingSide, typer.Option(help="Which side of the pair asks.")] = AskingSide.BOTH,
     top: Annotated[int, typer.Option(min=1, help="Retrieved items to show.")] = 10,
-    methods: Annotated[str, typer.Option(help="Beside the run's own, by commas; or all.")] = "hardest,semi-hard,fne",
+    methods: Annotated[
+        str, typer.Option(autocompletion=complete.methods, help="Beside the run's own, by commas; or all.")
+    ] = "hardest,semi-hard,fne",
     html: Annotated[Path | None, typer.Option(help="Write a page with the pictures, too.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the random anchor and of all draws.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,

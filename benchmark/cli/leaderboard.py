@@ -5,14 +5,15 @@ from typing import Annotated
 
 import typer
 
+from negbench.benchmark.cli import complete
 from negbench.benchmark.errors import BenchError
 from negbench.benchmark.reports.screen import log, out, wide
 from negbench.benchmark.reports.tables.formats import Format, text_of
-from negbench.benchmark.results.records import RUNS
+from negbench.benchmark.results.place import RUNS
 
 
 def leaderboard(
-    dataset: Annotated[str | None, typer.Option(help="Only this dataset.")] = None,
+    dataset: Annotated[str | None, typer.Option(autocompletion=complete.dataset, help="Only this dataset.")] = None,
     baseline: Annotated[
         str | None, typer.Option(help="Row to test against: METHOD or METHOD,MEMORY; else hardest in the batch.")
     ] = None,

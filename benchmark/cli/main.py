@@ -13,16 +13,17 @@ from contextlib import contextmanager, suppress
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
-from typer.core import TyperGroup
 
 from negbench.benchmark.cli import (
     audit,
     compare,
     data,
+    demo,
+    doctor,
     encoders,
     false_marks,
     features,
+    init,
     inspect,
     leaderboard,
     methods,
@@ -39,6 +40,7 @@ from negbench.benchmark.cli import (
     sweep,
     tune,
 )
+from negbench.benchmark.cli.complete import Completing, CompletingGroup
 from negbench.benchmark.errors import BenchError, first_line, out_of_memory
 from negbench.benchmark.reports.screen import log
 from negbench.methods.registry import RegistryError
@@ -59,7 +61,7 @@ KNOWN = (BenchError, DataError, RegistryError, OSError, WrongUsage)
 """What a person can mend; any other error is a fault of ours, or there was not enough memory."""
 
 
-class Bench(TyperGroup):
+class Bench(CompletingGroup):
     """Prints a known error as one line. ``BENCH_DEBUG=1`` shows the traceback."""
 
     def make_context(self, *words: Any, **more: Any) -> Any:
@@ -115,6 +117,8 @@ def reason(error: BaseException) -> str:
 
 def wrong_usage(error: Any) -> str:
     """What the parser says, or pydantic in its place, and where to read more."""
+    from pydantic import ValidationError
+
     if isinstance(error.__cause__, ValidationError) and getattr(error, "param", None):
         said = f"{error.param.opts[0]}: {invalid(error.__cause__)}"
     else:
@@ -157,27 +161,34 @@ def bench(
     """A benchmark suite for negative sampling in image-text matching."""
 
 
-app.command("methods")(methods.methods)
+COMMANDS = (
+    audit.audit,
+    compare.compare,
+    demo.demo,
+    doctor.doctor,
+    encoders.encoders,
+    false_marks.false_marks,
+    features.features,
+    init.init,
+    inspect.inspect,
+    leaderboard.leaderboard,
+    methods.methods,
+    models.models,
+    params.params,
+    plot.plot,
+    recipes.recipes,
+    record.record,
+    report.report,
+    run.run,
+    runs.runs,
+    search.search,
+    speed.speed,
+    sweep.sweep,
+    tune.tune,
+)
 app.add_typer(data.app, name="data")
-app.command("features")(features.features)
-app.command("audit")(audit.audit)
-app.command("compare")(compare.compare)
-app.command("encoders")(encoders.encoders)
-app.command("false-marks")(false_marks.false_marks)
-app.command("inspect")(inspect.inspect)
-app.command("leaderboard")(leaderboard.leaderboard)
-app.command("models")(models.models)
-app.command("params")(params.params)
-app.command("plot")(plot.plot)
-app.command("recipes")(recipes.recipes)
-app.command("record")(record.record)
-app.command("report")(report.report)
-app.command("run")(run.run)
-app.command("runs")(runs.runs)
-app.command("search")(search.search)
-app.command("sweep")(sweep.sweep)
-app.command("tune")(tune.tune)
-app.command("speed")(speed.speed)
+for command in COMMANDS:
+    app.command(command.__name__.replace("_", "-"), cls=Completing)(command)
 
 
 def main() -> None:

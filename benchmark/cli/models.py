@@ -4,11 +4,14 @@ from typing import Annotated
 
 import typer
 
+from negbench.benchmark.cli import complete
 from negbench.pipelines.text import json_text
 
 
 def models(
-    name: Annotated[str | None, typer.Argument(help="Show one tower with its settings.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(autocompletion=complete.tower, help="Show one tower with its settings.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """List the towers, or show one: what it reads, its settings, defaults and search space."""

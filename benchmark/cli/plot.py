@@ -5,13 +5,11 @@ from typing import Annotated
 
 import typer
 
+from negbench.benchmark.cli import complete
 from negbench.benchmark.errors import BenchError
 from negbench.benchmark.reports.plots import PICTURES, draw
-from negbench.benchmark.reports.plots.selection import Wanted
 from negbench.benchmark.reports.screen import log, wide
-from negbench.benchmark.results.integrity import survey
-from negbench.benchmark.results.leaderboard import refused
-from negbench.benchmark.results.records import RUNS
+from negbench.benchmark.results.place import RUNS
 from negbench.pipelines.text import clean
 
 PLOTS = Path("plots")
@@ -19,10 +17,18 @@ PLOTS = Path("plots")
 
 def plot(
     name: Annotated[str, typer.Argument(help=f"Picture: {', '.join(PICTURES)}.")],
-    dataset: Annotated[list[str] | None, typer.Option(help="Only this dataset; several by repeating it.")] = None,
-    method: Annotated[list[str] | None, typer.Option(help="Only this method or method id; several likewise.")] = None,
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option(autocompletion=complete.dataset, help="Only this dataset; several by repeating it."),
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(autocompletion=complete.method, help="Only this method or method id; several likewise."),
+    ] = None,
     memory: Annotated[int | None, typer.Option(min=0, help="Only this memory; 0: in the batch.")] = None,
-    run: Annotated[Path | None, typer.Option(help="similarities: folder of the run.")] = None,
+    run: Annotated[
+        Path | None, typer.Option(autocompletion=complete.run, help="similarities: folder of the run.")
+    ] = None,
     epoch: Annotated[
         list[int] | None, typer.Option(min=1, help="similarities: this epoch, from 1; several likewise.")
     ] = None,
@@ -31,7 +37,10 @@ def plot(
 ) -> None:
     """Draw a picture of what is recorded, as PNG and SVG: one per table of the leaderboard (docs/plots.md)."""
     from negbench.benchmark.reports import destinations
+    from negbench.benchmark.reports.plots.selection import Wanted
     from negbench.benchmark.reports.terminal import left_out
+    from negbench.benchmark.results.integrity import survey
+    from negbench.benchmark.results.leaderboard import refused
 
     destinations.check(f"--out {out}", out / name)
     question = Wanted(runs, tuple(dataset or ()), tuple(method or ()), memory, run, tuple(epoch or ()))

@@ -4,11 +4,12 @@ from typing import Annotated
 
 import typer
 
+from negbench.benchmark.cli import complete
 from negbench.pipelines.text import json_text
 
 
 def recipes(
-    name: Annotated[str | None, typer.Argument(help="Show one with its keys.")] = None,
+    name: Annotated[str | None, typer.Argument(autocompletion=complete.recipe, help="Show one with its keys.")] = None,
     with_keys: Annotated[
         bool, typer.Option("--keys", help="List every key with its default, its range and what it means.")
     ] = False,

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from negbench.benchmark.cli import complete
 from negbench.benchmark.cli.tracked import tell_dvc_of_external
 from negbench.benchmark.errors import BenchError
 from negbench.benchmark.reports.screen import log, out
-from negbench.benchmark.results.records import RUNS
+from negbench.benchmark.results.place import RUNS
 from negbench.pipelines.text import json_text
 
 if TYPE_CHECKING:
@@ -21,7 +22,9 @@ def record(
         list[Path] | None, typer.Argument(help="With --ensemble: folders of records.", show_default=False)
     ] = None,
     method: Annotated[str | None, typer.Option(help="What the model is called; need be no method.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Dataset whose test split it is of.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(autocompletion=complete.dataset, help="Dataset whose test split it is of.")
+    ] = None,
     images: Annotated[Path | None, typer.Option(help=".npy [images, dim]; a row per caption's image will do.")] = None,
     captions: Annotated[Path | None, typer.Option(help=".npy [captions, dim].")] = None,
     similarity: Annotated[Path | None, typer.Option(help=".npy [images, captions], in place of both.")] = None,

@@ -9,37 +9,51 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from negbench.benchmark.cli import complete
 from negbench.benchmark.cli.tracked import tell_dvc
+from negbench.benchmark.cli.worker_flags import EncoderName, RecipeName, Track
 from negbench.benchmark.reports.screen import log, out
 from negbench.pipelines.text import json_text, short
 
 if TYPE_CHECKING:
     from negbench.benchmark.recipe.schema import Judging, RunConfig
     from negbench.benchmark.results.records import RunRecord
+    from negbench.benchmark.trackers.base import Tracker
 
 
 PLACEHOLDER = re.compile(r"{([^{}]*)}")
 """In ``--out``, for a name of the cell."""
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", autocompletion=complete.key, help="key=value of recipe or method; image.KEY, text.KEY of a tower."
+    ),
+]
 
 
 def run(
-    method: Annotated[str | None, typer.Option(help="Method; bench methods lists them.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Dataset; bench data list shows them.")] = None,
+    method: Annotated[
+        str | None, typer.Option(autocompletion=complete.method, help="Method; bench methods lists them.")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(autocompletion=complete.dataset, help="Dataset; bench data list shows them.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Root seed.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="Named recipe; bench recipes lists them.")] = None,
-    encoder: Annotated[str | None, typer.Option(help="Encoder; the dataset's own if not given.")] = None,
+    recipe: RecipeName = None,
+    encoder: EncoderName = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training captions.")] = None,
     batch: Annotated[int | None, typer.Option(help="Anchors per step.")] = None,
     memory: Annotated[int | None, typer.Option(help="Pairs in the momentum memory; 0: none.")] = None,
     device: Annotated[str | None, typer.Option(help="Device, as torch names it.")] = None,
-    image_tower: Annotated[str | None, typer.Option(help="Image tower; bench models lists them.")] = None,
-    text_tower: Annotated[str | None, typer.Option(help="Text tower.")] = None,
+    image_tower: Annotated[
+        str | None, typer.Option(autocompletion=complete.tower, help="Image tower; bench models lists them.")
+    ] = None,
+    text_tower: Annotated[str | None, typer.Option(autocompletion=complete.tower, help="Text tower.")] = None,
     processes: Annotated[int, typer.Option(min=1, help="Processes that share each batch, on this machine.")] = 1,
     micro_batch: Annotated[int | None, typer.Option(help="Pairs in a tower at once; 0: the whole batch.")] = None,
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value of recipe or method; image.KEY, text.KEY of a tower.")
-    ] = None,
+    changes: Changes = None,
     config: Annotated[Path | None, typer.Option(help="YAML or JSON file with the same keys.")] = None,
+    track: Track = None,
     to: Annotated[
         Path | None,
         typer.Option("--out", help="Folder of the record; {dataset}, {method} and {seed} stand for the cell's own."),
@@ -50,6 +64,7 @@ def run(
 ) -> None:
     """Train and evaluate one cell, and record it."""
     from negbench.benchmark.recipe.flags import parse_changes, resolve
+    from negbench.benchmark.trackers import registry
 
     flags = {
         "method": method,
@@ -66,16 +81,25 @@ def run(
         "micro_batch": micro_batch,
     }
     resolved = resolve(flags, parse_changes(changes or []), config)
+    trackers = registry.chosen(track or [])
     if processes > 1 and "WORLD_SIZE" not in os.environ:
         from negbench.benchmark.sweeps.launch import launch
         from negbench.benchmark.training.processes import check_shared
 
         check_shared(resolved.batch, processes)
         raise typer.Exit(launch(processes, without_processes(sys.argv[1:])))
-    _run(resolved, to, method, force, replace, as_json)
+    _run(resolved, to, method, force, replace, as_json, trackers)
 
 
-def _run(config: "RunConfig", to: Path | None, method: str | None, force: bool, replace: bool, as_json: bool) -> None:
+def _run(
+    config: "RunConfig",
+    to: Path | None,
+    method: str | None,
+    force: bool,
+    replace: bool,
+    as_json: bool,
+    trackers: "dict[str, type[Tracker]]",
+) -> None:
     """Run a cell, alone or as one of several processes."""
     from negbench.benchmark.reports import destinations
     from negbench.benchmark.reports.terminal import configuration
@@ -94,7 +118,7 @@ def _run(config: "RunConfig", to: Path | None, method: str | None, force: bool, 
         processes.leave()
         return
     configuration.show(config, log())
-    record, said = _made(config, folder, force, replace)
+    record, said = _made(config, folder, force, replace, trackers)
     processes.leave()
     if as_json:
         typer.echo(json_text(record.model_dump(mode="json")))
@@ -118,11 +142,14 @@ def judged(there: "Judging", asked: "Judging", folder: Path) -> str:
     return f", judged at {was}; bench audit {shlex.quote(str(folder))} {flags} judges it anew"
 
 
-def _made(config: "RunConfig", folder: Path, force: bool, replace: bool) -> "tuple[RunRecord, str]":
+def _made(
+    config: "RunConfig", folder: Path, force: bool, replace: bool, trackers: "dict[str, type[Tracker]]"
+) -> "tuple[RunRecord, str]":
     """The record of a cell, and a word on whether it was there."""
     from negbench.benchmark.cli.features import ensure_for
     from negbench.benchmark.reports.progress import ShowTraining
     from negbench.benchmark.sweeps import cell, places
+    from negbench.benchmark.trackers.tracking import tracking
     from negbench.benchmark.training import processes
     from negbench.benchmark.training.checkpoint import alone
 
@@ -132,8 +159,10 @@ def _made(config: "RunConfig", folder: Path, force: bool, replace: bool) -> "tup
         with alone(folder, log().print):
             found = None if force else places.found(folder, config, manifest, store, replace)  # made meanwhile
             if processes.told(found is None):
-                with ShowTraining(log(), config) as watcher:
-                    return cell.run(config, folder, manifest, store, watcher), "recorded"
+                with ShowTraining(log(), config) as shown, tracking(trackers, config, folder, shown) as watcher:
+                    record = cell.run(config, folder, manifest, store, watcher)
+                    watcher.recorded(folder, record)
+                    return record, "recorded"
     else:
         processes.told(False)
     assert found is not None

@@ -5,12 +5,15 @@ from typing import Annotated
 
 import typer
 
+from negbench.benchmark.cli import complete
 from negbench.benchmark.reports.screen import out, wide
 from negbench.pipelines.text import json_text
 
 
 def search(
-    run: Annotated[Path, typer.Argument(help="Folder of a run's record.", show_default=False)],
+    run: Annotated[
+        Path, typer.Argument(autocompletion=complete.run, help="Folder of a run's record.", show_default=False)
+    ],
     text: Annotated[str, typer.Argument(help="What to look for.", show_default=False)],
     top: Annotated[int, typer.Option(min=1, help="Images to list.")] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,

@@ -6,20 +6,30 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from negbench.benchmark.cli import complete
 from negbench.benchmark.cli.tracked import tell_dvc
-from negbench.benchmark.cli.worker_flags import PerGpu, Scheduler
+from negbench.benchmark.cli.worker_flags import PerGpu, RecipeName, Scheduler, Track
 from negbench.benchmark.reports.screen import log
 from negbench.pipelines.text import clean
 
 if TYPE_CHECKING:
     from negbench.benchmark.sweeps.sweep import Done
 
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", autocompletion=complete.key, help="key=value, for every cell; key=a,b is a grid."),
+]
+
 
 def sweep(
     methods: Annotated[
-        str, typer.Option(help="Methods, separated by commas: fne, fne[tau_false=5], all, family:softmax.")
+        str,
+        typer.Option(
+            autocompletion=complete.methods,
+            help="Methods, separated by commas: fne, fne[tau_false=5], all, family:softmax.",
+        ),
     ],
-    datasets: Annotated[str, typer.Option(help="Datasets, separated by commas.")],
+    datasets: Annotated[str, typer.Option(autocompletion=complete.datasets, help="Datasets, separated by commas.")],
     seeds: Annotated[str, typer.Option(help="How many, from 0 on; or which: 3,4 or 0-4.")] = "3",
     epochs: Annotated[int | None, typer.Option(help="Passes over the training captions.")] = None,
     memory: Annotated[str | None, typer.Option(help="Memory sizes, separated by commas, such as 0,4096.")] = None,
@@ -28,10 +38,9 @@ def sweep(
     ] = None,
     per_gpu: PerGpu = None,
     scheduler: Scheduler = None,
-    recipe: Annotated[str | None, typer.Option(help="Named recipe; bench recipes lists them.")] = None,
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value, for every cell; key=a,b is a grid.")
-    ] = None,
+    recipe: RecipeName = None,
+    changes: Changes = None,
+    track: Track = None,
     force: Annotated[bool, typer.Option("--force", help="Run again what is recorded.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the commands and stop.")] = False,
 ) -> None:
@@ -43,11 +52,13 @@ def sweep(
     from negbench.benchmark.sweeps.cell import folder_of
     from negbench.benchmark.sweeps.engine.where import Where
     from negbench.benchmark.sweeps.words import seeds_of
+    from negbench.benchmark.trackers import registry
 
     where = Where(jobs, per_gpu, scheduler)
     held = {"preset": recipe, "epochs": epochs}
     words = [*(f"{key}={value}" for key, value in held.items() if value is not None), *(changes or [])]
-    plan = sweeps.cells(methods, names(datasets), seeds_of(seeds), sizes(memory), words, force)
+    told = registry.chosen(track or [])
+    plan = sweeps.cells(methods, names(datasets), seeds_of(seeds), sizes(memory), words, force, told)
     if not plan:
         raise BenchError("nothing to run: name at least one method and one dataset")
     configs = [cell.config for cell in plan]  # a wrong word is told before the first cell runs

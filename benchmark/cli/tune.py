@@ -5,34 +5,53 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from negbench.benchmark.cli.worker_flags import PerGpu, Scheduler, Storage
+from negbench.benchmark.cli import complete
+from negbench.benchmark.cli.worker_flags import EncoderName, PerGpu, RecipeName, Scheduler, Storage
 
 if TYPE_CHECKING:
     from negbench.benchmark.sweeps.engine.where import Where
 
+Method = Annotated[
+    str | None,
+    typer.Option(autocompletion=complete.method, help="Method; that of tune in params.yaml if not given."),
+]
+Dataset = Annotated[
+    str | None,
+    typer.Option(autocompletion=complete.dataset, help="Dataset; that of tune in params.yaml if not given."),
+]
+Held = Annotated[
+    list[str] | None,
+    typer.Option("--set", autocompletion=complete.key, help="key=value of the recipe or method; held in all trials."),
+]
+
+Searched = Annotated[
+    list[str] | None,
+    typer.Option("--search", autocompletion=complete.key, help="Also: key=low:high:log, key=a,b."),
+]
+
 
 def tune(
-    method: Annotated[str | None, typer.Option(help="Method; that of tune in params.yaml if not given.")] = None,
+    method: Method = None,
     everything: Annotated[
         bool, typer.Option("--all", help="A study for every method, or for --methods; default and best are recorded.")
     ] = False,
-    methods: Annotated[str | None, typer.Option(help="Methods for --all, separated by commas.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Dataset; that of tune in params.yaml if not given.")] = None,
+    methods: Annotated[
+        str | None, typer.Option(autocompletion=complete.methods, help="Methods for --all, separated by commas.")
+    ] = None,
+    dataset: Dataset = None,
     trials: Annotated[
         int | None,
         typer.Option(min=1, max=10**6, help="Trials in all, the first with the defaults; as in params.yaml, or 20."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Root seed, the same in all trials.")] = None,
-    encoder: Annotated[str | None, typer.Option(help="Encoder; the dataset's own if not given.")] = None,
+    encoder: EncoderName = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training captions.")] = None,
     memory: Annotated[
         str | None, typer.Option(help="Pairs in the momentum memory; 0: none. With --all several, such as 0,2048.")
     ] = None,
-    recipe: Annotated[str | None, typer.Option(help="Named recipe; bench recipes lists them.")] = None,
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value of the recipe or method; held in all trials.")
-    ] = None,
-    searched: Annotated[list[str] | None, typer.Option("--search", help="Also: key=low:high:log, key=a,b.")] = None,
+    recipe: RecipeName = None,
+    changes: Held = None,
+    searched: Searched = None,
     config: Annotated[Path | None, typer.Option(help="YAML or JSON file with the same keys.")] = None,
     trial_seeds: Annotated[
         int, typer.Option(min=1, max=1000, help="Seeds that each trial is trained with; their mean counts.")

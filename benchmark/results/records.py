@@ -21,12 +21,12 @@ from negbench.benchmark.errors import NoDataError
 from negbench.benchmark.evaluation.protocols import Measured, Protocol
 from negbench.benchmark.recipe.external import External
 from negbench.benchmark.recipe.schema import RunConfig, hashes_of_schema_1
+from negbench.benchmark.results.place import RUNS as RUNS
 from negbench.pipelines.atomic import Kind, whole, whole_below
 from negbench.pipelines.errors import DataError, invalid
 from negbench.pipelines.files import LARGEST, open_plain, read_bytes, read_json
 from negbench.pipelines.sources.archives import limit_of
 
-RUNS = Path("runs")
 SCHEMA_VERSION: Literal[3] = 3
 """Earlier ones are read too. The digests of schema 1, which took in where a cell ran, are replaced by those of today;
 up to schema 2 one key, ``head``, named the towers of both sides."""

@@ -1,7 +1,7 @@
 """Many cells, handed to workers; each writes a log."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -36,6 +36,8 @@ class PlannedCell:
     force: bool = False
     file: Path | None = None
     """What a study found, for ``--config``."""
+    track: tuple[str, ...] = ()
+    """Trackers that are told."""
     said: tuple[str, ...] = ()
     """Those of its changes that other cells of the sweep do not have."""
 
@@ -63,6 +65,7 @@ class PlannedCell:
         words += [] if self.memory is None else ["--memory", str(self.memory)]
         words += ["--config", str(self.file)] if self.file else []
         words += [word for change in self.changes for word in ("--set", change)]
+        words += [word for name in self.track for word in ("--track", name)]
         return [*words, "--force"] if self.force else words
 
 
@@ -111,6 +114,7 @@ def cells(
     memories: Sequence[int | None],
     changes: Sequence[str] = (),
     force: bool = False,
+    track: Iterable[str] = (),
 ) -> list[PlannedCell]:
     """Every combination, once; seeds change slowest, so that a sweep cut short has whole comparisons.
 
@@ -121,7 +125,8 @@ def cells(
         seeds, datasets, memories, [*grid_of(changes)], methods_of(methods)
     ):
         said = (*(change for change in way if change not in changes), *own)
-        plan.append(PlannedCell(method, dataset, seed, memory, (*way, *own), force, said=said))
+        cell = PlannedCell(method, dataset, seed, memory, (*way, *own), force, track=tuple(track), said=said)
+        plan.append(cell)
     return list(dict.fromkeys(plan))
 
 

@@ -59,25 +59,27 @@ class Trainer:
         order = list(batches(self.config, epoch, len(task.data.captions)))[progress.step :]
         for number, batch in enumerate(self.timed(task.data.batches(order)), start=progress.step + 1):
             self.set_rate(epoch * self.steps + number - 1)
-            self.losses += self.step(batch)
+            loss = self.step(batch)
+            self.losses += loss
             progress.step, progress.epoch_s = number, before + time.perf_counter() - began
             if self.losses.device.type == "cpu" and not self.losses.isfinite():
                 break  # the weights are spoilt; elsewhere to look would wait for the device
             watcher.step(epoch, number, self.steps)
+            self.sample(watcher, epoch * self.steps + number, loss)
             after_step()
-        loss = float(self.losses) / self.steps  # waits for the device
+        mean = float(self.losses) / self.steps  # waits for the device
         progress.epoch_s = before + time.perf_counter() - began
         if not task.in_warmup:
             progress.step_ms.append(progress.epoch_s * 1e3 / self.steps)
             if self.losses.device.type == "cpu":
                 progress.cpu_share.append((time.thread_time() - ran) / (progress.epoch_s - before))
-        if not math.isfinite(loss):
-            raise RunFailedError(f"the loss of epoch {epoch} is {loss}")
+        if not math.isfinite(mean):
+            raise RunFailedError(f"the loss of epoch {epoch} is {mean}")
         if self.scaler.is_enabled() and self.scaler.get_scale() < 1:
             raise RunFailedError(f"float16 overflows at every step of epoch {epoch}; use --set precision=bfloat16")
         return {
             "epoch": epoch,
-            "loss": loss,
+            "loss": mean,
             "learning_rate": learning_rate,
             "seconds": progress.epoch_s,
             "pairs_per_s": self.steps * self.config.batch / progress.epoch_s,
@@ -85,6 +87,11 @@ class Trainer:
             **{f"false_negative_{name}": value for name, value in task.picks.epoch().items()},
             **{f"method_{name}": value for name, value in method.report().items()},
         }
+
+    def sample(self, watcher: Watcher, step: int, loss: Tensor) -> None:
+        """Tell of a step of the whole training, if it is one of those that are asked for."""
+        if watcher.every and step % watcher.every == 0:
+            watcher.sample(step, {"loss": float(loss), "learning_rate": rate_at(self.config, step - 1, self.steps)})
 
     def timed(self, of: Iterator[Batch]) -> Iterator[Batch]:
         """The batches, while what it takes to get them is measured in some."""

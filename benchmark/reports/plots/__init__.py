@@ -6,10 +6,13 @@ knows their names and writes them.
 
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from negbench.benchmark.errors import BenchError, NoDataError
-from negbench.benchmark.reports.plots.selection import Wanted, safe
 from negbench.pipelines.errors import unknown
+
+if TYPE_CHECKING:
+    from negbench.benchmark.reports.plots.selection import Wanted
 
 PICTURES = {
     "curves": "validation rSum per epoch, a line per method, the seeds as a band",
@@ -23,7 +26,7 @@ OF_THE_LEADERBOARD = ("curves", "picks", "similarities")
 """Drawn into the folder of the leaderboard, where the records have what they need."""
 
 
-def check(name: str, question: Wanted) -> None:
+def check(name: str, question: "Wanted") -> None:
     """``BenchError`` for a picture that does not exist, or one that cannot be asked that."""
     if name not in PICTURES:
         raise BenchError(unknown("picture", name, PICTURES))
@@ -35,7 +38,7 @@ def check(name: str, question: Wanted) -> None:
         raise BenchError("ambiguity needs several datasets, in the order of their line: --dataset A --dataset B")
 
 
-def draw(name: str, question: Wanted, folder: Path) -> tuple[list[Path], list[str]]:
+def draw(name: str, question: "Wanted", folder: Path) -> tuple[list[Path], list[str]]:
     """Draw a picture of each table that can have it: ``<name>-<table>.png`` and ``.svg`` in ``folder``.
 
     A picture that has a table of figures has it beside it, as ``.md``. Returns the files, and what is not drawn and
@@ -43,6 +46,7 @@ def draw(name: str, question: Wanted, folder: Path) -> tuple[list[Path], list[st
     """
     check(name, question)
     from negbench.benchmark.reports.plots.canvas import save, styled
+    from negbench.benchmark.reports.plots.selection import safe
     from negbench.pipelines.atomic import write_text
 
     module = import_module(f"negbench.benchmark.reports.plots.{name}")
@@ -68,6 +72,8 @@ def draw(name: str, question: Wanted, folder: Path) -> tuple[list[Path], list[st
 
 def draw_board(root: Path, datasets: tuple[str, ...], folder: Path) -> None:
     """The pictures of the leaderboard; those are left out that a table's records have nothing for."""
+    from negbench.benchmark.reports.plots.selection import Wanted
+
     for name in OF_THE_LEADERBOARD:
         try:
             draw(name, Wanted(root, datasets), folder)
@@ -77,6 +83,6 @@ def draw_board(root: Path, datasets: tuple[str, ...], folder: Path) -> None:
 
 
 def _any_trained_here(root: Path, datasets: tuple[str, ...]) -> bool:
-    from negbench.benchmark.reports.plots.selection import tables
+    from negbench.benchmark.reports.plots.selection import Wanted, tables
 
     return any(not table.group.external for table in tables(Wanted(root, datasets)))

@@ -1,0 +1,1 @@
+"""Tools that keep runs, told of a training while it goes on: a file each; ``bench run --track NAME``."""
