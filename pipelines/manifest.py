@@ -86,12 +86,13 @@ class Manifest:
     @property
     def hash(self) -> str:
         """Hex digest over the content of all tables, and the truth: the same on every machine and library version."""
-        digest = hashlib.blake2b(digest_size=16)
+        digest, encode = hashlib.blake2b(digest_size=16), json.JSONEncoder(ensure_ascii=False).encode
         for kind in COLUMNS:
             frame: pd.DataFrame = getattr(self, kind)
             digest.update(kind.encode())
-            for row in frame.itertuples(index=False):
-                digest.update(json.dumps(list(row), ensure_ascii=False).encode())
+            columns = [frame[name].tolist() for name in frame.columns]
+            for row in zip(*columns, strict=True):
+                digest.update(encode(row).encode())
         if self.info.get("truth"):
             digest.update(f"truth {self.info['truth']}".encode())
         return digest.hexdigest()

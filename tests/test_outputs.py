@@ -119,7 +119,9 @@ def test_no_record_is_made_inside_what_is_kept(project: Path) -> None:
         assert "is not a run record that bench may replace; name another place" in refused(*words, place)
 
 
-@pytest.mark.parametrize("command", ["leaderboard --folder", "plot curves --out", "speed --data --scale coco --folder"])
+@pytest.mark.parametrize(
+    "command", ["leaderboard --folder", "plot curves --out", "report --out", "speed --data --scale coco --folder"]
+)
 def test_no_folder_of_results_is_made_inside_what_is_kept(project: Path, command: str) -> None:
     for place in (*INSIDE, "runs", "runs/x", RR, ".git"):
         assert f"{command.split()[-1]} {Path(place)}: " in refused(*command.split(), place)

@@ -15,6 +15,7 @@ from negbench.benchmark.sweeps.live_cell import LiveCell, manifest_of, read_reco
 from negbench.benchmark.sweeps.recorded_cell import RecordedCell
 from negbench.methods.base import Method
 from negbench.pipelines.errors import damage
+from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.splits import split_of
 
 FILE = "embeddings.safetensors"
@@ -52,8 +53,8 @@ class ExternalCell(LiveCell):
         return extras_without_features(self.gallery)
 
 
-def live_cell(folder: Path) -> RecordedCell | ExternalCell:
+def live_cell(folder: Path, manifest: Manifest | None = None) -> RecordedCell | ExternalCell:
     """The cell of a record; ``NoDataError`` or ``DataError`` where record, model, dataset or features are missing or
-    are others, or nothing but similarities was given."""
+    are others, or nothing but similarities was given. A ``manifest`` that is read already is not read again."""
     record = read_record(folder)
-    return ExternalCell(folder, record) if record.config is None else RecordedCell(folder)
+    return ExternalCell(folder, record) if record.config is None else RecordedCell(folder, manifest=manifest)

@@ -1,8 +1,11 @@
 """Two rows against each other, in words."""
 
-from negbench.benchmark.results.compare import Comparison
+from negbench.benchmark.reports.numbers import MISSING, p_value
+from negbench.benchmark.results.compare import Comparison, MetricLine
 from negbench.benchmark.results.rows import ALPHA, Key, describe
-from negbench.benchmark.results.significance import LEVEL, T_SEEDS
+from negbench.benchmark.results.significance import LEVEL, T_SEEDS, WILCOXON_SEEDS
+
+HEADERS = ("metric", "A", "B", "A − B", "95 % interval", "p images", "p both", "won/lost/tied")
 
 
 def explain(found: Comparison) -> list[str]:
@@ -67,3 +70,38 @@ def _ordered(found: Comparison) -> tuple[Key, Key]:
 def _equals(p: float) -> str:
     """``= 0.012`` or ``< 0.001``."""
     return "< 0.001" if p < 0.001 else f"= {p:.3f}"
+
+
+def words_of(line: MetricLine) -> tuple[str, ...]:
+    """A metric as ``HEADERS`` say."""
+    return (
+        "rSum" if line.metric == "rsum" else f"{line.metric[:3]} R@{line.metric[5:]}",
+        *(f"{each.mean:.1f}" + (f" ±{each.std:.1f}" if each.std is not None else "") for each in (line.a, line.b)),
+        f"{line.difference:+.1f}",
+        f"{line.low:.1f} to {line.high:.1f}",
+        *map(p_value, (line.p_holm, line.p_both_holm)),
+        f"{line.won}/{line.lost}/{line.tied}",
+    )
+
+
+def by_seed(found: Comparison) -> str:
+    """rSum seed by seed, and its tests."""
+    seeds = found.over_seeds
+    each = ", ".join(f"{seed}: {gap:+.1f}" for seed, gap in seeds.differences.items())
+    t = f"{MISSING}, needs {T_SEEDS} seeds" if seeds.p_t is None else p_value(seeds.p_t)
+    wilcoxon = f"{MISSING}, needs {WILCOXON_SEEDS} seeds" if seeds.p_wilcoxon is None else p_value(seeds.p_wilcoxon)
+    effect = MISSING if seeds.standardised is None else f"{seeds.standardised:+.1f}"
+    return (
+        f"A = {found.a}, B = {found.b}. rSum, A − B, by seed: {each}."
+        f" Paired t: p {t}. Wilcoxon: p {wilcoxon}. In deviations over seeds: {effect}."
+    )
+
+
+def legend(found: Comparison) -> str:
+    """What the columns mean."""
+    return (
+        "Recalls: mean ± sample deviation over the seeds. Interval: bootstrap over images, percentile, 95 %."
+        " p images: other test images, these trainings (sign flips by image); p both: other trainings and other images"
+        f" (mixed model, from {T_SEEDS} seeds); two-sided, each Holm-corrected, family: the {len(found.lines)} lines of"
+        " this table. Bold: both below 0.05. won/lost/tied: queries. How to read it: docs/statistics.md"
+    )

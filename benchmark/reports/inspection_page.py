@@ -1,17 +1,12 @@
 """An inspection as one HTML file with its pictures inside: no script, nothing from elsewhere."""
 
 import base64
-import io
 from collections.abc import Callable
 
 from negbench.benchmark.inspection.looks import Inspection, probability
 from negbench.benchmark.reports.pages import render
-from negbench.pipelines import datasets, sources
+from negbench.benchmark.reports.thumbnails import thumbnails as jpegs
 from negbench.pipelines.manifest import Manifest
-from negbench.pipelines.reading import pictures
-
-SIDE = 160
-"""Longest side of a picture, in pixels; smaller ones stay as they are."""
 
 Thumbnail = Callable[[str], str]
 """Image id to a data URI; empty where the dataset has features only."""
@@ -31,22 +26,11 @@ def page(found: Inspection, thumbnail: Thumbnail) -> str:
 
 
 def thumbnails(manifest: Manifest) -> Thumbnail:
-    """Small JPEGs of a dataset's pictures, each made once; ``DataError`` where a file is missing or changed."""
-    source = sources.read(manifest.name)
-    root, made = source.root(manifest.name), dict[str, str]()
-    features_only = datasets.holds_features(source.format)
-    columns = (manifest.images[name].tolist() for name in ("file", "row", "content"))
-    rows = dict(zip(manifest.images["image_id"], zip(*columns, strict=True), strict=True))
+    """A dataset's pictures as data URIs; ``DataError`` where a file is missing or changed."""
+    jpeg = jpegs(manifest)
 
     def thumbnail(image_id: str) -> str:
-        if features_only:
-            return ""
-        if image_id not in made:
-            small = pictures.load(root, *rows[image_id])
-            small.thumbnail((SIDE, SIDE))
-            file = io.BytesIO()
-            small.save(file, "JPEG", quality=80)
-            made[image_id] = "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
-        return made[image_id]
+        data = jpeg(image_id)
+        return "data:image/jpeg;base64," + base64.b64encode(data).decode() if data else ""
 
     return thumbnail

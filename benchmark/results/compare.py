@@ -5,9 +5,12 @@ What the tests mean: docs/statistics.md.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from negbench.benchmark.errors import BenchError
 from negbench.benchmark.evaluation.protocols import Protocol
@@ -32,6 +35,7 @@ from negbench.benchmark.results.rows import (
     stat,
 )
 from negbench.benchmark.results.significance import (
+    Array,
     both,
     holm,
     interval,
@@ -92,6 +96,18 @@ class Changed:
     id: str
     a: float
     b: float
+
+
+class Significance(NamedTuple):
+    """What the tests say of the difference in each metric, ``[7]`` each."""
+
+    p: Array
+    """Other images: sign flips."""
+    p_both: Array | None
+    """Other trainings and other images; None with too few seeds."""
+    low: Array
+    high: Array
+    """Ends of the interval."""
 
 
 @dataclass(frozen=True)
@@ -165,21 +181,34 @@ def compare(
     left_out += [*more, *_unpaired(table, rows["a"], one, two), *_unpaired(table, rows["b"], two, one)]
     if not one.keys() & two.keys():
         raise NothingLeftError(f"{rows['a']} and {rows['b']} have no finished seed in common", left_out)
-    paired, first = pair(one, two), table[0].record
+    paired = pair(one, two)
+    found = comparison((rows["a"], one), (rows["b"], two), paired, significance_of(paired), queries)
+    return replace(found, left_out=left_out)
+
+
+def comparison(
+    a: tuple[Key, Mapping[int, Recorded]],
+    b: tuple[Key, Mapping[int, Recorded]],
+    paired: Paired,
+    tests: Significance,
+    queries: int,
+) -> Comparison:
+    """Two rows with their cells, once they are paired and tested; nothing is left out."""
     won, lost = _changed(paired, queries)
+    first = a[1][paired.seeds[0]].record
     return Comparison(
         dataset=first.dataset,
         protocol=first.protocol,
-        a=rows["a"],
-        b=rows["b"],
+        a=a[0],
+        b=b[0],
         seeds=paired.seeds,
         images=len(paired.queries),
-        lines=_lines(paired),
+        lines=_lines(paired, tests),
         over_seeds=_over_seeds(paired),
         won=won,
         lost=lost,
-        collapsed=[*_collapsed(rows["a"], one, paired.seeds), *_collapsed(rows["b"], two, paired.seeds)],
-        left_out=left_out,
+        collapsed=[line for row, cells in (a, b) for line in _collapsed(row, cells, paired.seeds)],
+        left_out=[],
     )
 
 
@@ -280,16 +309,20 @@ def _collapsed(row: Key, cells: Mapping[int, Recorded], seeds: Sequence[int]) ->
     return [f"{row}: seeds {_join(found)}"] if found else []
 
 
-def _lines(paired: Paired) -> list[MetricLine]:
-    parts, (low, high) = paired.parts, interval(paired.samples)
-    p, anew = sign_flip(parts), both(paired.parts_by_seed)
+def significance_of(paired: Paired) -> Significance:
+    """All tests of two rows."""
+    return Significance(sign_flip(paired.parts), both(paired.parts_by_seed), *interval(paired.samples))
+
+
+def _lines(paired: Paired, tests: Significance) -> list[MetricLine]:
+    parts, (p, anew, low, high) = paired.parts, tests
     over_both = [(None, None)] * len(METRICS) if anew is None else zip(anew.tolist(), holm(anew).tolist(), strict=True)
     columns = zip(METRICS, holm(p), over_both, strict=True)
     return [
         MetricLine(
             metric,
-            stat(paired.values[0][:, place].tolist()),
-            stat(paired.values[1][:, place].tolist()),
+            _stat(tuple(paired.values[0][:, place].tolist())),
+            _stat(tuple(paired.values[1][:, place].tolist())),
             float(parts[:, place].sum()),
             float(low[place]),
             float(high[place]),
@@ -300,6 +333,12 @@ def _lines(paired: Paired) -> list[MetricLine]:
         )
         for place, (metric, adjusted, anew_and_adjusted) in enumerate(columns)
     ]
+
+
+@lru_cache(maxsize=2048)
+def _stat(values: tuple[float, ...]) -> Stat:
+    """``stat``, made once for all pairs that a row stands in."""
+    return stat(values)
 
 
 def _over_seeds(paired: Paired) -> OverSeeds:
@@ -316,13 +355,16 @@ def _over_seeds(paired: Paired) -> OverSeeds:
 
 def _changed(paired: Paired, queries: int) -> tuple[list[Changed], list[Changed]]:
     """The queries with the largest ratio of ranks, for A and against it: from 2 to 1 is as much as from 200 to 100."""
-    found = [
-        Changed(direction, str(name), float(a), float(b))
-        for direction, (ids, ranks_a, ranks_b) in paired.ranks.items()
-        for name, a, b in zip(ids, ranks_a, ranks_b, strict=True)
-        if a != b
-    ]
-    found.sort(key=lambda query: (query.a / query.b, query.direction, query.id))
-    won = [query for query in found if query.a < query.b][:queries]
-    lost = [query for query in reversed(found) if query.a > query.b][:queries]
+    found: list[tuple[float, Changed]] = []
+    for direction, (ids, ranks_a, ranks_b) in paired.ranks.items():
+        ratio = ranks_a / ranks_b
+        ends = np.sort(ratio)[[queries - 1, -queries]] if 0 < queries < len(ratio) else (np.inf, 0)
+        far = (ratio <= ends[0]) | (ratio >= ends[1])
+        found += [
+            (float(ratio[place]), Changed(direction, str(ids[place]), float(ranks_a[place]), float(ranks_b[place])))
+            for place in np.flatnonzero(far & (ratio != 1))
+        ]
+    found.sort(key=lambda each: (each[0], each[1].direction, each[1].id))
+    won = [query for ratio, query in found if ratio < 1][:queries]
+    lost = [query for ratio, query in reversed(found) if ratio > 1][:queries]
     return won, lost

@@ -55,6 +55,8 @@ class Board:
 
     groups: list[Group]
     left_out: list[LeftOut] = field(default_factory=list)
+    cells: list[list[Recorded]] = field(default_factory=list)
+    """Of each table, in the order of ``groups``."""
 
 
 def load(
@@ -89,21 +91,21 @@ def load(
     choice = RowChoice.parse(baseline) if baseline else None
     if choice is not None:
         known(choice, [cell.record for cell in cells], "--baseline: ")
-    groups = []
+    tables: list[tuple[Group, list[Recorded]]] = []
     for some in by_table(cells, with_external).values():
         untested: dict[Key, str] = {}
-        groups.append(marked(group_of(some), some, choice, untested))
+        tables.append((marked(group_of(some), some, choice, untested), some))
         left_out += [LeftOut(f"mark of {row}", reason) for row, reason in untested.items()]
-    if choice is not None and not any(choice.fits(row.key) for group in groups for row in group.rows):
+    if choice is not None and not any(choice.fits(row.key) for group, _ in tables for row in group.rows):
         raise BenchError(f"--baseline {baseline}: no table has {choice.method} with memory {choice.memory}")
-    groups = sorted(
-        [*groups, *_other_protocols(cells, with_external)],
-        key=lambda group: (group.dataset, group.external, not group.first),
+    tables = sorted(
+        [*tables, *_other_protocols(cells, with_external)],
+        key=lambda table: (table[0].dataset, table[0].external, not table[0].first),
     )
-    groups = [replace(group, split_by_id=_split_by_id(group)) for group in groups]
+    groups = [replace(group, split_by_id=_split_by_id(group)) for group, _ in tables]
     if with_published:
         groups = [replace(group, published=tuple(published(group.dataset, group.protocol.name))) for group in groups]
-    return Board(groups, left_out)
+    return Board(groups, left_out, [some for _, some in tables])
 
 
 def _split_by_id(group: Group) -> int:
@@ -138,12 +140,12 @@ def refused(broken: Iterable[tuple[Path, str]]) -> list[LeftOut]:
     ]
 
 
-def _other_protocols(cells: Iterable[Recorded], with_external: bool) -> Iterator[Group]:
+def _other_protocols(cells: Iterable[Recorded], with_external: bool) -> Iterator[tuple[Group, list[Recorded]]]:
     """The same trainings under further protocols: recalls alone, for all else was measured on the whole split."""
     for some in by_table(cells, with_external).values():
         for protocol in dict.fromkeys(other.protocol for cell in some for other in cell.record.others):
             group = group_of([Recorded(cell.folder, _under(protocol, cell.record)) for cell in some])
-            yield replace(group, first=False, unmarked="tests stand in the table of the whole split")
+            yield replace(group, first=False, unmarked="tests stand in the table of the whole split"), some
 
 
 def _under(protocol: Protocol, record: RunRecord) -> RunRecord:

@@ -47,22 +47,43 @@ class Paired:
     @property
     def parts(self) -> Array:
         """``[C, 7]``: what each image adds to the difference of each metric, in points."""
-        return self._points(self.difference)
+        return points(self.difference, self.queries)
 
     @property
     def parts_by_seed(self) -> Array:
         """``[S, C, 7]``: the same of each seed."""
-        return self._points(self.by_seed)
-
-    def _points(self, hits: Array) -> Array:
-        recalls = 100 * hits / self.queries.sum(axis=0)
-        return np.concatenate([recalls, recalls.sum(axis=-1, keepdims=True)], axis=-1)
+        return points(self.by_seed, self.queries)
 
     @property
     def samples(self) -> Array:
         """``[draws, 7]``: the differences in resampled test sets, in points."""
         recalls = 100 * bootstrap(self.difference, self.queries)
         return np.column_stack([recalls, recalls.sum(axis=1)])
+
+
+@dataclass(frozen=True)
+class Side:
+    """What the ranks of a row say, over some of its seeds: read once, however many rows it is held against."""
+
+    seeds: tuple[int, ...]
+    first: StoredRanks
+    """Of the first seed: the queries."""
+    by_image: Array
+    """``[S, C, 6]``: hits of each image's queries; columns are ``RECALLS``."""
+    queries: Array
+    """``[C, 6]``: queries of each image."""
+    found: dict[str, NDArray[np.int64]]
+    """Direction: ``[Q, 3]``, how often each query is found at the cut-off, over the seeds."""
+    values: Array
+    """``[S, 7]``, seed by metric."""
+    ranks: dict[str, Array]
+    """Direction: ``[Q]``, mean rank of each query."""
+
+
+def points(hits: Array, queries: Array) -> Array:
+    """``[..., 7]``: what the hits ``[..., 6]`` of each image add to each metric, in points."""
+    recalls = 100 * hits / queries.sum(axis=0)
+    return np.concatenate([recalls, recalls.sum(axis=-1, keepdims=True)], axis=-1)
 
 
 def pair(a: Mapping[int, Recorded], b: Mapping[int, Recorded]) -> Paired:
@@ -73,25 +94,37 @@ def pair(a: Mapping[int, Recorded], b: Mapping[int, Recorded]) -> Paired:
         b: of the other, of the same table.
     """
     seeds = tuple(sorted(a.keys() & b.keys()))
-    stored_a, stored_b = ([cells[seed].ranks for seed in seeds] for cells in (a, b))
-    first = stored_a[0]
-    for cells, stored in ((a, stored_a), (b, stored_b)):
-        for seed, ranks in zip(seeds, stored, strict=True):
-            if not all(np.array_equal(getattr(first, key), getattr(ranks, key)) for key in first._fields[2:]):
-                said = f"{cells[seed].folder}: other queries than {a[seeds[0]].folder}; run both again with --force"
-                raise NoDataError(said)
-    hits_a, hits_b = _hits(stored_a), _hits(stored_b)
-    each = {direction: hits_a[direction] - hits_b[direction] for direction in DIRECTIONS}
-    gaps = {direction: gap.sum(axis=0) for direction, gap in each.items()}
-    by_seed = _by_image(each, first)
-    queries = _by_image({way: np.ones((1, *gap.shape), dtype=np.int64) for way, gap in gaps.items()}, first)[0]
+    like = a[seeds[0]]
+    return paired(side(a, seeds, like), side(b, seeds, like))
+
+
+def side(row: Mapping[int, Recorded], seeds: Sequence[int], like: Recorded) -> Side:
+    """A row on these seeds; ``NoDataError`` where a file is broken, or its queries are not those of ``like``."""
+    stored = [row[seed].ranks for seed in seeds]
+    for seed, ranks in zip(seeds, stored, strict=True):
+        if not all(np.array_equal(getattr(like.ranks, key), getattr(ranks, key)) for key in ranks._fields[2:]):
+            raise NoDataError(f"{row[seed].folder}: other queries than {like.folder}; run both again with --force")
+    hits = _hits(stored)
+    ones = {direction: np.ones_like(found[:1]) for direction, found in hits.items()}
+    return Side(
+        tuple(seeds),
+        stored[0],
+        _by_image(hits, stored[0]),
+        _by_image(ones, stored[0])[0],
+        {direction: found.sum(axis=0) for direction, found in hits.items()},
+        _values(hits),
+        {direction: _mean(stored, direction) for direction in DIRECTIONS},
+    )
+
+
+def paired(a: Side, b: Side) -> Paired:
+    """Two rows on the same seeds and queries."""
+    gaps = {direction: a.found[direction] - b.found[direction] for direction in DIRECTIONS}
     by_metric = [*gaps["i2t"].T, *gaps["t2i"].T, np.concatenate([gap.sum(axis=1) for gap in gaps.values()])]
     counts = {metric: _count(gap) for metric, gap in zip(METRICS, by_metric, strict=True)}
-    means = {
-        direction: (getattr(first, f"{direction}_ids"), _mean(stored_a, direction), _mean(stored_b, direction))
-        for direction in DIRECTIONS
-    }
-    return Paired(seeds, by_seed, queries, counts, (_values(hits_a), _values(hits_b)), means)
+    ids = {direction: getattr(a.first, f"{direction}_ids") for direction in DIRECTIONS}
+    means = {direction: (ids[direction], a.ranks[direction], b.ranks[direction]) for direction in DIRECTIONS}
+    return Paired(a.seeds, a.by_image - b.by_image, a.queries, counts, (a.values, b.values), means)
 
 
 def _mean(stored: Sequence[StoredRanks], direction: str) -> Array:

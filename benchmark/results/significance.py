@@ -16,6 +16,8 @@ DRAWS = 10_000
 """Random sign patterns, or resampled test sets."""
 CHUNK = 500
 """Draws at a time; changes memory, no result."""
+BLOCK = 64
+"""Pairs of rows at a time; likewise."""
 LEVEL = 0.95
 """Of the intervals."""
 T_SEEDS = 3
@@ -42,13 +44,42 @@ def sign_flip(parts: ArrayLike, draws: int = DRAWS, seed: int = 0, chunk: int = 
     parts = np.asarray(parts, dtype=np.float64)
     images = len(parts)
     exact = images <= 1 or 2 ** (images - 1) <= draws
-    # sums that are equal on paper must count as equal, whatever the order in which they were added
-    limit = np.abs(parts.sum(axis=0)) - 1e-9 * np.abs(parts).sum(axis=0)
+    limit = _limit(parts)
     count = np.zeros(parts.shape[1], dtype=np.int64)
     for signs in _every_sign(images, chunk) if exact else _random_signs(images, draws, seed, chunk):
         count += (np.abs(signs @ parts) >= limit).sum(axis=0)
     p: Array = count / max(1, 2 ** (images - 1)) if exact else (1 + count) / (1 + draws)
     return p
+
+
+def sign_flip_pairs(parts: Array, pairs: NDArray[np.int64], draws: int = DRAWS, seed: int = 0) -> Array:
+    """``sign_flip`` of many pairs of rows, p ``[P, M]``: the sums of a row are made once for all its pairs.
+
+    Args:
+        parts: ``[C, R, M]``: what each image adds to each figure of each row.
+        pairs: ``[P, 2]``: the two rows of each.
+        draws: random patterns.
+        seed: of the random patterns.
+    """
+    images = len(parts)
+    exact = images <= 1 or 2 ** (images - 1) <= draws
+    blocks = [pairs[start : start + BLOCK] for start in range(0, len(pairs), BLOCK)]
+    limits = [_limit(parts[:, some[:, 0]] - parts[:, some[:, 1]]) for some in blocks]
+    counts = [np.zeros(limit.shape, dtype=np.int64) for limit in limits]
+    for signs in _every_sign(images, CHUNK) if exact else _random_signs(images, draws, seed, CHUNK):
+        sums = (signs @ parts.reshape(images, -1)).reshape(len(signs), *parts.shape[1:])
+        for some, limit, count in zip(blocks, limits, counts, strict=True):
+            count += (np.abs(sums[:, some[:, 0]] - sums[:, some[:, 1]]) >= limit).sum(axis=0)
+    count = np.concatenate(counts)
+    p: Array = count / max(1, 2 ** (images - 1)) if exact else (1 + count) / (1 + draws)
+    return p
+
+
+def _limit(gap: Array) -> Array:
+    """What a sum of signed parts ``[C, ...]`` must reach: sums that are equal on paper count as equal, whatever the
+    order in which they were added."""
+    limit: Array = np.abs(gap.sum(axis=0)) - 1e-9 * np.abs(gap).sum(axis=0)
+    return limit
 
 
 def _every_sign(images: int, chunk: int) -> Iterator[Array]:
@@ -79,7 +110,7 @@ def bootstrap(hits: ArrayLike, queries: ArrayLike, draws: int = DRAWS, seed: int
     An image is drawn with all its queries, so an image with more captions weighs more, as in the test set itself.
 
     Args:
-        hits: ``[C, M]``: hits of each image, or differences of hits.
+        hits: ``[C, M]``: hits of each image, or differences of hits; or ``[C, R, M]`` of R rows, for ``[draws, R, M]``.
         queries: ``[C, M]``: queries of each image.
         draws: test sets.
         seed: of the drawing.
@@ -92,7 +123,8 @@ def bootstrap(hits: ArrayLike, queries: ArrayLike, draws: int = DRAWS, seed: int
         rows = min(chunk, draws - start)
         drawn = random.integers(0, images, size=(rows, images)) + images * np.arange(rows)[:, None]
         times = np.bincount(drawn.ravel(), minlength=rows * images).reshape(rows, images).astype(np.float64)
-        shares.append((times @ hits) / (times @ queries))
+        found = (times @ hits.reshape(images, -1)).reshape(rows, *hits.shape[1:])
+        shares.append(found / (times @ queries).reshape(rows, *(1,) * (hits.ndim - 2), -1))
     return np.concatenate(shares)
 
 

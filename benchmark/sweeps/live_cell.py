@@ -76,10 +76,10 @@ def read_record(folder: Path) -> RunRecord:
     return record
 
 
-def manifest_of(record: RunRecord) -> Manifest:
-    """The manifest of a record; ``NoDataError`` where the one on disk is another."""
+def manifest_of(record: RunRecord, manifest: Manifest | None = None) -> Manifest:
+    """The manifest of a record, read if it is not given; ``NoDataError`` where it is another than the record's."""
     folder = manifest_folder(record.dataset)
-    manifest = Manifest.read(folder)
+    manifest = manifest or Manifest.read(folder)
     check_same("dataset", folder, manifest.hash, record.manifest_hash)
     return manifest
 

@@ -26,8 +26,8 @@ from negbench.pipelines.store import FeatureStore
 class RecordedCell(LiveCell):
     """Of a model that was trained here."""
 
-    def __init__(self, folder: Path, judging: dict[str, float] | None = None) -> None:
-        """``judging``: thresholds other than those of the record.
+    def __init__(self, folder: Path, judging: dict[str, float] | None = None, manifest: Manifest | None = None) -> None:
+        """``judging``: thresholds other than those of the record; ``manifest``: that of the dataset, if it is read.
 
         ``NoDataError`` or ``DataError`` where record, weights, dataset or features are missing or are others.
         """
@@ -35,7 +35,7 @@ class RecordedCell(LiveCell):
         if record.config is None:
             raise NoDataError(f"{folder}: trained elsewhere, so there is no model of it here")
         self.config = record.config.model_copy(update={"device": "cpu", **(judging or {})})
-        manifest, self.store = data_of(record, record.config)
+        manifest, self.store = data_of(record, record.config, manifest)
         self.towers = towers_for(self.store, self.config)
         load_state(self.towers, folder, record, "model.safetensors")
         self.data = opened(self.store, "test", self.config, self.towers)
@@ -66,14 +66,14 @@ class RecordedCell(LiveCell):
         return known.of(self.data)
 
 
-def data_of(record: RunRecord, config: RunConfig) -> tuple[Manifest, FeatureStore]:
+def data_of(record: RunRecord, config: RunConfig, manifest: Manifest | None = None) -> tuple[Manifest, FeatureStore]:
     """The manifest and features of a record; ``NoDataError`` where those on disk are others."""
     source = sources.read(config.dataset)
-    manifest = manifest_of(record)
+    manifest = manifest_of(record, manifest)
     folder = store_folder(config.dataset, config.encoder)
     if not folder.exists():  # an alias, as a record may have it
         folder = store_folder(config.dataset, canonical(source, config.encoder))
-    store = FeatureStore(folder, manifest.hash)
+    store = FeatureStore(folder, record.manifest_hash)  # that of the manifest, as was looked at
     check_same("features", folder, features_hash(store, config), record.features_hash)
     return manifest, store
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -112,10 +113,10 @@ def beside(
         for number, (far, side) in enumerate(product(DISTANCES, DIRECTIONS)):
             box = _move(text, far, side)
             covered = sum(_overlap(box, other) for other in (*others, taken[index])) + 3 * _outside(box, frame)
-            crossed = sum(bar.intersects_bbox(box, filled=False) for bar in drawn)
+            crossed = sum(_crosses(bar, box) for bar in drawn)
             if far > DISTANCES[0]:
                 leader = _leader(box, pixels[index])
-                crossed += sum(leader.intersects_bbox(other, filled=False) for other in others)
+                crossed += sum(_crosses(leader, other) for other in others)
             found.append((covered + CROSSING * pixel**2 * crossed, number, far, side))
             if not found[-1][0]:
                 break
@@ -185,9 +186,20 @@ def _side(direction: float, before: str, after: str) -> str:
     return "center" if direction == 0 else after if direction > 0 else before
 
 
+def _crosses(line: Path, box: Bbox) -> bool:
+    """Whether a line of two ends meets a box. Most are far apart, which is told without asking the library."""
+    (ax, ay), (bx, by) = np.asarray(line.vertices).tolist()
+    (x0, y0), (x1, y1) = np.asarray(box.get_points()).tolist()
+    if max(ax, bx) < x0 or min(ax, bx) > x1 or max(ay, by) < y0 or min(ay, by) > y1:
+        return False
+    return bool(line.intersects_bbox(box, filled=False))
+
+
 def _overlap(a: Bbox, b: Bbox) -> float:
-    width = min(a.x1, b.x1) - max(a.x0, b.x0)
-    height = min(a.y1, b.y1) - max(a.y0, b.y0)
+    (ax0, ay0), (ax1, ay1) = np.asarray(a.get_points()).tolist()
+    (bx0, by0), (bx1, by1) = np.asarray(b.get_points()).tolist()
+    width = min(ax1, bx1) - max(ax0, bx0)
+    height = min(ay1, by1) - max(ay0, by0)
     return float(max(width, 0) * max(height, 0))
 
 

@@ -136,12 +136,12 @@ def tables(question: Wanted) -> list[Table]:
         raise NoDataError(_nothing(question, [cell.record for cell in everything]))
     groups = [group_of(cells) for cells in found]
     return [
-        Table(name, group, _series(group, cells))
+        Table(name, group, series_of(group, cells))
         for name, group, cells in zip(table_names(groups), groups, found, strict=True)
     ]
 
 
-def _series(group: Group, cells: Collection[Recorded]) -> tuple[Series, ...]:
+def series_of(group: Group, cells: Collection[Recorded]) -> tuple[Series, ...]:
     newest: dict[tuple[Key, int], Recorded] = {}
     for cell in sorted(cells, key=lambda cell: cell.record.created):  # of a cell that was run again the newest counts
         newest[row_of(cell.record), cell.record.seed] = cell
