@@ -8,7 +8,7 @@ NOT_UNITS := arrivals cli fuzz_project formats_fuzz house killed packaging plugi
 PIP := $(VENV)/bin/python -m pip install --disable-pip-version-check --no-compile --constraint constraints.txt
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: demo test test-lowest clean
+.PHONY: demo test test-thorough test-lowest clean
 
 demo: $(VENV)/demo  ## Run the pipeline on the embedded data, and on no other, and show the leaderboard.
 	dvc repro features@scenes
@@ -22,9 +22,12 @@ test: $(VENV)/test  ## Lint, type-check, test.
 	mypy
 	pytest --numprocesses 2
 
+test-thorough: $(VENV)/test  ## What tests show in one way, in every other way.
+	pytest --numprocesses 2 -m thorough
+
 # What is left out starts processes, or takes minutes.
 test-lowest: $(LOWEST)/done  ## Unit tests against the lowest versions that pyproject.toml allows.
-	$(LOWEST)/bin/python -m pytest -m 'not slow' --override-ini filterwarnings=default \
+	$(LOWEST)/bin/python -m pytest -m 'not slow and not thorough' --override-ini filterwarnings=default \
 		$(patsubst %,--ignore=tests/test_%.py,$(NOT_UNITS))
 
 clean:  ## Remove the environment and every output.

@@ -70,7 +70,7 @@ def steps(method: Method, memory: int, compiled: bool, count: int = 3) -> list[t
     return found
 
 
-@pytest.mark.parametrize("memory", [0, 64])
+@pytest.mark.parametrize("memory", [pytest.param(0, marks=pytest.mark.thorough), 64])
 @pytest.mark.parametrize("name", sorted({*methods.names()} - IN_TEXT))
 def test_the_loss_of_every_method_is_one_graph(name: str, memory: int) -> None:
     plain = steps(made(name), memory, compiled=False)
@@ -99,7 +99,7 @@ def test_operations_do_not_grow_with_the_memory(name: str) -> None:
     assert sum(large["kind"].values()) == large["all"]
 
 
-@pytest.mark.parametrize("memory", [0, 18])
+@pytest.mark.parametrize("memory", [pytest.param(0, marks=pytest.mark.thorough), 18])
 @pytest.mark.parametrize("name", sorted({*methods.names()} - IN_TEXT))
 def test_a_training_step_of_every_method_is_one_graph(name: str, memory: int, tiny: Tiny) -> None:
     recipe: dict[str, Any] = {"batch": 12, "dim": 8, "epochs": 2, "dropout": 0.0, "warmup_epochs": 0, "memory": memory}
