@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import subprocess
 import sys
 from dataclasses import fields
@@ -94,16 +93,3 @@ def test_a_tab_imports_nothing_heavy(project: Path) -> None:
     *offered, heavy = done.stdout.splitlines()
     assert "prior=" in offered
     assert json.loads(heavy) == []
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="no times of children")
-def test_a_tab_is_quick(project: Path) -> None:
-    times = []
-    for _ in range(TRIES):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert tab("bench run --method fne --set tau_")
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-        if times[-1] < LIMIT_S:
-            return
-    assert min(times) < LIMIT_S

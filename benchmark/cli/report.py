@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from negbench.benchmark.reports.screen import log, wide
-from negbench.benchmark.results.records import RUNS
 
 SITE = Path("site")
 
@@ -20,7 +19,7 @@ def report(
     with_external: Annotated[
         bool, typer.Option("--with-external", help="What was trained elsewhere stands beside what was trained here.")
     ] = False,
-    runs: Annotated[Path, typer.Option(help="Folder of the run records.")] = RUNS,
+    runs: Annotated[Path, typer.Option(help="Folder of the run records.")] = Path("runs"),
 ) -> None:
     """Write a static site of what is recorded: no server, no request, from records alone (docs/site.md)."""
     from negbench.benchmark.reports import destinations

@@ -17,7 +17,11 @@ def draw(table: Table, question: Wanted) -> Drawn:
     """Logarithmic time, as methods differ by factors."""
     spots = places(table.series, "step_ms", "rsum")
     if not spots:
-        why = "all were trained elsewhere" if table.group.external else "every method has a failed seed"
+        why = "every method has a failed seed"
+        if table.group.external:
+            why = "all were trained elsewhere"
+        elif any(row.busy for row in table.group.rows):
+            why = "other work slowed the machine while they trained"
         raise NoDataError(f"{table.name}: no record has a cost, as {why}")
     figure = Figure(figsize=(9, 6.2) if len(spots) > MANY else (7.2, 4.8), layout="constrained")
     axes = figure.subplots()
