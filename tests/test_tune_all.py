@@ -197,3 +197,9 @@ def test_a_study_of_recipe_keys_is_a_configuration(small_project: Path) -> None:
     best = max(rows, key=lambda row: float(row["rsum"] or 0) * (row["state"] == "complete"))
     config = resolve({"dataset": "small"}, file=folder / "best.json")
     assert (config.learning_rate, config.schedule) == (float(best["learning_rate"]), best["schedule"])
+
+
+def test_who_lacks_a_tuned_row_is_told_what_makes_one(small_project: Path) -> None:
+    done = bench("leaderboard", "--dataset", "small", "--baseline", "fne[tuned-3fa2]")
+    assert done.exit_code == 2
+    assert done.stderr.endswith("make some with: bench tune --all --methods fne --dataset small\n")

@@ -18,7 +18,10 @@ def how_to_record(method_id: str = "hardest", dataset: str | None = None) -> str
     if dataset and dataset not in there:
         return f"dataset '{dataset}' is not added here (bench data list)"
     name, _, settings = method_id.removesuffix("]").partition("[")
+    where = f"--dataset {dataset or (QUICK if QUICK in there else next(iter(there), 'NAME'))}"
+    if settings.startswith("tuned-") and is_method(method_id):
+        return f"make some with: bench tune --all --methods {name} {where}"
     words = ["bench run --method", name if is_method(method_id) else "hardest"]
     words += [f"--set {setting}" for setting in settings.split(",") if setting and is_method(method_id)]
-    words += ["--dataset", dataset or (QUICK if QUICK in there else next(iter(there), "NAME"))]
+    words.append(where)
     return f"make some with: {' '.join(words)}" + ("" if there else " (bench data list)")
