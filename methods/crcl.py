@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .base import Range, View, setting
 from .info_nce import InfoNCE, InfoNCESettings
+from .interface.epochs import CountsEpochs
 from .interface.per_anchor import PerAnchor
 
 
@@ -28,7 +29,7 @@ class CRCLSettings(InfoNCESettings):
     plain_epochs: int = setting(2, "epochs of the method in which labels stay", low=0)
 
 
-class CRCL(PerAnchor, InfoNCE):
+class CRCL(CountsEpochs, PerAnchor, InfoNCE):
     """``-y log p+ + complement (sum over negatives of tan p) / (sum of all tan p)^(1 - y)``, mean of both directions.
 
     ``y <- momentum y + (1 - momentum) p+``, and 0 where that is below ``least``.
@@ -37,14 +38,6 @@ class CRCL(PerAnchor, InfoNCE):
     Settings = CRCLSettings
     width = 2
     """``1 - y``, visits."""
-    epochs: Tensor
-
-    def __init__(self, **changes: object) -> None:
-        super().__init__(**changes)
-        self.register_buffer("epochs", torch.zeros((), dtype=torch.int64))
-
-    def start_epoch(self) -> None:
-        self.epochs += 1
 
     def report(self) -> dict[str, float]:
         """``label`` is the mean of all pairs seen so far."""

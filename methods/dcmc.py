@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .base import Range, View, setting
 from .info_nce import InfoNCE, InfoNCESettings
+from .interface.epochs import CountsEpochs
 
 
 @dataclass(frozen=True)
@@ -26,18 +27,10 @@ class DCMCSettings(InfoNCESettings):
     plain_epochs: int = setting(1, "epochs of the method with plain targets", low=0)
 
 
-class DCMC(InfoNCE):
+class DCMC(CountsEpochs, InfoNCE):
     """``-sum_j M_ij log softmax(s / T)_ij``, ``M ~ S`` (rows sum to 1), the false negative's entry by its weight."""
 
     Settings = DCMCSettings
-    epochs: Tensor
-
-    def __init__(self, **changes: object) -> None:
-        super().__init__(**changes)
-        self.register_buffer("epochs", torch.zeros((), dtype=torch.int64))
-
-    def start_epoch(self) -> None:
-        self.epochs += 1
 
     def view_loss(self, view: View) -> Tensor:
         plain = (view.positive / view.positive.sum(dim=1, keepdim=True)).to(view.similarity.dtype)

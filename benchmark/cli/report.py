@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from negbench.benchmark.reports.screen import log, wide
+from negbench.benchmark.results.place import RUNS
 
 SITE = Path("site")
 
@@ -19,7 +20,7 @@ def report(
     with_external: Annotated[
         bool, typer.Option("--with-external", help="What was trained elsewhere stands beside what was trained here.")
     ] = False,
-    runs: Annotated[Path, typer.Option(help="Folder of the run records.")] = Path("runs"),
+    runs: Annotated[Path, typer.Option(help="Folder of the run records.")] = RUNS,
 ) -> None:
     """Write a static site of what is recorded: no server, no request, from records alone (docs/site.md)."""
     from negbench.benchmark.reports import destinations

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from negbench.benchmark.reports.screen import log, out
+from negbench.benchmark.results.place import RUNS
 from negbench.pipelines.text import json_text
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ def runs(
     where: Annotated[
         str, typer.Option(help='Only some: "method=fne memory=2048 seed=0-2 status=failed", keys of the recipe too.')
     ] = "",
-    root: Annotated[Path, typer.Option("--runs", help="Folder of the records.")] = Path("runs"),
+    root: Annotated[Path, typer.Option("--runs", help="Folder of the records.")] = RUNS,
     remove: Annotated[bool, typer.Option("--remove", help="Remove them, with their checkpoints.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,

@@ -1,6 +1,5 @@
 """``bench speed``: what a step, an evaluation or the reading of features costs, beside the least it could."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -73,7 +72,9 @@ def speed(
 
 def warn_if_busy() -> None:
     """Say after timings that other work runs on this machine, where it does."""
-    load, processors = os.getloadavg()[0], os.cpu_count() or 1
+    from negbench.benchmark.speed import busy
+
+    load, processors = busy.load(), busy.processors()
     if load > processors / 2:
         log().print(
             f"{load:.1f} programs run on {processors} processors: times are of them, too; ratios suffer less",

@@ -51,12 +51,11 @@ def sweep(
     from negbench.benchmark.sweeps import sweep as sweeps
     from negbench.benchmark.sweeps.cell import folder_of
     from negbench.benchmark.sweeps.engine.where import Where
-    from negbench.benchmark.sweeps.words import seeds_of
+    from negbench.benchmark.sweeps.words import changes_of, seeds_of
     from negbench.benchmark.trackers import registry
 
     where = Where(jobs, per_gpu, scheduler)
-    held = {"preset": recipe, "epochs": epochs}
-    words = [*(f"{key}={value}" for key, value in held.items() if value is not None), *(changes or [])]
+    words = changes_of({"preset": recipe, "epochs": epochs}, changes or [])
     told = registry.chosen(track or [])
     plan = sweeps.cells(methods, names(datasets), seeds_of(seeds), sizes(memory), words, force, told)
     if not plan:

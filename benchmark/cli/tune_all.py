@@ -33,14 +33,15 @@ def tune_all(
     from negbench.benchmark.sweeps import tune_all as plans
     from negbench.benchmark.sweeps.cell import folder_of
     from negbench.benchmark.sweeps.search_space import space_of
+    from negbench.benchmark.sweeps.words import changes_of
     from negbench.methods.registry import names as every
 
     dataset = flags["dataset"] or params().tune.dataset
     if dataset is None:
         raise BenchError("no dataset; name one with --dataset (bench data list lists them)")
-    held = (f"{key}={flags[key]}" for key in ("preset", "encoder", "epochs") if flags[key] is not None)
     changes, searched = words
-    rule = plans.Rule(dataset, flags["seed"] or 0, budget, (*held, *changes), tuple(searched))
+    told = changes_of({key: flags[key] for key in ("preset", "encoder", "epochs")}, changes)
+    rule = plans.Rule(dataset, flags["seed"] or 0, budget, told, tuple(searched))
     studies = plans.plan(names(methods) if methods else every(), memories, rule)
     for study in studies:
         space_of(study.config, asked=searched)  # a wrong word is told before the first study begins

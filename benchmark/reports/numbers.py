@@ -3,6 +3,11 @@
 MISSING = "–"
 
 
+def decimal(value: float | None, unit: str = "", sign: bool = False) -> str:
+    """One decimal: ``12.3``, ``12.3%``, ``+12.3``."""
+    return MISSING if value is None else f"{value:{'+' if sign else ''}.1f}{unit}"
+
+
 def p_value(p: float | None) -> str:
     """``.012``, ``<.001``, or ``1``."""
     if p is None:

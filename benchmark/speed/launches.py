@@ -14,6 +14,7 @@ from torch.autograd.profiler_util import FunctionEvent
 from torch.profiler import ProfilerActivity, profile
 
 from negbench import methods
+from negbench.benchmark.speed import operations
 from negbench.benchmark.speed.made_step import can_be_made, made_step
 from negbench.benchmark.speed.method_cost import extras, pairs
 
@@ -23,19 +24,7 @@ if TYPE_CHECKING:
 BATCH, MEMORY, DIM = 128, 1024, 64
 WARM = 12
 """Steps before one is counted: enough for the memory of a training step to be full, and compiled."""
-FREE = {
-    "detach",
-    "empty",
-    "empty_like",
-    "empty_strided",
-    "slice",
-    "as_strided",
-    "view",
-    "t",
-    "transpose",
-    "select",
-    "to",
-}
+FREE = operations.FREE | {"as_strided", "view", "slice", "select", "t", "to", "transpose"}
 """What makes room, or another view."""
 
 

@@ -3,7 +3,6 @@
 Nothing is changed, and nothing is fetched. What cannot be found out is a line of advice, never an error.
 """
 
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.recipe.stages import check_cells
 from negbench.benchmark.results.integrity import survey
 from negbench.benchmark.results.records import RunRecord
+from negbench.benchmark.speed import busy
 from negbench.benchmark.sweeps.cell import code_hash
 from negbench.methods.registry import RegistryError, broken
 from negbench.pipelines import manifest, store
@@ -119,9 +119,7 @@ def _devices() -> list[str]:
 
 
 def _threads() -> dict[str, float]:
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    return {"cpus": cpus, "torch": torch.get_num_threads(), "load": round(load, 1)}
+    return {"cpus": busy.processors(), "torch": torch.get_num_threads(), "load": round(busy.load(), 1)}
 
 
 def _disk() -> dict[str, float]:

@@ -1,7 +1,5 @@
 """Records that somebody wants to be rid of, with what only stands for them."""
 
-import secrets
-import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -9,6 +7,7 @@ from pathlib import Path
 from negbench.benchmark.results.recorded import Recorded
 from negbench.benchmark.results.records import KIND
 from negbench.benchmark.training import checkpoint
+from negbench.pipelines import atomic
 from negbench.pipelines.errors import RequestError
 
 
@@ -36,8 +35,6 @@ def remove(cell: Recorded) -> None:
     """A record with its checkpoint, in one step each, and the folder of its row where nothing else is left in it."""
     checkpoint.forget(checkpoint.place(cell.folder))
     target = cell.folder.resolve()
-    gone = target.with_name(f".{target.name}.bench-{secrets.token_hex(4)}")  # what a kill leaves of it is swept
-    target.rename(gone)
-    shutil.rmtree(gone, ignore_errors=True)
+    atomic.remove(target)
     with suppress(OSError):  # other seeds
         target.parent.rmdir()

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from negbench import methods
 from negbench.benchmark.errors import BenchError
 from negbench.benchmark.models import registry
+from negbench.benchmark.recipe.flags import SIDES
 from negbench.benchmark.recipe.schema import NESTED, Recipe, RunConfig
 from negbench.methods.base import Choice, Range
 from negbench.pipelines.errors import DataError, invalid, unknown
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from negbench.benchmark.models.base import Modality
 
 Space = dict[str, Range | Choice]
-SIDES = ("image", "text")
 FACTOR = Range(0.1, 10.0, log=True)
 """Where every method's ``rate_factor`` is searched, so that none loses for the scale of its gradient."""
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -53,7 +54,7 @@ class PlannedCell:
         """Name of its log."""
         return log_name(self.name)
 
-    @property
+    @cached_property
     def config(self) -> RunConfig:
         flags = {"method": self.method, "dataset": self.dataset, "seed": self.seed, "memory": self.memory}
         return resolve(flags, parse_changes(self.changes), self.file)

@@ -6,6 +6,7 @@ seen, of the defaults and of the best settings.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from negbench.benchmark.errors import BenchError
@@ -55,7 +56,7 @@ class PlannedStudy:
         """Name of its log."""
         return log_name(self.name)
 
-    @property
+    @cached_property
     def config(self) -> RunConfig:
         flags = {"method": self.method, "dataset": self.rule.dataset, "seed": self.rule.seed, "memory": self.memory}
         return resolve(flags, parse_changes(self.rule.changes))

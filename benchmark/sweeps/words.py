@@ -1,8 +1,9 @@
 """What the words of ``bench sweep`` stand for: methods, seeds, and values of a grid."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
+from typing import Any
 
 from negbench.benchmark.errors import BenchError
 from negbench.methods.registry import get, names
@@ -72,6 +73,11 @@ def seeds_of(text: str) -> list[int]:
     if not found:
         raise BenchError(f"--seeds {short(text)}: names none; write 3 for so many, 3,4 or 0-4 for which")
     return list(dict.fromkeys(found))
+
+
+def changes_of(flags: Mapping[str, Any], changes: Sequence[str]) -> tuple[str, ...]:
+    """``--set`` words of flags that have a value, before those that were given."""
+    return (*(f"{key}={value}" for key, value in flags.items() if value is not None), *changes)
 
 
 def grid_of(changes: Sequence[str]) -> Iterator[tuple[str, ...]]:

@@ -7,8 +7,6 @@ stands: whatever fails after the last epoch does not cost the training.
 
 import json
 import os
-import secrets
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
@@ -23,7 +21,7 @@ from torch import Tensor
 from negbench.benchmark.errors import BenchError, first_line
 from negbench.benchmark.training import devices, processes
 from negbench.benchmark.training.progress import Progress, Saved
-from negbench.pipelines import locks
+from negbench.pipelines import atomic, locks
 from negbench.pipelines.atomic import Kind, new_folder, whole
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.files import digest, file_digest, read_json
@@ -166,8 +164,5 @@ def named(where: Path) -> Iterator[None]:
 
 def forget(where: Path) -> None:
     """Remove a checkpoint, in one step: no half of it is ever found."""
-    if not where.exists():
-        return
-    gone = where.with_name(f".{where.name}.bench-{secrets.token_hex(4)}")  # what a kill leaves of it is swept
-    where.rename(gone)
-    shutil.rmtree(gone, ignore_errors=True)
+    if where.exists():
+        atomic.remove(where)

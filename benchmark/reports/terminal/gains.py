@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from negbench.benchmark.reports.numbers import MISSING
+from negbench.benchmark.reports.numbers import MISSING, decimal
 from negbench.benchmark.reports.terminal.study import brief
 from negbench.benchmark.reports.terminal.table import plain_table
 from negbench.benchmark.results.gains import Gain
@@ -18,19 +18,13 @@ def show(gains: Sequence[Gain], screen: Console) -> None:
     for one in gains:
         interval = MISSING if one.low is None else f"{one.low:+.1f} to {one.high:+.1f}"
         found = " ".join(f"{name}={brief(value)}" for name, value in sorted(one.found.items()))
-        numbers = (_number(one.default), _number(one.tuned), _signed(one.gain), interval, _signed(one.validation_gain))
-        table.add_row(one.method, f"{one.memory:,}" if one.memory else "in batch", str(one.n), *numbers, found)
+        numbers = decimal(one.default), decimal(one.tuned), decimal(one.gain, sign=True), interval
+        memory = f"{one.memory:,}" if one.memory else "in batch"
+        validation = decimal(one.validation_gain, sign=True)
+        table.add_row(one.method, memory, str(one.n), *numbers, validation, found)
     screen.print(table)
     legend = (
         "rSum of the test split, mean over n seeds that no trial saw. Interval of the gain: over seeds (Student's t),"
         " on these images. No tuned value: no trial beat the defaults on validation."
     )
     screen.print(Text(legend, style="dim"))
-
-
-def _number(value: float | None) -> str:
-    return MISSING if value is None else f"{value:.1f}"
-
-
-def _signed(value: float | None) -> str:
-    return MISSING if value is None else f"{value:+.1f}"

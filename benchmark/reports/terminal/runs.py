@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from negbench.benchmark.reports.numbers import MISSING
+from negbench.benchmark.reports.numbers import decimal
 from negbench.benchmark.reports.terminal.table import plain_table
 from negbench.benchmark.results.recorded import Recorded
 from negbench.benchmark.results.rows import row_of
@@ -37,8 +37,7 @@ def show(cells: Sequence[Recorded], screen: Console) -> None:
     for cell in cells:
         row = told(cell)
         memory = "external" if row["memory"] is None else f"{row['memory']:,}" if row["memory"] else "in batch"
-        rsum = MISSING if row["rsum"] is None else f"{row['rsum']:.1f}"
         made = row["created"][:16].replace("T", " ")
-        words = (row["folder"], row["method"], memory, str(row["seed"]), row["status"], rsum, made)
+        words = (row["folder"], row["method"], memory, str(row["seed"]), row["status"], decimal(row["rsum"]), made)
         table.add_row(*(Text(word) for word in words))
     screen.print(table)

@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from negbench.benchmark.reports.numbers import MISSING
+from negbench.benchmark.reports.numbers import decimal
 from negbench.benchmark.sweeps.studies import Outcome, Tried
 
 
@@ -28,20 +28,22 @@ def _table(outcome: Outcome) -> Table:
     for name in sorted(name for name in default if outcome.best.row.settings[name] != default[name]):
         table.add_row(name, *(brief(one.row.settings[name]) for one in tried.values()))
     seed = outcome.facts["config"]["seed"]
-    table.add_row(f"validation rSum, seed {seed}", *(_number(one.row.rsum) for one in tried.values()))
+    table.add_row(f"validation rSum, seed {seed}", *(decimal(one.row.rsum) for one in tried.values()))
     if seeds := [run.seed for run in outcome.best.fresh]:
         label = f"validation rSum, fresh seeds {', '.join(map(str, seeds))}"
-        table.add_row(label, *(f"{_number(one.mean)} ± {_number(one.std)}" for one in tried.values()))
+        table.add_row(label, *(f"{decimal(one.mean)} ± {decimal(one.std)}" for one in tried.values()))
         table.add_row("n", *(_count(one) for one in tried.values()))
     if any(one.false_negatives is not None for one in tried.values()):
-        table.add_row("false negatives picked", *(_number(one.false_negatives, 100, "%") for one in tried.values()))
+        table.add_row(
+            "false negatives picked", *(decimal(_percent(one.false_negatives), "%") for one in tried.values())
+        )
     for column in table.columns[1:]:
         column.justify = "right"
     return table
 
 
-def _number(value: float | None, factor: float = 1, unit: str = "") -> str:
-    return MISSING if value is None else f"{factor * value:.1f}{unit}"
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
 
 
 def _count(tried: Tried) -> str:
