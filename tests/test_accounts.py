@@ -263,7 +263,7 @@ def test_there_is_damage_for_every_sample() -> None:
     assert DAMAGES.keys() == SAMPLES.keys()
 
 
-@settings(max_examples=800, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=520, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(sample=st.sampled_from(sorted(DAMAGES)), seed=st.integers(0, 2**32), lost=st.booleans())
 def test_what_is_seen_is_kept_or_left_out(trees: Path, sample: str, seed: int, lost: bool) -> None:
     lot = random.Random(seed)

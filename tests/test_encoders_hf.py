@@ -375,7 +375,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-@pytest.mark.parametrize("side", ["vit+bert", "clip+clip"])
+@pytest.mark.parametrize("side", [pytest.param("vit+bert", marks=pytest.mark.thorough), "clip+clip"])
 def test_a_killed_run_ends_the_same_to_the_byte(zoo: Path, project: Path, side: str) -> None:
     """Killed twice, with other numbers of threads each time."""
     encoder = "+".join(f"hf:{zoo / name}" for name in side.split("+"))

@@ -22,7 +22,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("memory", ["0", "256"])
+@pytest.mark.parametrize("memory", [pytest.param("0", marks=pytest.mark.thorough), "256"])
 @pytest.mark.parametrize("name", methods.names())
 def test_a_cell_of_every_method_ends_well(
     name: str, memory: str, project: Path, monkeypatch: pytest.MonkeyPatch

@@ -193,7 +193,7 @@ def coco_ids() -> tuple[list[int], list[int]]:
     return captions, [row_of[image_of[str(caption)][0]] for caption in captions]
 
 
-@pytest.mark.parametrize("noise", [0.6, None], ids=["structured", "random"])
+@pytest.mark.parametrize("noise", [0.6, pytest.param(None, marks=pytest.mark.thorough)], ids=["structured", "random"])
 def test_equals_eccv_caption_on_coco(noise: float | None) -> None:
     pytest.importorskip("tqdm")
     with warnings.catch_warnings():

@@ -143,7 +143,7 @@ def annotations(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix not in PICTURE_ENDS)
 
 
-@settings(max_examples=450, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(
     sample=st.sampled_from(sorted(SAMPLES)),
     which=st.integers(0, 1000),

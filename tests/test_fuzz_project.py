@@ -31,7 +31,7 @@ MAY_CHANGE = {
     "tune": ("data/small/", "features/small", "studies/small/", ".bench/"),
 }
 """What a command may make anew. The others may change nothing."""
-EXAMPLES = 100
+EXAMPLES = 60
 """For each of the five commands."""
 NASTY: list[Any] = [
     None, True, -1, 0, 2**63, 10**400, 1e308, float("inf"), float("nan"), "", " ", "x", "a\x00b", "a\nb", "\ud800",

@@ -75,7 +75,7 @@ def check_work_is_not_lost(one: dict[str, Any]) -> None:
     assert not one["again"]["trained"]
 
 
-@pytest.mark.parametrize(("how", "first"), [("kill", 1), ("plain", 8)])
+@pytest.mark.parametrize(("how", "first"), [("kill", 1), pytest.param("plain", 8, marks=pytest.mark.thorough)])
 def test_a_forced_run_that_is_killed_never_hides_the_record(start: Path, how: str, first: int) -> None:
     told = tries(how, start / "again", first, 15, f"{RUN} --force")
     assert [one for one in told if "2/2  loss " in one["said"]]
