@@ -80,14 +80,7 @@ def load(
         NoDataError: no record that can be read, or broken ranks.
         BenchError: a baseline that no table has, or that is not clear.
     """
-    found, broken = survey(root)
-    left_out = refused(broken)
-    cells = [cell for cell in found if dataset in (None, cell.record.dataset)]
-    if not cells:
-        others = ", ".join(sorted({cell.record.dataset for cell in found}))
-        what = f" of '{dataset}'" if dataset else ""
-        where = f"{root} (it has: {others})" if others else f"{root}"
-        raise NothingLeftError(f"no records{what} in {where}; {how_to_record(dataset=dataset)}", left_out)
+    cells, left_out = _cells(root, dataset)
     choice = RowChoice.parse(baseline) if baseline else None
     if choice is not None:
         known(choice, [cell.record for cell in cells], "--baseline: ")
@@ -106,6 +99,29 @@ def load(
     if with_published:
         groups = [replace(group, published=tuple(published(group.dataset, group.protocol.name))) for group in groups]
     return Board(groups, left_out, [some for _, some in tables])
+
+
+def untested(root: Path = RUNS, dataset: str | None = None) -> Board:
+    """All tables of the whole split, as ``load`` has them, without their tests.
+
+    Raises:
+        NoDataError: no record that can be read.
+    """
+    cells, left_out = _cells(root, dataset)
+    tables = [*by_table(cells).values()]
+    return Board([group_of(some) for some in tables], left_out, tables)
+
+
+def _cells(root: Path, dataset: str | None) -> tuple[list[Recorded], list[LeftOut]]:
+    found, broken = survey(root)
+    left_out = refused(broken)
+    cells = [cell for cell in found if dataset in (None, cell.record.dataset)]
+    if not cells:
+        others = ", ".join(sorted({cell.record.dataset for cell in found}))
+        what = f" of '{dataset}'" if dataset else ""
+        where = f"{root} (it has: {others})" if others else f"{root}"
+        raise NothingLeftError(f"no records{what} in {where}; {how_to_record(dataset=dataset)}", left_out)
+    return cells, left_out
 
 
 def _split_by_id(group: Group) -> int:
