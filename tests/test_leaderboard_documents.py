@@ -113,7 +113,7 @@ def literature() -> list[dict[str, str]]:
 
 def test_published_recalls_add_up_to_their_rsum() -> None:
     rows = literature()
-    assert len(rows) == 98
+    assert len(rows) == 104
     for row in rows:
         recalls = [[float(row[f"{side}_r{k}"]) for k in (1, 5, 10)] for side in ("i2t", "t2i")]
         assert all(0 < side[0] < side[1] < side[2] <= 100 for side in recalls), row
@@ -138,7 +138,7 @@ def test_published_rows_stand_apart_and_change_nothing(tmp_path: Path) -> None:
     header = next(line for line in both.splitlines() if line.startswith("| published"))
     assert [cell.strip() for cell in header.split("|")[1:4]] == ["published", "features", "i2t R@1"]
     rows = json.loads(bench_board(tmp_path, "--format", "json", "--with-published").stdout)
-    assert [row["source"] is None for row in rows] == [True] * 49 + [False] * 57
+    assert [row["source"] is None for row in rows] == [True] * 49 + [False] * 61
     assert rows[-1]["rsum_mean"] == 350.9
     assert rows[-1]["mark_p"] is None
 
