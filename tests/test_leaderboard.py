@@ -199,3 +199,15 @@ def test_a_column_stands_where_it_says_something(tmp_path: Path) -> None:
     assert "ext. rSum: candidates judged" in more
     assert "| 35.0 |" in lines(verified)["fne"]
     assert "false %" not in same + more + verified
+
+
+def test_where_chooses_the_records_of_the_tables_and_so_the_family(tmp_path: Path) -> None:
+    methods = {"hardest": 30, "fne": 40, "semi-hard": 35}
+    save(tmp_path, *(record(name, seed, value + seed) for name, value in methods.items() for seed in range(3)))
+    words = ("--format", "json", "--where")
+    rows = json.loads(bench_board(tmp_path, *words, "method=hardest,semi-hard seed=0-2").stdout)
+    assert {row["method"] for row in rows} == {"hardest", "semi-hard"}
+    assert {row["family"] for row in rows} == {1}
+    done = bench_board(tmp_path, *words, "method=fne seed=7")
+    assert (done.exit_code, done.stderr) == (3, "error: --where: none of 9 records has method=fne seed=7\n")
+    assert "did you mean 'method'?" in bench_board(tmp_path, *words, "methods=fne").stderr

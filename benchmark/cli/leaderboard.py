@@ -17,6 +17,7 @@ def leaderboard(
     baseline: Annotated[
         str | None, typer.Option(help="Row to test against: METHOD or METHOD,MEMORY; else hardest in the batch.")
     ] = None,
+    where: Annotated[str, typer.Option(help="Only the records with: epochs=12 memory=0,2048 seed=0-4.")] = "",
     with_published: Annotated[bool, typer.Option("--with-published", help="Add what papers report.")] = False,
     with_external: Annotated[
         bool, typer.Option("--with-external", help="What was trained elsewhere stands beside what was trained here.")
@@ -41,7 +42,7 @@ def leaderboard(
 
         destinations.check_file(f"--output {output}", output)
     try:
-        found = load(runs, dataset, baseline, with_published, with_external)
+        found = load(runs, dataset, baseline, with_published, with_external, where)
     except NothingLeftError as error:
         left_out.show(error.left_out, wide(log()))
         raise

@@ -22,6 +22,7 @@ class Layout(StrEnum):
 
 def rankings(
     dataset: Annotated[str | None, typer.Option(autocompletion=complete.dataset, help="Only this dataset.")] = None,
+    where: Annotated[str, typer.Option(help="Only the records with: epochs=12 memory=0,2048 seed=0-4.")] = "",
     runs: Annotated[Path, typer.Option(help="Folder of the run records.")] = RUNS,
     layout: Annotated[Layout, typer.Option("--format", help="How it is written.")] = Layout.rich,
 ) -> None:
@@ -33,7 +34,7 @@ def rankings(
     from negbench.benchmark.results.rankings import LEAST, agreements
 
     try:
-        board = untested(runs, dataset)
+        board = untested(runs, dataset, where)
     except NothingLeftError as error:
         left_out.show(error.left_out, wide(log()))
         raise

@@ -25,9 +25,11 @@ from negbench.benchmark.results.rows import (
     group_of,
     rows_of,
 )
+from negbench.benchmark.results.selection import chosen
 from negbench.pipelines.errors import DataError, unknown
 from negbench.pipelines.files import read_json
 from negbench.pipelines.sources import manifest_folder
+from negbench.pipelines.text import short
 
 BASELINE = "hardest"
 """What rows are tested against, in the batch, where nobody chose."""
@@ -65,6 +67,7 @@ def load(
     baseline: str | None = None,
     with_published: bool = False,
     with_external: bool = False,
+    where: str = "",
 ) -> Board:
     """All tables of the records below ``root``, by dataset.
 
@@ -75,12 +78,13 @@ def load(
             several rows is taken in the batch. Without it: the hardest negative in the batch, where there is one.
         with_published: add what the literature reports.
         with_external: rows that were trained elsewhere stand in the tables of their test, and are tested there.
+        where: words of ``selection.chosen``: only the records that these are true of, which are then the whole family.
 
     Raises:
         NoDataError: no record that can be read, or broken ranks.
         BenchError: a baseline that no table has, or that is not clear.
     """
-    cells, left_out = _cells(root, dataset)
+    cells, left_out = _cells(root, dataset, where)
     choice = RowChoice.parse(baseline) if baseline else None
     if choice is not None:
         known(choice, [cell.record for cell in cells], "--baseline: ")
@@ -101,27 +105,30 @@ def load(
     return Board(groups, left_out, [some for _, some in tables])
 
 
-def untested(root: Path = RUNS, dataset: str | None = None) -> Board:
+def untested(root: Path = RUNS, dataset: str | None = None, where: str = "") -> Board:
     """All tables of the whole split, as ``load`` has them, without their tests.
 
     Raises:
         NoDataError: no record that can be read.
     """
-    cells, left_out = _cells(root, dataset)
+    cells, left_out = _cells(root, dataset, where)
     tables = [*by_table(cells).values()]
     return Board([group_of(some) for some in tables], left_out, tables)
 
 
-def _cells(root: Path, dataset: str | None) -> tuple[list[Recorded], list[LeftOut]]:
+def _cells(root: Path, dataset: str | None, where: str) -> tuple[list[Recorded], list[LeftOut]]:
     found, broken = survey(root)
     left_out = refused(broken)
     cells = [cell for cell in found if dataset in (None, cell.record.dataset)]
     if not cells:
         others = ", ".join(sorted({cell.record.dataset for cell in found}))
         what = f" of '{dataset}'" if dataset else ""
-        where = f"{root} (it has: {others})" if others else f"{root}"
-        raise NothingLeftError(f"no records{what} in {where}; {how_to_record(dataset=dataset)}", left_out)
-    return cells, left_out
+        place = f"{root} (it has: {others})" if others else f"{root}"
+        raise NothingLeftError(f"no records{what} in {place}; {how_to_record(dataset=dataset)}", left_out)
+    wanted = chosen(cells, where)
+    if not wanted:
+        raise NothingLeftError(f"--where: none of {len(cells)} records has {short(where)}", left_out)
+    return wanted, left_out
 
 
 def _split_by_id(group: Group) -> int:
