@@ -16,6 +16,7 @@ from negbench.pipelines.truth import Truth
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from negbench.benchmark.exchange.loaded import Loaded
     from negbench.methods.base import Extras
 
 SPLITS = {"train": 40, "val": 10, "test": 10}
@@ -97,6 +98,24 @@ def small_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     make_small(folder)
     return folder
+
+
+@pytest.fixture
+def own(small_project: Path) -> "Loaded":
+    """The cell of a small project, its embeddings and similarities beside it, as if somebody else had made them."""
+    import torch
+
+    import negbench
+
+    run = negbench.load(Path("runs/small/fne/seed-0"))
+    gallery = run.gallery
+    np.save("im.npy", gallery.images.numpy())
+    np.save("ca.npy", gallery.captions.numpy())
+    every = torch.arange(len(gallery.captions))
+    np.save("sim.npy", gallery.scores.blocks(None, every, 512).product(0, 0).numpy())
+    Path("i.txt").write_text("\n".join(gallery.image_ids) + "\n")
+    Path("c.txt").write_text("\n".join(gallery.caption_ids) + "\n")
+    return run
 
 
 @pytest.fixture

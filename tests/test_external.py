@@ -1,76 +1,24 @@
 """Models that were trained elsewhere: what they give is what a trained cell gives, and all else is refused."""
 
 import json
-import shutil
 import subprocess
 import sys
-import tracemalloc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from torch import Tensor
-from torch.nn.functional import normalize
 
 import negbench
-from commands import Done, bench
+from commands import bench
 from negbench.benchmark.errors import BenchError, NoDataError
-from negbench.benchmark.evaluation.extended import placed, positions
 from negbench.benchmark.evaluation.metrics import metrics
-from negbench.benchmark.evaluation.protocols import Protocol, measure, measure_scores
-from negbench.benchmark.evaluation.ranks import Products, ranked, ranks
-from negbench.benchmark.evaluation.scores import MeanScores, StoredScores
-from negbench.benchmark.exchange.given import GivenArray
+from negbench.benchmark.evaluation.ranks import ranked, ranks
+from negbench.benchmark.evaluation.scores import StoredScores
 from negbench.benchmark.exchange.loaded import Loaded
 from negbench.benchmark.results import integrity
-from negbench.benchmark.results.leaderboard import load as load_board
-from negbench.benchmark.results.ranks_file import StoredRanks, read_ranks
-from negbench.benchmark.results.records import RunRecord
-from negbench.benchmark.sweeps import tracking
-from negbench.pipelines import project
-from test_extended import labelled
-
-RUN = Path("runs/small/fne/seed-0")
-PLACE = Path("runs/small/external/SGRAF/seed-0")
-SIDES = ("--images", "im.npy", "--captions", "ca.npy")
-
-
-@pytest.fixture
-def own(small_project: Path) -> Loaded:
-    """The cell of a small project, its embeddings and similarities beside it."""
-    run = negbench.load(RUN)
-    gallery = run.gallery
-    np.save("im.npy", gallery.images.numpy())
-    np.save("ca.npy", gallery.captions.numpy())
-    every = torch.arange(len(gallery.captions))
-    np.save("sim.npy", gallery.scores.blocks(None, every, 512).product(0, 0).numpy())
-    Path("i.txt").write_text("\n".join(gallery.image_ids) + "\n")
-    Path("c.txt").write_text("\n".join(gallery.caption_ids) + "\n")
-    return run
-
-
-def recorded(*words: str) -> RunRecord:
-    done = bench("record", "--method", "SGRAF", "--dataset", "small", *words)
-    assert done.exit_code == 0, done.stderr
-    return integrity.read(PLACE)
-
-
-def ranks_of(folder: Path) -> StoredRanks:
-    return read_ranks(folder / "ranks.npz", integrity.read(folder).ranks_sha256)
-
-
-def check_same(folder: Path, other: Path = RUN) -> None:
-    """The very ranks and metrics of another record."""
-    for one, another in zip(ranks_of(folder), ranks_of(other), strict=True):
-        assert np.array_equal(one, another)
-    found, trained = integrity.read(folder), integrity.read(other)
-    shared = found.metrics.keys() & trained.metrics.keys()
-    assert {"rsum", "t2i_r5", "true_rsum", "true_i2t_map_at_r", "i2t_medr"} <= shared
-    assert found.metrics == {key: trained.metrics[key] for key in found.metrics}
-
+from outside import MATRIX, PLACE, RUN, SIDES, check_same, ranks_of, recorded
 
 # --- What is taken in -------------------------------------------------------------------------------------------
 
@@ -210,7 +158,6 @@ def nothing() -> None:
     """Change nothing."""
 
 
-MATRIX = ("--similarity", "sim.npy")
 IMAGE_IDS, CAPTION_IDS = ("--image-ids", "i.txt"), ("--caption-ids", "c.txt")
 WRONG: dict[str, tuple[Callable[[], None], Sequence[str], str]] = {
     "few images": (saved("im.npy", lambda a: a[:-1]), SIDES, "im.npy: 19 rows, but the test split has 20 images"),
@@ -327,147 +274,6 @@ def test_a_record_that_was_edited_is_believed_no_more(own: Loaded, change: dict[
         integrity.read(PLACE)
 
 
-# --- Where such records stand -----------------------------------------------------------------------------------
-
-
-def externals(images: Tensor, captions: Tensor, count: int = 3) -> None:
-    """Seeds that differ a little."""
-    for seed in range(count):
-        noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(seed))
-        negbench.record("small", normalize(images + 0.01 * noise, dim=1), captions, method="SGRAF", seed=seed)
-
-
-def test_they_have_a_table_of_their_own_unless_asked(own: Loaded) -> None:
-    externals(own.gallery.images, own.gallery.captions)
-    for seed in (1, 2):
-        copy_of_run(seed)
-    trained, external = load_board(dataset="small").groups
-    assert ([row.method for row in trained.rows], [row.method for row in external.rows]) == (["fne"], ["SGRAF"])
-    assert (external.external, external.rows[0].seeds) == (True, (0, 1, 2))
-    (both,) = load_board(dataset="small", baseline="fne", with_external=True).groups
-    assert {row.key: row.mark is not None for row in both.rows} == {
-        trained.rows[0].key: False,
-        external.rows[0].key: True,
-    }
-    for shape in ("md", "latex", "html", "rich", "csv", "json"):
-        for more in ([], ["--with-external"]):
-            done = bench("leaderboard", "--format", shape, *more)
-            assert done.exit_code == 0, done.output
-            assert "SGRAF" in done.stdout
-    page = bench("leaderboard", "--format", "md").stdout
-    assert "| `SGRAF` | external |" in " ".join(page.split())
-    assert "trained elsewhere, by no common recipe or budget" in page
-    assert "no recipe and no budget is shared" not in page
-    assert "no recipe and no budget is shared" in bench("leaderboard", "--format", "md", "--with-external").stdout
-    rows = json.loads(bench("leaderboard", "--format", "json").stdout)
-    assert [(row["method"], row["external"], row["memory"]) for row in rows] == [
-        ("fne", False, 0),
-        ("SGRAF", True, None),
-    ]
-
-
-def copy_of_run(seed: int) -> None:
-    """The trained cell under another seed."""
-    place = RUN.with_name(f"seed-{seed}")
-    shutil.copytree(RUN, place)
-    record = integrity.read(RUN)
-    assert record.config is not None
-    config = record.config.model_copy(update={"seed": seed})
-    record = record.model_copy(update={"config": config, "config_hash": config.hash})
-    (place / "run.json").write_text(record.model_dump_json())
-
-
-def test_a_board_of_nothing_else_is_written_and_the_baseline_is_never_one_of_them(own: Loaded) -> None:
-    recorded(*SIDES)
-    shutil.rmtree(RUN)
-    assert bench("leaderboard", "--folder", "board").exit_code == 0
-    assert json.loads(Path("board/metrics.json").read_text()).keys() == {"small-external"}
-    content = json.loads(Path("board/leaderboard.json").read_text())
-    assert (content[0]["encoder"], content[0]["baseline"]) == (None, None)
-
-
-def test_two_are_compared_query_by_query(own: Loaded) -> None:
-    recorded(*SIDES)
-    done = bench("compare", "fne", "SGRAF", "--json")
-    assert done.exit_code == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["b"] == {"method": "SGRAF", "memory": 0, "momentum": None, "external": True}
-    assert found["lines"][-1]["difference"] == 0
-    assert "trained elsewhere" in found["sentences"][-1]
-    negbench.record("small", own.gallery.images, own.gallery.captions.flip(0), method="fne")
-    assert "has several rows; choose with --memory" in bench("compare", "fne", "SGRAF").stderr
-    both = json.loads(bench("compare", "fne", "SGRAF", "--memory", "external", "--json").stdout)
-    assert both["a"]["external"]
-    assert both["lines"][-1]["difference"] != 0
-    mixed = json.loads(bench("compare", "fne", "fne", "--memory", "0,external", "--json").stdout)
-    assert mixed["lines"][-1]["difference"] == -both["lines"][-1]["difference"]
-
-
-def test_rows_of_other_tests_are_not_compared(own: Loaded) -> None:
-    recorded(*SIDES)
-    content = json.loads((PLACE / "run.json").read_text())
-    (PLACE / "run.json").write_text(json.dumps(content | {"manifest_hash": "0" * 32}))
-    done = bench("compare", "fne", "SGRAF")
-    assert (done.exit_code, "stand together in no table" in done.stderr) == (3, True)
-    assert "trained elsewhere [manifest 00000000]" in " ".join(done.stderr.split())
-    assert len(load_board(with_external=True).groups) == 2
-
-
-def test_dvc_is_told_of_records_of_the_project_alone(own: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[Any] = []
-    monkeypatch.setattr(project, "add", lambda folders, say: told.extend(folders))
-    Path("params.yaml").write_text("datasets: [small]\n")
-    for folder in (PLACE, Path("elsewhere")):
-        assert not [*tracking.track_external("small", folder, print)]
-    assert not [*tracking.track_external("other", PLACE, print)]
-    assert told == [PLACE]
-
-
-def test_neighbours_are_shown_where_embeddings_were_given(own: Loaded) -> None:
-    recorded(*SIDES)
-    done = bench("inspect", str(PLACE), "--anchor", "test-00003", "--methods", "hardest,fne,gist", "--json")
-    assert done.exit_code == 0, done.stderr
-    trained = json.loads(bench("inspect", str(RUN), "--anchor", "test-00003", "--json").stdout)
-    for look, expected in zip(json.loads(done.stdout)["looks"], trained["looks"], strict=True):
-        assert [item["id"] for item in look["top"]] == [item["id"] for item in expected["top"]]
-        assert look["rank"] == expected["rank"]
-        assert [picks["method"] for picks in look["picks"]] == ["hardest", "fne", "gist"]
-        assert "frozen features" in look["picks"][2]["reason"]
-    assert bench("inspect", str(PLACE), "--methods", "", "--html", "page.html").exit_code == 0
-    recorded(*MATRIX, "--replace")
-    done = bench("inspect", str(PLACE))
-    assert (done.exit_code, len(done.stderr.splitlines())) == (3, 1)
-    assert "no embeddings were given of SGRAF" in done.stderr
-
-
-@pytest.mark.parametrize("spoil", ["cut", "other", "missing"])
-def test_embeddings_that_are_not_those_of_the_record_are_refused(own: Loaded, spoil: str) -> None:
-    recorded(*SIDES)
-    path = PLACE / "embeddings.safetensors"
-    if spoil == "missing":
-        path.unlink()
-    else:
-        path.write_bytes(path.read_bytes()[:-4] + (b"" if spoil == "cut" else b"xxxx"))
-    done = bench("inspect", str(PLACE))
-    assert (done.exit_code, len(done.stderr.splitlines())) == (3, 1)
-    assert "embeddings.safetensors" in done.stderr
-
-
-def test_pictures_take_them_or_say_why_not(own: Loaded) -> None:
-    recorded(*SIDES)
-    done = bench("plot", "picks")
-    assert done.exit_code == 0
-    assert Path("plots/picks-small-external.png").exists()
-    for name, why in (("curves", "no history"), ("cost", "all were trained elsewhere")):
-        done = bench("plot", name)
-        assert (done.exit_code, why in done.stderr) == (0, True)
-        assert not Path(f"plots/{name}-small-external.png").exists()
-    done = bench("plot", "similarities", "--run", str(PLACE))
-    assert (done.exit_code, "no epochs to draw" in done.stderr) == (3, True)
-    done = bench("audit", str(PLACE))
-    assert (done.exit_code, len(done.stderr.splitlines())) == (3, 1)
-
-
 # --- From Python ------------------------------------------------------------------------------------------------
 
 
@@ -525,87 +331,3 @@ def test_the_package_itself_is_light_and_has_nothing_else() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
-
-
-# --- Ensembles --------------------------------------------------------------------------------------------------
-
-
-def ensemble(*words: str) -> Done:
-    done = bench("record", "--ensemble", *words)
-    assert done.exit_code == 0, done.stderr
-    return done
-
-
-def test_an_ensemble_of_a_run_with_itself_is_that_run(own: Loaded) -> None:
-    done = ensemble(str(RUN), str(RUN))
-    place = Path("runs/small/external/ensemble-fne/seed-0")
-    check_same(place)
-    assert "without an audit: a mean of similarities has no embeddings" in done.stderr
-    record = integrity.read(place)
-    assert record.external is not None
-    assert [str(member) for member in record.external.members] == ["fne, seed 0"] * 2
-    assert record.external.members[0].config_hash == own.record.config_hash
-    assert "mean similarity of fne, seed 0; fne, seed 0" in bench("leaderboard", "--format", "md").stdout
-    assert "already recorded" in ensemble(str(RUN), str(RUN)).stderr
-
-
-def test_an_ensemble_ranks_by_the_mean_similarity(own: Loaded) -> None:
-    gallery, noise = own.gallery, torch.Generator().manual_seed(0)
-    images = normalize(torch.randn(20, 5, generator=noise), dim=1)
-    captions = normalize(images[gallery.caption_image] + 0.5 * torch.randn(100, 5, generator=noise), dim=1)
-    other = negbench.record("small", images, captions, method="other")
-    ensemble(str(RUN), str(other.folder), "--method", "both", "--out", "both")
-    mean = (gallery.images @ gallery.captions.T + images @ captions.T) / 2
-    scores = StoredScores(mean.numpy(), np.arange(20), np.arange(100))
-    assert ranks_of(Path("both")).i2t.tolist() == ranked(scores, gallery.caption_image).i2t.tolist()
-
-
-def test_members_need_embeddings_and_one_dataset(own: Loaded) -> None:
-    recorded(*MATRIX)
-    done = bench("record", "--ensemble", str(RUN), str(PLACE))
-    assert (done.exit_code, len(done.stderr.splitlines())) == (3, 1)
-    assert "no embeddings were given of SGRAF" in done.stderr
-    shutil.copy("data/small.yaml", "data/other.yaml")
-    negbench.record("other", own.gallery.images, own.gallery.captions, method="B")
-    done = bench("record", "--ensemble", str(RUN), "runs/other/external/B/seed-0")
-    assert (done.exit_code, "of other, but" in done.stderr) == (3, True)
-
-
-# --- Similarities by blocks -------------------------------------------------------------------------------------
-
-
-def test_stored_similarities_are_ranked_as_products_in_any_order_and_by_folds() -> None:
-    stream = torch.Generator().manual_seed(5)
-    images = normalize(torch.randn(150, 6, generator=stream), dim=1).round(decimals=1)  # with ties
-    owner = torch.arange(450) // 3
-    captions = normalize(images[owner] + torch.randn(450, 6, generator=stream), dim=1).round(decimals=1)
-    array = Products(images, captions).blocks(None, torch.arange(450), 512).product(0, 0).numpy().copy()
-    rows, columns = np.random.default_rng(0).permutation(150), np.random.default_rng(1).permutation(450)
-    stored = StoredScores(array[rows][:, columns], np.argsort(rows), np.argsort(columns))
-    expected = ranks(images, captions, owner)
-    for block in (64, 512):
-        for scores in (stored, MeanScores([stored, Products(images, captions)])):
-            found = ranked(scores, owner, block=block)
-            assert (found.i2t.tolist(), found.t2i.tolist()) == (expected.i2t.tolist(), expected.t2i.tolist())
-    for one, other in zip(placed(stored, labelled(owner)), positions(images, captions, labelled(owner)), strict=True):
-        assert one.position.tolist() == other.position.tolist()
-    protocol = Protocol(name="folds", images=50, captions=150, folds=3)
-    assert measure_scores(protocol, stored, owner) == measure(protocol, images, captions, owner)
-
-
-def test_a_large_matrix_is_never_in_memory_as_a_whole(tmp_path: Path) -> None:
-    size = (2000, 4000)
-    array = np.lib.format.open_memmap(tmp_path / "m.npy", "w+", np.float32, size)
-    for start in range(0, size[0], 100):
-        array[start : start + 100] = np.random.default_rng(start).normal(size=(100, size[1]))
-    del array
-    given = GivenArray.read(tmp_path / "m.npy")
-    assert given is not None
-    tracemalloc.start()
-    given.check("[images, captions]")
-    scores = StoredScores(given.values, np.arange(size[0]), np.random.default_rng(0).permutation(size[1]))
-    ranked(scores, torch.arange(size[1]) // 2)
-    assert len(scores.digest()) == 32
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < given.values.nbytes / 3
