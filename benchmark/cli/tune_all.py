@@ -63,11 +63,12 @@ def tune_all(
 
 def _done(plan: "Sequence[Planned]", where: "Where") -> "list[Done]":
     """Let workers do it, with a line for each."""
-    from negbench.benchmark.reports.progress import show_sweep
+    from negbench.benchmark.reports.watch.sweep_screen import ShowSweep
     from negbench.benchmark.sweeps import sweep as sweeps
 
+    screen = log()
     with (
-        where.crew([planned.config for planned in plan], log().print) as (crew, place),
-        show_sweep(log(), len(plan)) as finished,
+        where.crew([planned.config for planned in plan], screen.print) as (crew, place),
+        ShowSweep(screen, plan) as shown,
     ):
-        return sweeps.run(plan, crew, place, finished)
+        return sweeps.run(plan, crew, place, shown.finished, shown.running)

@@ -28,7 +28,6 @@ from rich.text import Text
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.reports.terminal.study import brief
 from negbench.benchmark.sweeps.studies import Fresh, Trial, TuningWatcher
-from negbench.benchmark.sweeps.sweep import Done
 from negbench.benchmark.training.watcher import History, Watcher
 from negbench.pipelines.files import Progress as Report
 
@@ -190,21 +189,6 @@ def epoch_line(row: History, config: RunConfig) -> str:
         line += f"  false negatives {100 * row['false_negative_both']:4.1f}%"
     line += f"  {row['seconds']:.1f}s"
     return line + ("  warm-up" if number < config.warmup_epochs else "")
-
-
-@contextmanager
-def show_sweep(console: Console, cells: int) -> Iterator[Callable[[Done], None]]:
-    """A bar over ``cells`` cells; yields what to call after each, which prints a line."""
-    shown = bars(console, MofNCompleteColumn())
-    task = shown.add_task("cells", total=cells)
-
-    def finished(done: Done) -> None:
-        shown.advance(task)
-        mark, style, log = ("ok", "green", "") if done.code == 0 else ("failed", "bold red", f"  (log: {done.log})")
-        console.print(f"{mark:>6}  {done.cell.name}  {done.line}{log}", style=style, markup=False)
-
-    with shown:
-        yield finished
 
 
 class ShowTuning(WithBars, TuningWatcher):
