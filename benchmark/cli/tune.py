@@ -75,40 +75,38 @@ def tune(
     from negbench.benchmark.recipe.params import params
     from negbench.benchmark.sweeps.engine.where import Where
     from negbench.benchmark.sweeps.studies import Budget
-    from negbench.benchmark.trackers import registry
 
     sizes_asked = sizes(memory)
-    if everything:
-        _check_of_many(bool(method or config or storage or as_json))
-    else:
-        _check_of_one(bool(methods or len(sizes_asked) > 1), bool(track))
-    told = registry.chosen(track or [])
+    _check(everything, bool(methods or len(sizes_asked) > 1), bool(method or config or storage or as_json))
+    told = _trackers(track or [], everything)
     budget = Budget(trials or params().tune.trials, trial_seeds, fresh_seeds)
     flags = {"dataset": dataset, "seed": seed, "encoder": encoder, "epochs": epochs, "preset": recipe}
     words = changes or [], searched or []
     if everything:
-        tune_all(methods, sizes_asked, flags, words, budget, Where(jobs, per_gpu, scheduler), tuple(told))
+        tune_all(methods, sizes_asked, flags, words, budget, Where(jobs, per_gpu, scheduler), told)
         return
     flags |= {"method": method, "memory": sizes_asked[0]}
     tune_one(flags, words, config, budget, _together(jobs, per_gpu, scheduler), storage, as_json)
 
 
-def _check_of_one(several: bool, track: bool) -> None:
-    """``BenchError`` where words are there that go with ``--all``."""
+def _check(everything: bool, several: bool, single: bool) -> None:
+    """``BenchError`` where words of ``several`` stand without ``--all``, or those of a ``single`` one with it."""
     from negbench.benchmark.errors import BenchError
 
-    if several:
+    if several and not everything:
         raise BenchError("--methods and several memories go with --all; a single study takes one --method and --memory")
-    if track:
-        raise BenchError("--track: trackers are told of records, and a single study makes none; use --all")
-
-
-def _check_of_many(single: bool) -> None:
-    """``BenchError`` where words are there that go without ``--all``."""
-    from negbench.benchmark.errors import BenchError
-
-    if single:
+    if single and everything:
         raise BenchError("--all: --method, --config, --storage and --json are of a single study; use --methods")
+
+
+def _trackers(track: list[str], everything: bool) -> tuple[str, ...]:
+    """Their names; ``BenchError`` where one cannot be used, or nothing is recorded that it could be told of."""
+    from negbench.benchmark.errors import BenchError
+    from negbench.benchmark.trackers import registry
+
+    if track and not everything:
+        raise BenchError("--track: trackers are told of records, and a single study makes none; use --all")
+    return tuple(registry.chosen(track))
 
 
 def _together(jobs: int | None, per_gpu: int | None, scheduler: str | None) -> "tuple[int, Where] | None":
