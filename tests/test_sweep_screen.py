@@ -10,6 +10,7 @@ import termios
 from datetime import UTC, datetime
 from pathlib import Path
 from time import localtime, strftime
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -25,6 +26,7 @@ from negbench.benchmark.reports.watch.frame import Frame, about
 from negbench.benchmark.reports.watch.shown import CellShown, FailureShown, RowShown, WorkShown
 from negbench.benchmark.reports.watch.sweep_screen import ShowSweep
 from negbench.benchmark.reports.watch.watched import Watched
+from negbench.benchmark.reports.watch.watched_study import WatchedStudy
 from negbench.benchmark.results import records
 from negbench.benchmark.sweeps.cell import folder_of
 from negbench.benchmark.sweeps.studies import Budget, Trial
@@ -49,7 +51,7 @@ def work(running: int = 2, failures: int = 1, rows: int = 3) -> WorkShown:
         ),
         tuple(FailureShown(f"tal (in batch) seed {seed}", "error: no", f"logs/{seed}.log") for seed in range(failures)),
         "rSum so far, mean over the seeds done; difference to hardest (in batch)",
-        tuple(RowShown(f"method-{place} (in batch)", 300.0 - place, 2, 3, 8.25) for place in range(rows)),
+        tuple(RowShown(f"method-{place} (in batch)", 300.0 - place, "2 of 3 seeds", 8.25) for place in range(rows)),
     )
 
 
@@ -118,7 +120,7 @@ def test_never_wider_and_never_higher(
         tuple(CellShown(name, "14:02", left_s=1e6) for name in running),
         tuple(FailureShown(name, line, name) for name, line in failed),
         "heading",
-        tuple(RowShown(name, 100.0, 1, 3, -1e3, name) for name in rows),
+        tuple(RowShown(name, 100.0, name, -1e3) for name in rows),
     )
     lines = drawn(shown, width, height)
     assert len(lines) < max(height, 2)
@@ -238,9 +240,9 @@ def test_a_sweep_is_seen_from_its_first_cell_to_its_last(small_project: Path) ->
         watched.finished(Done(cell, 0, "recorded", LOGS / cell.log), began + 40)
     shown = watched.shown(began + 40)
     assert shown.heading.endswith("difference to hardest (in batch)")
-    assert [(row.name, row.rsum, row.seeds, row.of, row.difference) for row in shown.rows] == [
-        ("fne (in batch)", 310.0, 1, 2, 8.0),  # over the seed that both have
-        ("hardest (in batch)", 301.0, 2, 2, None),
+    assert [(row.name, row.rsum, row.said, row.difference) for row in shown.rows] == [
+        ("fne (in batch)", 310.0, "1 of 2 seeds", 8.0),  # over the seed that both have
+        ("hardest (in batch)", 301.0, "2 of 2 seeds", None),
     ]
 
 
@@ -280,6 +282,45 @@ def test_a_study_is_seen_by_its_trials(small_project: Path) -> None:
     assert shown.what == "studies"
     assert shown.running[0].name.endswith(" study")
     assert shown.running[0].reached == "trial  1/20  best  252.9"
+
+
+def trial(number: int, rsum: float | None, **settings: float) -> Trial:
+    state: Literal["complete", "failed"] = "complete" if rsum else "failed"
+    return Trial(number, state, rsum, 2, False, settings, None, False, None if rsum else "no memory")
+
+
+def test_a_single_study_is_seen_by_its_best_trials(small_project: Path) -> None:
+    (cell,) = cells("fne", ["small"], [0], [0], SMALL)
+    study = WatchedStudy(cell.config)
+    study.plan(4)
+    study.running(["trial 1/4"], 100.0)
+    assert study.shown(100.0).left_s is None
+    study.epoch(1, 99.0, 110.0)
+    shown = study.shown(110.0)
+    assert (shown.what, shown.total, shown.left_s) == ("trials", 4, 70.0)
+    assert [(cell.name, cell.reached) for cell in shown.running] == [("trial 1/4", "epoch 1/2  val rSum   99.0")]
+    study.ended("trial 1", None, 120.0)
+    study.row(trial(1, 200.0), "")
+    study.running(["trial 2", "trial 3"], 120.0)  # as workers call them
+    study.ended("trial 2", None, 140.0)
+    study.row(trial(2, 207.5), "tau=3")
+    study.ended("trial 3", "no memory", 140.0)
+    study.row(trial(3, None), "tau=9")
+    shown = study.shown(140.0)
+    assert (shown.done, shown.failed, shown.running, shown.failures) == (
+        2,
+        1,
+        (),
+        (FailureShown("trial 3", "no memory", ""),),
+    )
+    assert [(row.name, row.rsum, row.said, row.difference) for row in shown.rows] == [
+        ("trial 2", 207.5, "tau=3", 7.5),
+        ("trial 1", 200.0, "defaults", None),
+    ]
+    study.running(["trial 4"], 140.0)
+    assert study.shown(150.0).left_s == 10.0
+    study.plan(6)
+    assert study.shown(150.0).what == "trainings with fresh seeds"
 
 
 def test_what_is_piped_is_a_line_per_cell(small_project: Path) -> None:

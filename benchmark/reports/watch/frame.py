@@ -78,11 +78,11 @@ def _running(cells: Sequence[CellShown], room: int) -> list[Text]:
 
 
 def _failure(failure: FailureShown, width: int) -> list[Text]:
-    line, log = failure.line or "its log is empty", Text(f"    {failure.log}", "dim")
+    line, log = failure.line or "its log is empty", [Text(f"    {failure.log}", "dim")] if failure.log else []
     whole = Text(f"  {failure.name}: {line}", "red")
     if whole.cell_len <= width:
-        return [whole, log]
-    return [Text(f"  {failure.name}:", "red"), Text(f"    {line}", "red"), log]
+        return [whole, *log]
+    return [Text(f"  {failure.name}:", "red"), Text(f"    {line}", "red"), *log]
 
 
 def _rows(rows: Sequence[RowShown], room: int) -> list[Text]:
@@ -90,9 +90,7 @@ def _rows(rows: Sequence[RowShown], room: int) -> list[Text]:
     lines = []
     for name, row in zip(names, rows, strict=True):
         difference = "" if row.difference is None else decimal(row.difference, sign=True)
-        seeds = f"{row.seeds} of {row.of} {'seed' if row.of == 1 else 'seeds'}"
-        remark = f"  {row.remark}" if row.remark else ""
-        lines.append(Text(f"  {name}  {decimal(row.rsum):>6}  {difference:>6}  {seeds}{remark}"))
+        lines.append(Text(f"  {name}  {decimal(row.rsum):>6}  {difference:>6}  {row.said}"))
     return lines
 
 

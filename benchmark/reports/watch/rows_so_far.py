@@ -45,7 +45,9 @@ def rows_so_far(done: Iterable[RunRecord], names: Names, planned: Counter[str]) 
         for row in group_of(some).rows:
             gap = None if baseline in (None, row.key) else difference(rows[row.key], rows[baseline])
             mean, name = fmean(rows[row.key].values()), names.row(configs[row.key])
-            shown.append(RowShown(name, mean, len(row.seeds), planned[name], gap, remark(row)))
+            of = planned[name]
+            seeds = f"{len(row.seeds)} of {of} {'seed' if of == 1 else 'seeds'}"
+            shown.append(RowShown(name, mean, "  ".join(filter(None, [seeds, remark(row)])), gap))
     what = f"difference to {_usual()}" if against else f"no row of {_usual()} to compare with"
     return f"rSum so far, mean over the seeds done; {what}", tuple(shown)
 

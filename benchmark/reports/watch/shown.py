@@ -24,20 +24,20 @@ class FailureShown:
     line: str
     """The last of its log."""
     log: str
+    """Its path; empty where there is none."""
 
 
 @dataclass(frozen=True)
 class RowShown:
-    """Cells that differ in the seed alone."""
+    """Cells that differ in the seed alone, or a trial."""
 
     name: str
     rsum: float
     """The mean over the seeds done."""
-    seeds: int
-    of: int
+    said: str
+    """What belongs to it: ``2 of 3 seeds``, or the settings of a trial."""
     difference: float | None = None
     """To the baseline, over the seeds that both have done; None of the baseline itself, and where they share none."""
-    remark: str = ""
 
 
 @dataclass(frozen=True)
