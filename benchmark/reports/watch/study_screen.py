@@ -51,7 +51,8 @@ class ShowTuning(TuningWatcher):
     def trial(self, row: Trial, best: Trial | None) -> None:
         if self._study:
             self._study.ended(f"trial {row.number}", row.error, time.time())
-            self._study.row(row, changed(row, self._defaults))
+            for one in (best or row, row):  # the best may be of another day
+                self._study.row(one, changed(one, self._defaults))
         self._print(Text(trial_line(row, best, self._trials, self._defaults)))
 
     def fresh(self, row: Trial, run: Fresh) -> None:

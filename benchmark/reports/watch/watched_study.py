@@ -21,7 +21,7 @@ class WatchedStudy:
         """The last epoch of those that run here."""
         self._total, self._done, self._ended, self._what = 0, 0, 0, ""
         self._failures: list[FailureShown] = []
-        self._rows: list[tuple[Trial, str]] = []
+        self._rows: dict[int, tuple[Trial, str]] = {}
 
     def plan(self, trainings: int) -> None:
         """So many are to come."""
@@ -53,7 +53,7 @@ class WatchedStudy:
 
     def row(self, row: Trial, words: str) -> None:
         """A trial, and what it differs in from the defaults."""
-        self._rows.append((row, words))
+        self._rows[row.number] = (row, words)
 
     def shown(self, now: float) -> WorkShown:
         """What is to be seen at a moment."""
@@ -80,7 +80,7 @@ class WatchedStudy:
 
     def _best(self) -> list[RowShown]:
         complete = sorted(
-            (-row.rsum, row.number, words) for row, words in self._rows if row.state == "complete" and row.rsum
+            (-row.rsum, row.number, words) for row, words in self._rows.values() if row.state == "complete" and row.rsum
         )
         default = next((-rsum for rsum, _, words in complete if not words), None)
         return [
