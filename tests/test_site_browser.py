@@ -78,9 +78,9 @@ def test_a_click_sorts_a_column_and_another_turns_it_round(seen: Seen) -> None:
     assert seen.column("method") == sorted(seen.column("method"))
 
 
-def test_rows_are_filtered_by_family_memory_and_settings(seen: Seen) -> None:
+def test_rows_are_filtered_by_way_memory_and_settings(seen: Seen) -> None:
     page = seen.open("tables/f8k.html")
-    page.select_option("#family", "pushes from all")
+    page.select_option("#way", "pushes from all")
     assert [name.partition("[")[0] for name in seen.column("method")] == ["info-nce"]
     page.click("#reset")
     page.select_option("#memory", "2,048")
@@ -140,7 +140,7 @@ def test_two_rows_are_compared_and_have_an_address(seen: Seen) -> None:
     assert "not compared here" in page.locator("#compared").inner_text()
 
 
-@pytest.mark.parametrize("address", ["#sort=no&order=up&family=none&baseline=x&hide=,,", "#%", "#a=<b>&b=%00"])
+@pytest.mark.parametrize("address", ["#sort=no&order=up&way=none&baseline=x&hide=,,", "#%", "#a=<b>&b=%00"])
 def test_an_address_that_means_nothing_shows_the_page(seen: Seen, address: str) -> None:
     for place in ("tables/f8k.html", "compare/f8k.html"):
         page = seen.open(place + address)

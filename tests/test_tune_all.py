@@ -16,7 +16,7 @@ from negbench.benchmark.results.gains import gains
 from negbench.benchmark.results.records import RunRecord
 from negbench.benchmark.results.significance import t_interval
 from negbench.benchmark.sweeps.search_space import space_of
-from negbench.benchmark.sweeps.studies import Budget
+from negbench.benchmark.sweeps.studies import Budget, folder_of
 from negbench.benchmark.sweeps.tune_all import Rule, plan
 from negbench.benchmark.training.trainer import rate_at
 from negbench.methods.base import Choice, Range
@@ -94,6 +94,18 @@ def test_every_method_has_the_same_budget_and_the_same_fresh_seeds() -> None:
     assert "--trials 7 --seed 5 --trial-seeds 2 --fresh-seeds 0 --memory 0 --set epochs=3" in words
 
 
+def test_trackers_are_told_of_what_is_recorded_not_of_trials(small_project: Path) -> None:
+    (study,) = plan(["hardest"], [0], Rule("small", 0, Budget(2, fresh_seeds=2)))
+    folder = folder_of(study.config)
+    folder.mkdir(parents=True)
+    (folder / "study.json").write_text('{"best_is_default": false}')
+    (folder / "best.json").write_text('{"method": "hardest", "settings": {}}')
+    cells = study.cells(("mlflow", "wandb"))
+    assert len(cells) == 4
+    assert all(" ".join(cell.command).endswith(" --track mlflow --track wandb") for cell in cells)
+    assert "--track" not in study.command
+
+
 def test_all_tunes_records_and_says_what_was_gained(small_project: Path) -> None:
     words = ["tune", "--all", "--methods", "hardest,siglip", "--dataset", "small", "--trials", "3", "--jobs", "2"]
     done = bench_process(*words, "--fresh-seeds", "2", *SMALL)
@@ -130,6 +142,8 @@ def test_all_tunes_records_and_says_what_was_gained(small_project: Path) -> None
         (("--all", "--method", "fne"), "use --methods"),
         (("--methods", "fne"), "--methods and several memories go with --all"),
         (("--method", "fne", "--memory", "0,64"), "go with --all"),
+        (("--method", "fne", "--track", "wandb"), "and a single study makes none; use --all"),
+        (("--all", "--track", "wandbb"), "did you mean 'wandb'?"),
         (("--all", "--methods", "fnee"), "did you mean 'fne'?"),
         (("--all", "--memory", "some"), "some is not a list of numbers"),
     ],

@@ -133,7 +133,7 @@ def _register(name: str, manifest: "Manifest") -> None:
     """List a new dataset in the project, let DVC record it, and tell."""
     from negbench.benchmark.recipe.stages import mark_params
     from negbench.benchmark.reports.terminal.manifest import show
-    from negbench.pipelines import project, sources
+    from negbench.pipelines import project, sources, stronger_texts
 
     default = sources.read(name).encoder
     show(manifest)
@@ -141,6 +141,8 @@ def _register(name: str, manifest: "Manifest") -> None:
         _say(f"listed in {project.PARAMS} with encoder {default}")
     else:
         _say(f"there is no {project.PARAMS} to list it in")
+    if hint := stronger_texts.hint(default):
+        _say(hint)
     lost = []
     for told in project.track(name, mark_params, _say):
         lost += [] if told.done else [told.line]

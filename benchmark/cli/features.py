@@ -85,7 +85,7 @@ def features(
 
 def _tell(folder: "Path") -> None:
     """What the store says of its captions; warnings where the encoder does not fit them."""
-    from negbench.pipelines import equal_texts
+    from negbench.pipelines import equal_texts, stronger_texts
     from negbench.pipelines.store import read_info
 
     info = read_info(folder)
@@ -95,6 +95,8 @@ def _tell(folder: "Path") -> None:
         log().print(f"captions: {found['distinct']:,} distinct, {found['sharing']:,} share a vector{unknown}")
     for line in equal_texts.warnings(info.get("text", {}).get("name", "the encoder"), found):
         log().print(f"warning: {line}", style="yellow")
+    if hint := stronger_texts.hint(info["encoder"]):
+        log().print(hint)
 
 
 @contextmanager

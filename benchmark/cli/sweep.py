@@ -47,7 +47,7 @@ def sweep(
     """Run every combination of methods, datasets, memories and seeds. What is recorded is not run again."""
     from negbench.benchmark.cli.features import ensure_for
     from negbench.benchmark.errors import BenchError, SweepFailedError
-    from negbench.benchmark.reports.progress import show_sweep
+    from negbench.benchmark.reports.watch.sweep_screen import ShowSweep
     from negbench.benchmark.sweeps import sweep as sweeps
     from negbench.benchmark.sweeps.cell import folder_of
     from negbench.benchmark.sweeps.engine.where import Where
@@ -67,8 +67,9 @@ def sweep(
         return
     for config in {(config.dataset, config.encoder, config.guide_encoder): config for config in configs}.values():
         ensure_for(config)  # once, before all cells ask for them at the same time
-    with where.crew(configs, log().print) as (crew, place), show_sweep(log(), len(plan)) as finished:
-        done = sweeps.run(plan, crew, place, lambda one: finished(_with_recall(one)))
+    screen = log()
+    with where.crew(configs, screen.print) as (crew, place), ShowSweep(screen, plan) as shown:
+        done = sweeps.run(plan, crew, place, lambda one: shown.finished(_with_recall(one)), shown.running)
     good = {one.cell for one in done if one.code == 0}
     tell_dvc([(config, folder_of(config)) for cell, config in zip(plan, configs, strict=True) if cell in good])
     failed = [one for one in done if one.code != 0]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from negbench.benchmark.cli import complete
-from negbench.benchmark.cli.worker_flags import EncoderName, PerGpu, RecipeName, Scheduler, Storage
+from negbench.benchmark.cli.worker_flags import EncoderName, PerGpu, RecipeName, Scheduler, Storage, Track
 
 if TYPE_CHECKING:
     from negbench.benchmark.sweeps.engine.where import Where
@@ -65,30 +65,48 @@ def tune(
     per_gpu: PerGpu = None,
     scheduler: Scheduler = None,
     storage: Storage = None,
+    track: Track = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print study.json.")] = False,
 ) -> None:
     """Search the settings of a method by validation rSum. Run again, it goes on where it was stopped."""
     from negbench.benchmark.cli.sweep import sizes
     from negbench.benchmark.cli.tune_all import tune_all
     from negbench.benchmark.cli.tune_one import tune_one
-    from negbench.benchmark.errors import BenchError
     from negbench.benchmark.recipe.params import params
     from negbench.benchmark.sweeps.engine.where import Where
     from negbench.benchmark.sweeps.studies import Budget
 
     sizes_asked = sizes(memory)
-    if not everything and (methods or len(sizes_asked) > 1):
-        raise BenchError("--methods and several memories go with --all; a single study takes one --method and --memory")
-    if everything and (method or config or storage or as_json):
-        raise BenchError("--all: --method, --config, --storage and --json are of a single study; use --methods")
+    _check(everything, bool(methods or len(sizes_asked) > 1), bool(method or config or storage or as_json))
+    told = _trackers(track or [], everything)
     budget = Budget(trials or params().tune.trials, trial_seeds, fresh_seeds)
     flags = {"dataset": dataset, "seed": seed, "encoder": encoder, "epochs": epochs, "preset": recipe}
     words = changes or [], searched or []
     if everything:
-        tune_all(methods, sizes_asked, flags, words, budget, Where(jobs, per_gpu, scheduler))
+        tune_all(methods, sizes_asked, flags, words, budget, Where(jobs, per_gpu, scheduler), told)
         return
     flags |= {"method": method, "memory": sizes_asked[0]}
     tune_one(flags, words, config, budget, _together(jobs, per_gpu, scheduler), storage, as_json)
+
+
+def _check(everything: bool, several: bool, single: bool) -> None:
+    """``BenchError`` where words of ``several`` stand without ``--all``, or those of a ``single`` one with it."""
+    from negbench.benchmark.errors import BenchError
+
+    if several and not everything:
+        raise BenchError("--methods and several memories go with --all; a single study takes one --method and --memory")
+    if single and everything:
+        raise BenchError("--all: --method, --config, --storage and --json are of a single study; use --methods")
+
+
+def _trackers(track: list[str], everything: bool) -> tuple[str, ...]:
+    """Their names; ``BenchError`` where one cannot be used, or nothing is recorded that it could be told of."""
+    from negbench.benchmark.errors import BenchError
+    from negbench.benchmark.trackers import registry
+
+    if track and not everything:
+        raise BenchError("--track: trackers are told of records, and a single study makes none; use --all")
+    return tuple(registry.chosen(track))
 
 
 def _together(jobs: int | None, per_gpu: int | None, scheduler: str | None) -> "tuple[int, Where] | None":

@@ -20,8 +20,12 @@ def tune_all(
     words: tuple[Sequence[str], Sequence[str]],
     budget: "Budget",
     where: "Where",
+    track: tuple[str, ...] = (),
 ) -> None:
-    """Bring every study to its trials, record default and best with fresh seeds, and show what tuning gained."""
+    """Bring every study to its trials, record default and best with fresh seeds, and show what tuning gained.
+
+    ``track``: trackers that are told of what is recorded; trials are told to nobody.
+    """
     from negbench.benchmark.cli.features import ensure_for
     from negbench.benchmark.errors import BenchError, SweepFailedError
     from negbench.benchmark.recipe.params import params
@@ -48,7 +52,7 @@ def tune_all(
     ensure_for(studies[0].config)
     ended = _done(studies, where)
     good = [one.cell.name for one in ended if one.code == 0]
-    cells = [cell for study in studies if study.name in good for cell in study.cells()]
+    cells = [cell for study in studies if study.name in good for cell in study.cells(track)]
     ended += _done(cells, where) if cells else []
     done = {one.cell.name for one in ended if one.code == 0}
     recorded = [(cell.config, folder_of(cell.config)) for cell in cells if cell.name in done]
@@ -63,11 +67,12 @@ def tune_all(
 
 def _done(plan: "Sequence[Planned]", where: "Where") -> "list[Done]":
     """Let workers do it, with a line for each."""
-    from negbench.benchmark.reports.progress import show_sweep
+    from negbench.benchmark.reports.watch.sweep_screen import ShowSweep
     from negbench.benchmark.sweeps import sweep as sweeps
 
+    screen = log()
     with (
-        where.crew([planned.config for planned in plan], log().print) as (crew, place),
-        show_sweep(log(), len(plan)) as finished,
+        where.crew([planned.config for planned in plan], screen.print) as (crew, place),
+        ShowSweep(screen, plan) as shown,
     ):
-        return sweeps.run(plan, crew, place, finished)
+        return sweeps.run(plan, crew, place, shown.finished, shown.running)

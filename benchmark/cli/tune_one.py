@@ -64,8 +64,8 @@ def _tuned(
     """Search ``space``, with progress on stderr, and write what came out."""
     from negbench.benchmark.cli.features import ensure_for
     from negbench.benchmark.reports import study_folder
-    from negbench.benchmark.reports.progress import ShowTuning
     from negbench.benchmark.reports.terminal import configuration
+    from negbench.benchmark.reports.watch.study_screen import ShowTuning
     from negbench.benchmark.sweeps import tuning
     from negbench.benchmark.sweeps.cell import texts_for
     from negbench.benchmark.sweeps.database import Database
@@ -84,11 +84,11 @@ def _tuned(
     truth = Truth.read(manifest_folder(config.dataset))
     texts = texts_for(config.method, manifest, store)
     task = tuning.TuningTask(config, space, manifest.hash, store, truth, texts, budget.trial_seeds)
-    folder = folder_of(config)
+    folder, screen = folder_of(config), log()
     try:
         with (
-            helpers_of(together, task, log().print) as helpers,
-            ShowTuning(log(), budget.trials, config.epochs, task.defaults) as watcher,
+            ShowTuning(screen, budget.trials, config, task.defaults) as watcher,
+            helpers_of(together, task, screen.print, watcher.running) as helpers,
         ):
             return tuning.tune(task, folder, budget, watcher, study_folder.write, helpers, database)
     except KeyboardInterrupt:

@@ -27,8 +27,7 @@ from rich.text import Text
 
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.reports.terminal.study import brief
-from negbench.benchmark.sweeps.studies import Fresh, Trial, TuningWatcher
-from negbench.benchmark.sweeps.sweep import Done
+from negbench.benchmark.sweeps.studies import Trial
 from negbench.benchmark.training.watcher import History, Watcher
 from negbench.pipelines.files import Progress as Report
 
@@ -192,64 +191,6 @@ def epoch_line(row: History, config: RunConfig) -> str:
     return line + ("  warm-up" if number < config.warmup_epochs else "")
 
 
-@contextmanager
-def show_sweep(console: Console, cells: int) -> Iterator[Callable[[Done], None]]:
-    """A bar over ``cells`` cells; yields what to call after each, which prints a line."""
-    shown = bars(console, MofNCompleteColumn())
-    task = shown.add_task("cells", total=cells)
-
-    def finished(done: Done) -> None:
-        shown.advance(task)
-        mark, style, log = ("ok", "green", "") if done.code == 0 else ("failed", "bold red", f"  (log: {done.log})")
-        console.print(f"{mark:>6}  {done.cell.name}  {done.line}{log}", style=style, markup=False)
-
-    with shown:
-        yield finished
-
-
-class ShowTuning(WithBars, TuningWatcher):
-    """A line per trial, and a bar over all epochs."""
-
-    def __init__(self, console: Console, trials: int, epochs: int, defaults: Mapping[str, Any]) -> None:
-        super().__init__(console, bars(console, TextColumn("{task.fields[best]}")))
-        self.trials, self.epochs, self.defaults = trials, epochs, defaults
-        self.task = self.bars.add_task("tuning", total=None, best="", visible=False)
-        self.done = 0
-        """Trainings that ended here."""
-        self.title = ""
-
-    def note(self, line: str) -> None:
-        self.console.print(line, style="yellow", markup=False)
-
-    def plan(self, trainings: int) -> None:
-        self.done = 0
-        self.bars.reset(self.task, total=trainings * self.epochs, visible=trainings > 0)
-
-    def begin(self, title: str) -> None:
-        self.title = title
-
-    def step(self, epoch: int, step: int, steps: int) -> None:
-        completed = self.done * self.epochs + epoch + step / steps
-        description = f"{self.title}, epoch {epoch + 1}/{self.epochs}"
-        self.bars.update(self.task, description=description, completed=completed)
-
-    def _one_more(self) -> None:
-        self.done += 1
-        self.bars.update(self.task, completed=self.done * self.epochs)
-
-    def trial(self, row: Trial, best: Trial | None) -> None:
-        self._one_more()
-        if best is not None:
-            self.bars.update(self.task, best=f"best {best.rsum:.1f} (trial {best.number})")
-        self.console.print(trial_line(row, best, self.trials, self.defaults), markup=False)
-
-    def fresh(self, row: Trial, run: Fresh) -> None:
-        self._one_more()
-        result = run.error if run.rsum is None else f"rSum {run.rsum:6.1f}"
-        state = "" if run.status == "done" else f"  {run.status}"
-        self.console.print(f"trial {row.number} again, seed {run.seed}{state}  {result}", markup=False)
-
-
 def trial_line(row: Trial, best: Trial | None, trials: int, defaults: Mapping[str, Any]) -> str:
     """Number, state, rSum, best so far, and the settings that differ from the defaults."""
     line = f"trial {row.number:>{len(str(trials))}}/{trials}  {row.state:<8}"
@@ -257,5 +198,9 @@ def trial_line(row: Trial, best: Trial | None, trials: int, defaults: Mapping[st
     line += f"  best {'     –' if best is None else format(best.rsum, '6.1f')}"
     line += "  collapsed" if row.collapsed else ""
     line += "  no better than the warm-up" if row.warmup else ""
-    changed = [f"{key}={brief(value)}" for key, value in row.settings.items() if value != defaults[key]]
-    return f"{line}  {row.error or ' '.join(changed) or 'defaults'}"
+    return f"{line}  {row.error or changed(row, defaults) or 'defaults'}"
+
+
+def changed(row: Trial, defaults: Mapping[str, Any]) -> str:
+    """The settings of a trial that differ from the defaults; empty where none does."""
+    return " ".join(f"{key}={brief(value)}" for key, value in row.settings.items() if value != defaults[key])

@@ -249,7 +249,12 @@ def row_of(record: RunRecord) -> Key:
     """What names the record's row."""
     if record.config is None:
         return Key(record.method_id, 0, None, external=True)
-    return Key(record.method_id, record.config.memory, _momentum(record.config))
+    return key_of(record.config)._replace(method=record.method_id)
+
+
+def key_of(config: RunConfig) -> Key:
+    """What names the row of a cell."""
+    return Key(config.method_id, config.memory, _momentum(config))
 
 
 def by_table(cells: Iterable[Recorded], with_external: bool = False) -> dict[tuple[Any, ...], list[Recorded]]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from negbench.benchmark.errors import NoDataError
 from negbench.benchmark.recipe.schema import RunConfig
@@ -44,8 +44,11 @@ class StudyData:
 class CrewOfStudy:
     """Helpers that are workers of dask."""
 
-    def __init__(self, crew: "Crew", place: Place, task: TuningTask, count: int) -> None:
-        self._crew, self._place, self._count = crew, place, count
+    def __init__(
+        self, crew: "Crew", place: Place, task: TuningTask, count: int, running: Callable[[list[str]], Any]
+    ) -> None:
+        """``running`` is told now and then which trainings are at work."""
+        self._crew, self._place, self._count, self._running = crew, place, count, running
         features = features_hash(task.store, task.config)
         self._data = StudyData(task.config.model_dump_json(), str(task.store.folder), task.manifest_hash, features)
 
@@ -58,7 +61,7 @@ class CrewOfStudy:
 
         named = {request.name: request for request in requests}
         jobs = [Job(name, train_there, (self._place, self._data, request)) for name, request in named.items()]
-        for job, outcome in self._crew.run(jobs):
+        for job, outcome in self._crew.run(jobs, self._running):
             if isinstance(outcome, DiedError):
                 outcome = TrialResult("failed", error=str(outcome))
             if isinstance(outcome, BaseException):
@@ -68,7 +71,10 @@ class CrewOfStudy:
 
 @contextmanager
 def helpers_of(
-    together: tuple[int, Where] | None, task: TuningTask, said: Callable[[str], None]
+    together: tuple[int, Where] | None,
+    task: TuningTask,
+    said: Callable[[str], None],
+    running: Callable[[list[str]], Any],
 ) -> Iterator[CrewOfStudy | None]:
     """So many at a time on those workers; None where it is one after the other, here."""
     if together is None:
@@ -76,7 +82,7 @@ def helpers_of(
         return
     count, where = together
     with where.crew([task.config] * count, said) as (crew, place):
-        yield CrewOfStudy(crew, place, task, count)
+        yield CrewOfStudy(crew, place, task, count, running)
 
 
 def train_there(place: Place, data: StudyData, request: TrialRequest) -> TrialResult:

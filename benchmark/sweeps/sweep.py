@@ -131,8 +131,14 @@ def cells(
     return list(dict.fromkeys(plan))
 
 
-def run(plan: Sequence[Planned], crew: "Crew", place: "Place", finished: Callable[[Done], Any]) -> list[Done]:
-    """Let a crew do it all; ``finished`` is called after each."""
+def run(
+    plan: Sequence[Planned],
+    crew: "Crew",
+    place: "Place",
+    finished: Callable[[Done], Any],
+    running: Callable[[list[str]], Any],
+) -> list[Done]:
+    """Let a crew do it all; ``finished`` is called after each, ``running`` now and then with the names at work."""
     from negbench.benchmark.sweeps.engine.crew import Job
     from negbench.benchmark.sweeps.engine.job import Ended, last_line, run_logged
 
@@ -144,7 +150,7 @@ def run(plan: Sequence[Planned], crew: "Crew", place: "Place", finished: Callabl
         log.write_bytes(b"")
         jobs.append(Job(name, run_logged, (cell.command, place, str(log))))
     done = []
-    for job, outcome in crew.run(jobs):
+    for job, outcome in crew.run(jobs, running):
         cell = named[job.key]
         log = LOGS / cell.log
         if isinstance(outcome, Ended):

@@ -71,12 +71,12 @@ class PlannedStudy:
         words += [word for change in rule.changes for word in ("--set", change)]
         return [*words, *(word for space in rule.searched for word in ("--search", space))]
 
-    def cells(self) -> list[PlannedCell]:
+    def cells(self, track: tuple[str, ...] = ()) -> list[PlannedCell]:
         """Of the defaults and, where the study found something better, of its best settings; seed by seed."""
         best = folder_of(self.config) / "best.json"
         files: list[Path | None] = [None] if _found_nothing(best.parent) else [None, best]
         return [
-            PlannedCell(self.method, self.rule.dataset, seed, self.memory, self.rule.changes, file=file)
+            PlannedCell(self.method, self.rule.dataset, seed, self.memory, self.rule.changes, file=file, track=track)
             for seed in self.rule.fresh_seeds
             for file in files
         ]

@@ -29,7 +29,7 @@ ESSENTIAL = ("method", "memory", "rsum", P)
 UNMARKED = "No marks: choose a baseline."
 
 
-def board_page(contents: Contents, each: SiteTable, families: Mapping[str, str]) -> dict[str, Any]:
+def board_page(contents: Contents, each: SiteTable, ways: Mapping[str, str]) -> dict[str, Any]:
     """What its template needs."""
     group, sheet = each.group, with_p(whole(each.group), bool(each.marks))
     told = list(marks(group))
@@ -41,14 +41,14 @@ def board_page(contents: Contents, each: SiteTable, families: Mapping[str, str])
         "rows": [
             {
                 "cells": list(zip(sheet.keys, fields, map(value_of(group, row), sheet.keys), strict=True)),
-                "family": families[method_of(one)],
+                "way": ways[method_of(one)],
                 "memory": memory(group, row.key),
                 "tuned": any(cell.record.config is not None and cell.record.config.tuned for cell in one.cells),
                 "page": contents.methods[method_of(one)],
             }
             for one, row, fields in zip(each.table.series, group.rows, sheet.body, strict=True)
         ],
-        "families": sorted({families[method_of(one)] for one in each.table.series}),
+        "ways": sorted({ways[method_of(one)] for one in each.table.series}),
         "memories": list(dict.fromkeys(memory(group, row.key) for row in sorted(group.rows, key=_by_memory))),
         "baselines": [(place, str(row.key)) for place, row in enumerate(group.rows) if row.key in each.marks],
         "baseline": next((place for place, row in enumerate(group.rows) if row.key == group.baseline), None),

@@ -14,7 +14,7 @@ from negbench.benchmark.reports.site.contents import Contents, SiteTable, method
 from negbench.benchmark.reports.site.figures import FIGURES, draw
 from negbench.benchmark.reports.site.gallery import gallery_page
 from negbench.benchmark.reports.site.material import Material
-from negbench.benchmark.reports.site.method_page import FAMILIES, family_of, method_page
+from negbench.benchmark.reports.site.method_page import WAYS, method_page, way_of
 from negbench.benchmark.reports.site.run_page import run_page
 from negbench.benchmark.reports.tables.sheet import setting, title
 from negbench.pipelines.atomic import Kind, new_folder
@@ -116,13 +116,13 @@ def _galleries(site: Site) -> None:
 
 
 def _tables(site: Site) -> None:
-    families = {name: family_of(name) for name in site.contents.methods}
+    ways = {name: way_of(name) for name in site.contents.methods}
     for each in site.contents.tables:
         site.add(
             f"tables/{each.stem}.html",
             "board",
             drawn=site.figures[each.stem],
-            **board_page(site.contents, each, families),
+            **board_page(site.contents, each, ways),
         )
         if each.pairs:
             site.add(f"compare/{each.stem}.html", "compare", **compare_page(each, site.material_of(each)))
@@ -148,15 +148,15 @@ def _around(site: Site) -> None:
     contents = site.contents
     titled = [(each, title(each.group), setting(each.group)) for each in contents.tables]
     left_out = [(contents.told(one.what), contents.told(one.reason)) for one in contents.left_out]
-    families: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    ways: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for name, stem in contents.methods.items():
-        families[family_of(name)].append((name, stem))
+        ways[way_of(name)].append((name, stem))
     site.add(
         "index.html",
         "index",
         title="Negative sampling: what is recorded",
         tables=titled,
-        methods=[(name, families[name]) for name in FAMILIES if name in families],
+        methods=[(name, ways[name]) for name in WAYS if name in ways],
         runs=len(contents.runs),
         left_out=left_out,
     )

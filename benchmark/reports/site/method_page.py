@@ -20,7 +20,7 @@ from negbench.benchmark.results.values import PICKED, PUSHED, TRUE
 from negbench.methods.base import Method, Sampler
 from negbench.methods.registry import RegistryError
 
-FAMILIES = ("picks one negative", "leaves false negatives out", "pushes from all", EXTERNAL, "not installed here")
+WAYS = ("picks one negative", "leaves false negatives out", "pushes from all", EXTERNAL, "not installed here")
 SHOWN = ("rsum", TRUE, PICKED, PUSHED, "effective", "hardness", "step_ms", "step_ratio")
 """Of every result."""
 HEADERS = {
@@ -45,16 +45,16 @@ def class_of(name: str) -> type[Method] | None:
         return None
 
 
-def family_of(name: str) -> str:
+def way_of(name: str) -> str:
     """How a method chooses, for the filter of a table; by its class, so that a new one needs no list."""
     if name.endswith(f" ({EXTERNAL})"):
         return EXTERNAL
     found = class_of(name)
     if found is None:
-        return FAMILIES[-1]
+        return WAYS[-1]
     if issubclass(found, Sampler):
-        return FAMILIES[0]
-    return FAMILIES[1] if found.suspicion is not Method.suspicion else FAMILIES[2]
+        return WAYS[0]
+    return WAYS[1] if found.suspicion is not Method.suspicion else WAYS[2]
 
 
 def method_page(contents: Contents, name: str) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def method_page(contents: Contents, name: str) -> dict[str, Any]:
     ]
     return {
         "title": name,
-        "family": family_of(name),
+        "way": way_of(name),
         "rule": _plain(inspect.cleandoc(found.__doc__ or "")) if found else "",
         "text": _plain((sys.modules[found.__module__].__doc__ or "").strip()) if found else "",
         "source": _source(found) if found else "",

@@ -39,7 +39,7 @@ function board(table) {
   const heads = [...table.tHead.rows[0].cells];
   const keys = heads.map((head) => head.dataset.key);
   const boxes = [...document.querySelectorAll("#columns input")];
-  const filters = ["family", "memory", "tuned"];
+  const filters = ["way", "memory", "tuned"];
   const usual = byId("baseline") ? byId("baseline").value : "";
   const narrow = window.innerWidth < NARROW;
   const hiddenAtFirst = narrow ? keys.filter((key) => !data.essential.includes(key)).join(",") : "";

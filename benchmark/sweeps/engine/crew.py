@@ -77,8 +77,12 @@ class Crew:
         self._given = 0
         self._waits = False
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Any]]:
+    def run(
+        self, jobs: Sequence[Job], running: Callable[[list[str]], Any] = lambda keys: None
+    ) -> Iterator[tuple[Job, Any]]:
         """Each job with what it returned or raised, as they end; ``DiedError`` where three of its workers died.
+
+        ``running`` is told at every look which jobs workers have at that moment.
 
         Raises:
             BenchError: the scheduler is gone, or no worker can be used.
@@ -90,6 +94,7 @@ class Crew:
             for address in sorted(self._asked.good & there - self._running.keys()):
                 if waiting:
                     self._give(address, waiting.popleft())
+            running([job.key for job, _ in self._running.values()])
             for job, outcome in [*((job, LeftError()) for job in lost), *self._outcomes()]:
                 deaths[job.key] += isinstance(outcome, LeftError | KilledWorker)
                 if isinstance(outcome, UnheardError):
