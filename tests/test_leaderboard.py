@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from boards import F8K, bench_board, board, lines, record, save, two_rows
+from negbench.benchmark.reports.leaderboard_folder import metrics
 from negbench.benchmark.reports.tables.markdown import markdown
 from negbench.benchmark.reports.tables.terminal import show
 from negbench.benchmark.results.published import FILE
@@ -211,3 +212,9 @@ def test_where_chooses_the_records_of_the_tables_and_so_the_family(tmp_path: Pat
     done = bench_board(tmp_path, *words, "method=fne seed=7")
     assert (done.exit_code, done.stderr) == (3, "error: --where: none of 9 records has method=fne seed=7\n")
     assert "did you mean 'method'?" in bench_board(tmp_path, *words, "methods=fne").stderr
+
+
+def test_dvc_is_given_a_short_list_of_figures(tmp_path: Path) -> None:
+    cells = [record(name, seed, 30 + seed) for name in ("hardest", "fne") for seed in range(3)]
+    found = metrics(board(save(tmp_path, *cells)))
+    assert found == {"f8k": {f"{name}, in batch": {"rsum": 186.0} for name in ("hardest", "fne")}}

@@ -9,10 +9,9 @@ from negbench.benchmark.reports.tables.html import html
 from negbench.benchmark.reports.tables.latex import latex
 from negbench.benchmark.reports.tables.markdown import markdown
 from negbench.benchmark.reports.tables.programs import as_csv, as_json
-from negbench.benchmark.results.plausibility import RECALLS
 from negbench.benchmark.results.records import RUNS
 from negbench.benchmark.results.rows import EXTERNAL, Group, Key
-from negbench.benchmark.results.values import PICKED, PUSHED
+from negbench.benchmark.results.values import PUSHED, TRUE
 from negbench.pipelines.atomic import Kind, new_folder, write_text
 from negbench.pipelines.text import json_text
 
@@ -26,7 +25,8 @@ KIND = Kind(
         *("plots", "plots/*.png"),
     ),
 )
-FIGURES = (*RECALLS, "rsum", PICKED, PUSHED, "step_ratio")
+FIGURES = ("rsum", TRUE, PUSHED)
+"""Few, as each is a column of ``dvc exp show`` for every row; the others stand in ``leaderboard.json``."""
 
 
 def write(folder: Path, groups: list[Group], root: Path = RUNS) -> None:
