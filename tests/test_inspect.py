@@ -57,6 +57,32 @@ def test_similarities_places_marks_and_picks_are_those_of_a_loop(ran: Path) -> N
     assert t2i.anchor == "test3#0"
 
 
+def test_all_positives_are_there_labelled_ones_first(ran: Path) -> None:
+    found = inspect(ran, "test3", names=[])
+    run, truth = RecordedCell(ran), Truth.read(sources.manifest_folder("tiny"))
+    assert truth is not None
+    for look, of in zip(found.looks, ("caption_ids", "image_ids"), strict=True):
+        every = inspect(ran, "test3", [look.direction], 30, []).looks[0].top
+        labelled = [item for item in every if item.mark == "labelled"]
+        assert look.positives == labelled + [item for item in every if item.mark == "true"]
+        assert len(every) == len(getattr(run.split, of))
+    assert [item.image_id for item in found.looks[0].positives[:3]] == ["test3"] * 3  # its captions
+    assert [item.id for item in found.looks[1].positives if item.mark == "labelled"] == ["test3"]
+
+
+def test_a_page_begins_with_its_queries_and_shows_all_their_positives(ran: Path) -> None:
+    found = inspect(ran, "test3", names=["hardest"])
+    html = page(found, lambda _: "")
+    start, *queries = re.split(r'<h2 id="query-\d+">', html)
+    assert re.findall(r'href="#([^"]+)"', html) == re.findall(r' id="([^"]+)"', html) == ["query-1", "query-2"]
+    assert start.count("href=") == 2
+    for look, shown in zip(found.looks, queries, strict=True):
+        assert look.anchor in start
+        positives = shown.split("Retrieved")[0]
+        assert all(f"<small>{item.id}</small>" in positives for item in look.positives)
+        assert positives.count("<li") == len(look.positives)
+
+
 def test_worst_ranks_lowest_and_the_run_method_comes_with_its_state(ran: Path) -> None:
     found = inspect(ran)
     every = [inspect(ran, f"test{k}", ["i2t"], names=[]).looks[0].rank for k in range(10)]

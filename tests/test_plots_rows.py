@@ -17,7 +17,9 @@ from negbench import methods
 from negbench.benchmark.evaluation.protocols import Protocol
 from negbench.benchmark.recipe.schema import RunConfig
 from negbench.benchmark.reports.plots import ambiguity
-from negbench.benchmark.reports.plots.canvas import LOOKS, Drawn, form
+from negbench.benchmark.reports.plots import looks as method_looks
+from negbench.benchmark.reports.plots.canvas import Drawn
+from negbench.benchmark.reports.plots.looks import LOOKS, OTHERS, forms, looks
 from negbench.benchmark.reports.plots.scatter import Spot, cross, name_points, scatter
 from negbench.benchmark.reports.plots.selection import Wanted
 from negbench.benchmark.reports.table_names import table_names
@@ -209,9 +211,10 @@ def test_names_are_clear_of_crosses_points_and_each_other(scale: str) -> None:
     names = [f"method-{number} +2,048" for number in range(len(spots))]
     figure = Figure(figsize=(9, 6), layout="constrained")
     axes = figure.subplots()
-    scatter(axes, spots, [form(name, 0) for name in names])
+    some = forms([(name, 0) for name in names])
+    scatter(axes, spots, some)
     axes.set_xscale(scale)
-    name_points(axes, spots, names, [form(name, 0) for name in names])
+    name_points(axes, spots, names, some)
     boxes = {text.get_text(): Text.get_window_extent(text) for text in axes.texts}
     assert set(boxes) == set(names)
     for name, box in boxes.items():
@@ -222,12 +225,10 @@ def test_names_are_clear_of_crosses_points_and_each_other(scale: str) -> None:
         assert not any(box.overlaps(other) for key, other in boxes.items() if key != name), name
 
 
-def test_a_method_looks_the_same_in_every_picture_and_like_no_other() -> None:
-    looks = {name: form(name, 0) for name in LOOKS}
-    assert len({(look.colour, look.marker) for look in looks.values()}) == len(looks)
+def test_a_method_looks_the_same_in_every_picture() -> None:
     assert set(LOOKS) <= set(methods.names())  # none that is gone
     for name in ("hardest", "fne", "somebody-else's", "fne[tau_false=5]"):
-        alone, with_memory = form(name, 0), form(name, 2048)
+        alone, with_memory = forms([(name, 0), (name, 2048)])
         assert (alone.colour, alone.marker, alone.line) == (with_memory.colour, with_memory.marker, with_memory.line)
         assert alone.face != with_memory.face
     save(record("hardest", "easy"), record("fne", "easy"), record("fne", "other"), record("sum", "other", rsum=400))
@@ -238,8 +239,31 @@ def test_a_method_looks_the_same_in_every_picture_and_like_no_other() -> None:
         (axes, *_) = picture.draw(table, question).figure.axes
         (colour,) = {text.get_color() for text in axes.texts if text.get_text() == "fne"}
         drawn = {(line.get_color(), line.get_markeredgecolor(), line.get_marker()) for line in axes.lines}
-        assert colour == looks["fne"].colour
-        assert any(colour in each and looks["fne"].marker in each for each in drawn)
+        assert colour == LOOKS["fne"].colour
+        assert any(colour in each and LOOKS["fne"].marker in each for each in drawn)
+
+
+def test_no_two_methods_share_colour_and_marker_whoever_else_is_there() -> None:
+    """All that are registered; in one picture with them, as many of other packages and with settings of their own."""
+    own = looks(methods.names())
+    assert len({(look.colour, look.marker) for look in own.values()}) == len(own) >= 47
+    others = [f"fne[prior={number}]" for number in range(len(OTHERS) - 5)] + [f"guest-{number}" for number in range(5)]
+    together = looks([*methods.names(), *others])
+    assert len({(look.colour, look.marker) for look in together.values()}) == len(own) + len(others)
+    assert {name: together[name] for name in own} == own
+    assert looks([*others, *methods.names()][::-1]) == together
+    crowd = looks([f"guest-{number}" for number in range(4 * len(OTHERS))])  # by colour, marker and line
+    assert len({*crowd.values()}) == len(crowd)
+
+
+def test_an_installed_method_of_another_package_has_one_look_in_all_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    guests = [f"guest-{number}" for number in range(20)]
+    alone = [looks([name])[name] for name in guests]
+    assert len({(look.colour, look.marker) for look in alone}) < len(guests)  # by the name alone some are alike
+    monkeypatch.setattr(method_looks, "registered", lambda: [*methods.names(), *guests])
+    together = looks(guests)
+    assert all(looks([name])[name] == together[name] for name in guests)
+    assert len({(look.colour, look.marker) for look in (together[name] for name in guests)}) == len(guests)
 
 
 @pytest.mark.parametrize("kind", ["cut off", "pipe"])

@@ -14,6 +14,7 @@ from scipy.stats import norm
 
 from negbench.benchmark.evaluation.protocols import Protocol
 from negbench.benchmark.recipe.schema import RunConfig
+from negbench.benchmark.reports.plots.page import SCREEN, Page
 from negbench.benchmark.reports.plots.selection import Wanted
 from negbench.benchmark.reports.plots.similarities import RunsToDraw, curves, density, draw, limits
 from negbench.benchmark.results.recorded import Recorded
@@ -106,7 +107,7 @@ def test_what_has_no_fit_has_no_weight(tmp_path: Path) -> None:
     assert curves(cell(tmp_path), ROW | {"method_pairs": math.nan}, similarity) is None
 
 
-def drawn(folder: Path, epochs: tuple[int, ...] = (), of: int = 3) -> Figure:
+def drawn(folder: Path, epochs: tuple[int, ...] = (), of: int = 3, page: Page = SCREEN) -> Figure:
     """The picture of a run of ``of`` epochs."""
     columns = sorted(ROW)
     line = ",".join(str(ROW[name]) for name in columns) + "\n"
@@ -116,7 +117,7 @@ def drawn(folder: Path, epochs: tuple[int, ...] = (), of: int = 3) -> Figure:
         f"validation_{kind}": counts for kind in ("positive", "negative", "hardest", "false_negative")
     }
     np.savez(folder / "similarities.npz", edges=EDGES, fitted=np.zeros(0), **kinds)
-    return draw(RunsToDraw("easy", (cell(folder),)), Wanted(epochs=epochs)).figure
+    return draw(RunsToDraw("easy", (cell(folder),)), Wanted(epochs=epochs, page=page)).figure
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """What an inspection shows."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from negbench.methods.base import Direction, Method
@@ -47,10 +47,12 @@ class Look:
     text: str
     """The caption of the pair: the anchor itself, or its positive."""
     rank: float
-    """Of the labelled positive; equal candidates count half."""
+    """Of the labelled positive that is most similar; equal candidates count half."""
     candidates: int
     top: list[Item]
     picks: list[Picks]
+    positives: list[Item] = field(default_factory=list)
+    """All labelled ones, the most similar first; then likewise those that are true, or judged so, without a label."""
 
 
 @dataclass(frozen=True)

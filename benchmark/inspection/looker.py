@@ -68,7 +68,13 @@ class Looker:
             candidates=len(self.similarity),
             top=[self.item(row, own) for row in self.order[:top].tolist()],
             picks=[self.picks(ready) for ready in chosen] + [Picks(name, "", [], NO_FEATURES) for name in unable],
+            positives=[self.item(row, own) for row in self.positives()],
         )
+
+    def positives(self) -> list[int]:
+        """Rows of the gallery that are labelled, then of those that are known to match without a label."""
+        rows = [row for row in self.order.tolist() if self.labelled[row] or self.codes[row] == MATCH]
+        return sorted(rows, key=lambda row: not self.labelled[row])
 
     def item(self, row: int, suspicion: dict[int, float], share: float | None = None) -> Item:
         split = self.run.split

@@ -4,6 +4,7 @@ A picture's file has ``subjects(question)``, what there is to draw, and ``draw(s
 knows their names and writes them.
 """
 
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ PICTURES = {
     "ambiguity": "true recall against that share over several datasets, a panel per method, and a table",
 }
 """What each picture shows; its file in this folder has its name."""
+FORMATS = ("png", "svg", "pdf")
 OF_THE_LEADERBOARD = ("curves", "picks", "similarities")
 """Drawn into the folder of the leaderboard, where the records have what they need."""
 
@@ -38,8 +40,10 @@ def check(name: str, question: "Wanted") -> None:
         raise BenchError("ambiguity needs several datasets, in the order of their line: --dataset A --dataset B")
 
 
-def draw(name: str, question: "Wanted", folder: Path) -> tuple[list[Path], list[str]]:
-    """Draw a picture of each table that can have it: ``<name>-<table>.png`` and ``.svg`` in ``folder``.
+def draw(
+    name: str, question: "Wanted", folder: Path, formats: Sequence[str] = FORMATS[:2]
+) -> tuple[list[Path], list[str]]:
+    """Draw a picture of each table that can have it: ``<name>-<table>.png`` and the like in ``folder``, one per format.
 
     A picture that has a table of figures has it beside it, as ``.md``. Returns the files, and what is not drawn and
     why. ``NoDataError`` where no table has a picture.
@@ -55,9 +59,9 @@ def draw(name: str, question: "Wanted", folder: Path) -> tuple[list[Path], list[
     for subject in module.subjects(question):
         stem = f"{name}-{safe(subject.name)}"
         try:
-            with styled():
+            with styled(question.page):
                 drawn = module.draw(subject, question)
-                files += save(drawn.figure, folder / stem)
+                files += save(drawn.figure, folder / stem, formats, question.page.dpi)
         except NoDataError as error:
             reasons.append(str(error))
             continue

@@ -9,13 +9,16 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from negbench.benchmark.errors import NoDataError
 from negbench.benchmark.reports.numbers import MISSING
-from negbench.benchmark.reports.plots.canvas import Drawn, form, grid, heading
+from negbench.benchmark.reports.plots.canvas import Drawn, grid, heading
+from negbench.benchmark.reports.plots.lettering import folded, points
+from negbench.benchmark.reports.plots.looks import Form, forms
 from negbench.benchmark.reports.plots.scatter import SHARE, Spot, mark, place
 from negbench.benchmark.reports.plots.selection import Table, Wanted, most, shown, tables
 from negbench.benchmark.reports.tables.markdown import code, escape, in_cell, paragraph
@@ -24,8 +27,8 @@ from negbench.benchmark.results.rows import Group, Key, Row, Stat, describe
 from negbench.benchmark.results.values import PUSHED, TRUE
 
 OF_A_DATASET = {"dataset", "encoder", "preset"}
-COLUMNS = 6
-"""Panels beside each other."""
+COLUMNS, NARROW = 6, 1.3
+"""Panels beside each other, and how many inches each has at least."""
 SMALLEST, LARGER = 3.0, 2.2
 """Size of the first dataset's marker in points, and what each further one's has more."""
 
@@ -114,42 +117,40 @@ def draw(family: Family, question: Wanted) -> Drawn:
     if not rows:
         raise NoDataError(f"{family.name}: no method has an audit and true recall: the truth must be known")
     methods = list(dict.fromkeys(key.method for key in rows))
-    wide = min(COLUMNS, len(methods))
+    page = question.page
+    columns = COLUMNS if page.width is None else max(int((page.width - 0.5) / NARROW), 1)
+    wide = min(columns, len(methods))
     high = -(-len(methods) // wide)
-    figure = Figure(figsize=(max(1.5 * wide + 0.6, 5.2), 1.35 * high + 1.6), layout="constrained")
+    width = page.width or max(1.5 * wide + 0.6, 5.2)
+    figure = Figure(figsize=(width, 1.35 * high + 0.9), layout="constrained")
     panels = figure.subplots(high, wide, squeeze=False, sharex=True, sharey=True)
     usual, seeds = most([n_of(some) for some in rows.values()])
+    looks = dict(zip(rows, forms([(key.method, key.memory) for key in rows]), strict=True))
+    each = (width - 0.6) / wide - 0.1
     for axes, method in zip(panels.flat, methods, strict=False):
         for key, some in rows.items():
             if key.method == method:
-                own(axes, line(some), key)
+                own(axes, line(some), looks[key])
             else:
                 behind(axes, line(some))
         told = [note(family, key, some, usual) for key, some in rows.items() if key.method == method]
-        axes.text(
-            0.97,
-            0.96,
-            "\n".join(filter(None, told)),
-            ha="right",
-            va="top",
-            size=6.5,
-            c="#606060",
-            transform=axes.transAxes,
-        ).set_in_layout(False)  # a long one would push the panels apart
-        axes.set_title(shown(method), fontsize=8, color=form(method, 0).colour, pad=3)
+        remark(axes, [line for part in told for line in part.splitlines()], each)
+        colour = next(look.colour for key, look in looks.items() if key.method == method)
+        axes.set_title(folded(shown(method), each, points(8)), fontsize=points(8), color=colour, pad=3)
         grid(axes)
     for axes in panels.flat[len(methods) :]:
         axes.set_axis_off()
     for axes in panels.flat[max(len(methods) - wide, 0) : len(methods)]:
         axes.tick_params(labelbottom=True)
     panels[0, 0].margins(0.08)
-    figure.supxlabel(SHARE, fontsize=9)
-    figure.supylabel("rSum, true pairs", fontsize=9)
+    figure.supxlabel(folded(SHARE, width - 0.6, points(9)), fontsize=points(9))
+    figure.supylabel("rSum, true pairs", fontsize=points(9))
     hollow = " · hollow: with a memory" if any(key.memory for key in rows) else ""
     also = f"{seeds} · crosses: deviation over seeds · grey: the other methods{hollow}"
     hidden = [label(key) for key in family.rows if key not in rows]
     heading(
         figure,
+        page,
         *family.headings,
         f"marker, small to large: {', '.join(family.datasets)} · {also}",
         missing=[", ".join(hidden)] if hidden else [],
@@ -157,8 +158,20 @@ def draw(family: Family, question: Wanted) -> Drawn:
     return Drawn(figure, missing(family), markdown(family))
 
 
-def own(axes: Axes, places: Trail, key: Key) -> None:
-    look = form(key.method, key.memory)
+def remark(axes: Axes, lines: Sequence[str], inches: float) -> None:
+    """What must be said of a panel's rows, in its corner."""
+    text = "\n".join(folded(line, 0.94 * inches, points(6.5)) for line in lines)
+    place: dict[str, Any] = {
+        "ha": "right",
+        "va": "top",
+        "size": points(6.5),
+        "c": "#606060",
+        "transform": axes.transAxes,
+    }
+    axes.text(0.97, 0.96, text, **place).set_in_layout(False)  # a long one would push the panels apart
+
+
+def own(axes: Axes, places: Trail, look: Form) -> None:
     spots = [spot for spot in places if spot]
     axes.plot([s.x.mean for s in spots], [s.y.mean for s in spots], c=look.colour, ls=look.line, lw=1.3)
     for number, spot in enumerate(places):

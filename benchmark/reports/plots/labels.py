@@ -1,10 +1,10 @@
 """Names beside what they name, so that none covers another; a legend where that cannot be."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import product
-from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -12,6 +12,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.path import Path
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
+
+from negbench.benchmark.reports.plots.lettering import fold, points, width_of
 
 Point = tuple[float, float]
 Bar = tuple[Point, Point]
@@ -35,7 +37,7 @@ def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list
     return [place for _, place in sorted(zip(order, places, strict=True))]
 
 
-def at_the_end(axes: Axes, points: Sequence[Point], names: Sequence[str], colours: Sequence[str]) -> None:
+def at_the_end(axes: Axes, ends: Sequence[Point], names: Sequence[str], colours: Sequence[str]) -> None:
     """A name right of the last point of each line, moved up or down where they would touch."""
     figure = axes.get_figure(root=True)
     assert figure is not None
@@ -43,9 +45,11 @@ def at_the_end(axes: Axes, points: Sequence[Point], names: Sequence[str], colour
     _, low = axes.transAxes.transform((0, 0))
     _, high = axes.transAxes.transform((0, 1))
     right = axes.get_window_extent().x1
-    pixel = figure.dpi / 72
-    heights = [axes.transData.transform(point)[1] for point in points]
-    for point, name, colour, height in zip(points, names, colours, spread(heights, 11 * pixel, low, high), strict=True):
+    pixel, size = figure.dpi / 72, points(NAME)
+    half = 0.6 * size * pixel
+    heights = [axes.transData.transform(end)[1] for end in ends]
+    places = spread(heights, 1.4 * size * pixel, low + half, high - half)
+    for point, name, colour, height in zip(ends, names, colours, places, strict=True):
         x, y = axes.transData.transform(point)
         axes.annotate(
             name,
@@ -53,7 +57,7 @@ def at_the_end(axes: Axes, points: Sequence[Point], names: Sequence[str], colour
             ((right - x) / pixel + 14, (height - y) / pixel),
             textcoords="offset points",
             va="center",
-            fontsize=8,
+            fontsize=size,
             color=colour,
             annotation_clip=False,
             arrowprops={
@@ -69,46 +73,32 @@ def at_the_end(axes: Axes, points: Sequence[Point], names: Sequence[str], colour
 
 
 def beside(
-    axes: Axes, points: Sequence[Point], names: Sequence[str], colours: Sequence[str], bars: Sequence[Bar] = ()
+    axes: Axes, spots: Sequence[Point], names: Sequence[str], colours: Sequence[str], bars: Sequence[Bar] = ()
 ) -> list[Annotation]:
     """A name beside each point, at the first of many places where it touches no bar, name or other point.
 
     The most crowded points choose first. A name that stands far off has a line to its point, which crosses no name.
+    No name at all where one would cover a point or another name, or leave the axes.
 
     Args:
         axes: with the points; its limits stay.
-        points, names, colours: one of each per point.
+        spots, names, colours: one of each per point.
         bars: lines of the picture, by their ends, in the units of the axes.
     """
     figure = axes.get_figure(root=True)
     assert figure is not None
     settle(figure)
     pixel = figure.dpi / 72
-    pixels = [(float(x), float(y)) for x, y in map(axes.transData.transform, points)]
+    pixels = [(float(x), float(y)) for x, y in map(axes.transData.transform, spots)]
     near = 4 * pixel
     taken = [Bbox.from_extents(x - near, y - near, x + near, y + near) for x, y in pixels]
     drawn = [Path(axes.transData.transform(bar)) for bar in bars]
     frame = axes.get_window_extent()
     crowd = [sum((x - u) ** 2 + (y - v) ** 2 < (60 * pixel) ** 2 for u, v in pixels) for x, y in pixels]
-    written = []
-    for index in sorted(range(len(points)), key=lambda k: (-crowd[k], names[k])):
-        text = axes.annotate(
-            names[index],
-            points[index],
-            (0.0, 0.0),
-            textcoords="offset points",
-            fontsize=8,
-            color=colours[index],
-            arrowprops={
-                "arrowstyle": "-",
-                "color": colours[index],
-                "lw": 0.6,
-                "alpha": 0.7,
-                "shrinkA": 0,
-                "shrinkB": 4,
-            },
-        )
-        others = [box.padded(near) if k < len(points) else box for k, box in enumerate(taken) if k != index]
+    written: list[Annotation] = []
+    for index in sorted(range(len(spots)), key=lambda k: (-crowd[k], names[k])):
+        text = _beside(axes, spots[index], names[index], colours[index])
+        others = [box.padded(near) if k < len(spots) else box for k, box in enumerate(taken) if k != index]
         found = []
         for number, (far, side) in enumerate(product(DISTANCES, DIRECTIONS)):
             box = _move(text, far, side)
@@ -117,10 +107,14 @@ def beside(
             if far > DISTANCES[0]:
                 leader = _leader(box, pixels[index])
                 crossed += sum(_crosses(leader, other) for other in others)
-            found.append((covered + CROSSING * pixel**2 * crossed, number, far, side))
-            if not found[-1][0]:
+            found.append((covered > 1, crossed, number, far, side))  # a pixel may be the rounding's
+            if not any(found[-1][:2]):
                 break
-        *_, far, side = min(found)
+        covers, *_, far, side = min(found)
+        if covers:
+            for each in (*written, text):
+                each.remove()
+            return []
         taken.append(_move(text, far, side))
         if far > DISTANCES[0]:
             drawn.append(_leader(taken[-1], pixels[index]))
@@ -130,37 +124,57 @@ def beside(
     return written
 
 
+def _beside(axes: Axes, spot: Point, name: str, colour: str) -> Annotation:
+    """A name with a line to its point; its place is set later."""
+    line = {"arrowstyle": "-", "color": colour, "lw": 0.6, "alpha": 0.7, "shrinkA": 0, "shrinkB": 4}
+    size = points(NAME)
+    return axes.annotate(
+        name, spot, (0.0, 0.0), textcoords="offset points", fontsize=size, color=colour, arrowprops=line
+    )
+
+
 def _leader(box: Bbox, point: Point) -> Path:
     """The line from a name to its point, in pixels."""
     return Path([((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2), point])
 
 
-CROSSING = 25
-"""A line through a name is as bad as covering so much of another, in square points."""
+NAME = 8
+"""Points of a name, in text of the usual size."""
 DISTANCES = (7, 14, 22, 32, 44, 58, 74, 92, 112)
 """Of a name from its point, in points of 1/72 inch."""
 DIRECTIONS = ((1, 0), (1, 0.6), (1, -0.6), (-1, 0), (0, 1), (0, -1), (-1, 0.6), (-1, -0.6), (0.5, 1), (-0.5, 1))
 
 
-COLUMNS = 4
-"""Of a legend, at most."""
+HANDLE, GAP = 3.0, 1.5
+"""Of a legend: what is drawn before a name, and what is left free between two columns, in letters' heights."""
 EDGE = 0.01
 """Of a figure's width, kept free at both sides of a legend."""
 
 
-def legend_below(figure: Figure, entries: Mapping[str, Any]) -> None:
-    """A legend below the axes, of as many columns as there is room for: names and what is drawn for them.
+def legend_below(figure: Figure, handles: Sequence[Artist], names: Sequence[str]) -> None:
+    """A legend below the axes, of as many columns as there is room for: what is drawn, and names for it.
 
-    A layout engine makes room for a legend's height, but cuts one that is too wide.
+    The figure grows by it. A name too long for one line is broken.
     """
-    names, handles = list(entries), list(entries.values())
-    for columns in range(min(COLUMNS, len(names)), 0, -1):
-        legend = figure.legend(handles, names, loc="outside lower center", ncols=columns, fontsize=8)
-        FigureCanvasAgg(figure)
-        figure.draw_without_rendering()
-        if columns == 1 or legend.get_window_extent().width <= (1 - 2 * EDGE) * figure.bbox.width:
-            return
-        legend.remove()
+    size = points(NAME)
+    handle, gap = HANDLE * size / 72, GAP * size / 72
+    room = (1 - 2 * EDGE) * figure.get_figwidth() - gap
+    folded = [fold(name, room - handle, size) for name in names]
+    widest = max(width_of(line, size) for lines in folded for line in lines)
+    rows = -(-len(names) // max(int((room + gap) // (handle + widest + gap)), 1))
+    legend = figure.legend(
+        handles,
+        ["\n".join(lines) for lines in folded],
+        loc="outside lower center",
+        ncols=-(-len(names) // rows),
+        fontsize=size,
+        handlelength=HANDLE - 0.8,
+        handletextpad=0.8,
+        columnspacing=GAP,
+        labelspacing=0.3,
+    )
+    renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
+    figure.set_figheight(figure.get_figheight() + legend.get_window_extent(renderer).height / figure.dpi)
 
 
 def settle(figure: Figure) -> None:
@@ -207,9 +221,19 @@ def _outside(box: Bbox, frame: Bbox) -> float:
     return float(box.width * box.height) - _overlap(box, frame)
 
 
-def room_for(figure: Figure, names: Sequence[str]) -> None:
-    """Keep a margin at the right for names."""
+def room_for(figure: Figure, names: Sequence[str]) -> bool:
+    """Make room for names at the right, and as high as they are; False where that would be out of all proportion."""
     engine = figure.get_layout_engine()
     assert isinstance(engine, ConstrainedLayoutEngine)
-    share = (0.062 * max(map(len, names)) + 0.25) / figure.get_figwidth()
+    size, wide = points(NAME), figure.get_figwidth()
+    share = (max(width_of(name, size) for name in names) + 0.3) / wide
+    high = 1.7 * size / 72 * len(names) + 0.4
+    if share > WIDEST or high > HIGHEST * wide:
+        return False
     engine.set(rect=(0, 0, 1 - share, 1))
+    figure.set_figheight(max(figure.get_figheight(), high))
+    return True
+
+
+WIDEST, HIGHEST = 0.4, 1.3
+"""Of a figure's width: what names at its right may take, and how high they may make it."""

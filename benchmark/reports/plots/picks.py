@@ -3,11 +3,14 @@
 import statistics
 from collections.abc import Iterable
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from negbench.benchmark.errors import NoDataError
-from negbench.benchmark.reports.plots.canvas import Drawn, forms, heading
-from negbench.benchmark.reports.plots.scatter import MANY, SHARE, name_points, places, scatter
+from negbench.benchmark.reports.plots.canvas import Drawn, heading
+from negbench.benchmark.reports.plots.lettering import folded, points
+from negbench.benchmark.reports.plots.looks import forms_of
+from negbench.benchmark.reports.plots.scatter import MANY, SHARE, name_all, places, scatter
 from negbench.benchmark.reports.plots.selection import Series, Table, Wanted, lacking, named
 from negbench.benchmark.reports.plots.selection import tables as subjects
 from negbench.benchmark.reports.tables.sheet import BASE, setting, title
@@ -15,6 +18,8 @@ from negbench.benchmark.results.values import PUSHED, TRUE
 
 __all__ = ["base", "draw", "subjects"]
 
+NARROW = 3.0
+"""Inches: a panel less wide stands alone."""
 PANELS = {"rSum, labelled pairs": "rsum", "rSum, true pairs": TRUE}
 
 
@@ -34,35 +39,46 @@ def draw(table: Table, question: Wanted) -> Drawn:
             " and records that are no older than the audit (run the cells again with --force)"
         )
     shown = [one for one in table.series if any(one in spots for spots in found.values())]
-    if len(shown) > MANY:
-        figure = Figure(figsize=(9, 6.2 * len(found)), layout="constrained")
-        all_axes = figure.subplots(len(found), squeeze=False)[:, 0]
-    else:
-        figure = Figure(figsize=(6.2 if len(found) == 1 else 10, 4.8), layout="constrained")
-        all_axes = figure.subplots(1, len(found), squeeze=False)[0]
-    for axes, (name, spots) in zip(all_axes, found.items(), strict=True):
-        scatter(axes, list(spots.values()), forms(spots))
-        axes.set(xlabel=SHARE, ylabel=name)
-        uniform = base(spots)
-        if uniform is not None:
-            axes.axvline(uniform, color="#606060", ls=":", lw=1, zorder=0)
-            axes.annotate(
-                " uniform draw",
-                (uniform, 0),
-                (0, 3),
-                xycoords=("data", "axes fraction"),
-                textcoords="offset points",
-                size=8,
-                c="#606060",
-                ha="left",
-            )
+    looks = dict(zip(shown, forms_of(shown), strict=True))
+    figure, panels, width = laid_out(len(found), len(shown) > MANY, question.page.width)
+    for axes, (name, spots) in zip(panels, found.items(), strict=True):
+        scatter(axes, list(spots.values()), [looks[one] for one in spots])
+        axes.set(xlabel=folded(SHARE, width - 0.6, points(9)), ylabel=name)
+        mark_uniform(axes, base(spots))
     missing = lacking(table, shown, "no audit")
     hollow = " · hollow: with a memory" if any(one.row.memory for one in shown) else ""
     names, seeds = named(shown)
     crosses = " · crosses: deviation over seeds" if any(len(one.cells) > 1 for one in shown) else ""
     notes = f"{seeds}{crosses}{hollow}"
-    heading(figure, title(table.group), setting(table.group), notes, missing=missing)
-    name_of = dict(zip(shown, names, strict=True))
-    for axes, spots in zip(all_axes, found.values(), strict=True):
-        name_points(axes, list(spots.values()), [name_of[one] for one in spots], forms(spots))
+    heading(figure, question.page, title(table.group), setting(table.group), notes, missing=missing)
+    name_all(figure, dict(zip(panels, found.values(), strict=True)), dict(zip(shown, names, strict=True)))
     return Drawn(figure, missing)
+
+
+def laid_out(panels: int, many: bool, width: float | None) -> tuple[Figure, list[Axes], float]:
+    """A figure of some panels and the width of each: above each other where there are many points or little room."""
+    usual = 9.0 if many else 6.2 if panels == 1 else 10.0
+    beside = 1 if many or (width is not None and width < panels * NARROW) else panels
+    each = (width or usual) / beside
+    rows = panels // beside
+    high = min(5.6 if many else 4.3, 0.8 * each)
+    figure = Figure(figsize=(width or usual, rows * high), layout="constrained")
+    return figure, list(figure.subplots(rows, beside, squeeze=False).flat), each
+
+
+def mark_uniform(axes: Axes, share: float | None) -> None:
+    """A line where a uniform draw would be, its name on the side that has room."""
+    if share is None:
+        return
+    axes.axvline(share, color="#606060", ls=":", lw=1, zorder=0)
+    left, right = axes.get_xlim()
+    axes.annotate(
+        " uniform draw ",
+        (share, 0),
+        (0, 3),
+        xycoords=("data", "axes fraction"),
+        textcoords="offset points",
+        size=points(8),
+        c="#606060",
+        ha="left" if share < (left + right) / 2 else "right",
+    )

@@ -7,6 +7,7 @@ from pathlib import Path
 from zlib import crc32
 
 from negbench.benchmark.errors import NoDataError
+from negbench.benchmark.reports.plots.page import SCREEN, Page
 from negbench.benchmark.reports.table_names import table_names
 from negbench.benchmark.results.hints import how_to_record
 from negbench.benchmark.results.integrity import survey
@@ -48,6 +49,7 @@ class Wanted:
     """Folder of one run."""
     epochs: tuple[int, ...] = ()
     """From 1; none: some of them, the first and the last too."""
+    page: Page = SCREEN
 
     def wants(self, record: RunRecord) -> bool:
         return (

@@ -16,16 +16,18 @@ from negbench import methods
 from negbench.benchmark.errors import BenchError, NoDataError
 from negbench.benchmark.evaluation.similarities import read_similarities
 from negbench.benchmark.recipe.schema import RunConfig
-from negbench.benchmark.reports.plots.canvas import BLACK, BLUE, GREY, ORANGE, VERMILLION, Drawn, grid, heading
+from negbench.benchmark.reports.plots.canvas import Drawn, grid, heading
 from negbench.benchmark.reports.plots.labels import legend_below
+from negbench.benchmark.reports.plots.lettering import points
+from negbench.benchmark.reports.plots.looks import BLACK, BLUE, GREY, ORANGE, VERMILLION
 from negbench.benchmark.reports.plots.selection import Wanted, tables
 from negbench.benchmark.results.integrity import believed
 from negbench.benchmark.results.recorded import Recorded
 from negbench.benchmark.results.records import check_arrays, content
 from negbench.methods.base import Curves, Method
 
-PANELS = 4
-"""Epochs shown where none are named."""
+PANELS, NARROW = 4, 1.4
+"""Epochs shown where none are named, and beside each other at most; how many inches each has at least."""
 COARSER = 2
 """Bins of the histograms drawn as one."""
 Values = NDArray[np.float64]
@@ -138,26 +140,24 @@ def draw(subject: RunsToDraw, question: Wanted) -> Drawn:
     similarity = np.linspace(low, high, 401)
     made = [curves(cell, history[epoch], similarity) for epoch in epochs]
     some = next((each for each in made if each is not None), None)
-    rows = [3, 1.3] if some else [3]
-    figure = Figure(figsize=(max(2.6 * len(epochs), 5.2) + 0.6, 0.9 + sum(rows)), layout="constrained")
-    grids = figure.subplots(len(rows), len(epochs), squeeze=False, sharex=True, sharey="row", height_ratios=rows)
-    for column, (epoch, own) in enumerate(zip(epochs, made, strict=True)):
-        top = grids[0, column]
+    grids = laid_out(len(epochs), some is not None, question.page.width)
+    figure = grids[0, 0].figure
+    for (top, *under), epoch, own in zip(grids.T, epochs, made, strict=True):
         warmup = epoch < config.warmup_epochs
         top.set_title(f"epoch {epoch + 1}" + (" (warm-up)" if warmup else ""), loc="left")
         densities(top, histograms, epoch)
         if own:
             normals(top, own, similarity)
-        if len(rows) > 1:
-            below(grids[1, column], own, similarity)
-        grids[-1, column].set_xlabel("similarity")
-    grids[0, 0].set(ylabel="density, validation pairs", xlim=(low, high))
+        for axes in under:
+            below(axes, own, similarity)
+    grids[0, 0].set(xlim=(low, high))
     grids[0, 0].set_ylim(bottom=0)
-    if len(rows) > 1:
-        grids[1, 0].set(ylabel="sampling weight,\nposterior", ylim=(-0.03, 1.08))
+    if some:
+        grids[1, 0].set(ylim=(-0.03, 1.08))
     where = f"memory {config.memory:,}" if config.memory else "in batch"
     heading(
         figure,
+        question.page,
         f"{config.dataset} · {cell.record.method_id}, {where}, seed {config.seed}",
         f"encoder {config.encoder} · {config.epochs} epochs · batch {config.batch}",
         assumed(some) if some else "",
@@ -165,8 +165,34 @@ def draw(subject: RunsToDraw, question: Wanted) -> Drawn:
     entries: dict[str, Any] = {}
     for axes in grids.flat:
         entries |= {name: handle for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)}
-    legend_below(figure, entries)
+    legend_below(figure, [*entries.values()], [*entries])
     return Drawn(figure, broken)
+
+
+def laid_out(epochs: int, fitted: bool, width: float | None) -> NDArray[Any]:
+    """Axes ``[kinds, epochs]``: densities, below them weights where something was fitted; some epochs to a line."""
+    most = PANELS if width is None else max(int((width - 0.4) / NARROW), 1)
+    columns = min(most, epochs)
+    lines = -(-epochs // columns)
+    wide = width or max(2.6 * columns, 5.2) + 0.6
+    high = min(1.0, (wide - 0.4) / columns / 2)
+    heights = [3 * high, 1.3 * high][: 1 + fitted]
+    figure = Figure(figsize=(wide, lines * (sum(heights) + 0.3)), layout="constrained")
+    kinds = len(heights)
+    grids = figure.subplots(
+        lines * kinds, columns, squeeze=False, sharex=True, sharey="row", height_ratios=heights * lines
+    )
+    for row, axes in enumerate(grids[:, 0]):
+        axes.set_ylabel(("density, validation pairs", "sampling weight,\nposterior")[row % kinds])
+        if row >= kinds:
+            axes.sharey(grids[row % kinds, 0])
+    panels: NDArray[Any] = grids.reshape(lines, kinds, columns).swapaxes(0, 1).reshape(kinds, -1)
+    for axes in panels[:, epochs:].flat:
+        axes.set_axis_off()
+    for axes in panels[-1, epochs - columns : epochs]:
+        axes.tick_params(labelbottom=True)
+        axes.set_xlabel("similarity")
+    return panels[:, :epochs]
 
 
 def assumed(made: Curves) -> str:
@@ -232,7 +258,14 @@ def below(axes: Axes, made: Curves | None, similarity: Values) -> None:
     grid(axes)
     if made is None:
         axes.text(
-            0.5, 0.5, "no statistics yet", ha="center", va="center", size=8, c="#606060", transform=axes.transAxes
+            0.5,
+            0.5,
+            "no statistics yet",
+            ha="center",
+            va="center",
+            size=points(8),
+            c="#606060",
+            transform=axes.transAxes,
         )
         return
     weight, posterior = made.weight.numpy(), made.posterior.numpy()

@@ -6,7 +6,8 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from negbench.benchmark.reports.plots.canvas import BLACK, BLUE, GREY, ORANGE, write
+from negbench.benchmark.reports.plots.canvas import write
+from negbench.benchmark.reports.plots.looks import BLACK, BLUE, GREY, ORANGE
 from negbench.benchmark.reports.plots.selection import shown
 from negbench.benchmark.sweeps.studies import Trial, best_of
 
