@@ -98,10 +98,11 @@ def beside(
     written: list[Annotation] = []
     for index in sorted(range(len(spots)), key=lambda k: (-crowd[k], names[k])):
         text = _beside(axes, spots[index], names[index], colours[index])
+        size = _move(text, DISTANCES[0], DIRECTIONS[0])
         others = [box.padded(near) if k < len(spots) else box for k, box in enumerate(taken) if k != index]
         found = []
         for number, (far, side) in enumerate(product(DISTANCES, DIRECTIONS)):
-            box = _move(text, far, side)
+            box = _placed(size, pixels[index], far * pixel, side)
             covered = sum(_overlap(box, other) for other in (*others, taken[index])) + 3 * _outside(box, frame)
             crossed = sum(_crosses(bar, box) for bar in drawn)
             if far > DISTANCES[0]:
@@ -184,10 +185,18 @@ def settle(figure: Figure) -> None:
     figure.set_layout_engine("none")
 
 
+def _placed(size: Bbox, point: Point, far: float, side: Point) -> Bbox:
+    """The place that a name of this size takes at a distance from its point, in pixels, as ``_move`` puts it there."""
+    dx, dy = side
+    x = point[0] + far * dx - {"right": size.width, "center": size.width / 2, "left": 0.0}[_across(dx)]
+    y = point[1] + far * dy - {"top": size.height, "center": size.height / 2, "bottom": 0.0}[_along(dx, dy)]
+    return Bbox.from_bounds(x, y, size.width, size.height)
+
+
 def _move(text: Annotation, far: float, side: Point) -> Bbox:
     """Put a name there; the place it then takes."""
     dx, dy = side
-    text.set(ha=_side(dx, "right", "left"), va="center" if dy == 0 or dx else _side(dy, "top", "bottom"))
+    text.set(ha=_across(dx), va=_along(dx, dy))
     text.xyann = (far * dx, far * dy)
     figure = text.get_figure(root=True)
     assert figure is not None
@@ -196,8 +205,12 @@ def _move(text: Annotation, far: float, side: Point) -> Bbox:
     return Text.get_window_extent(text)  # without its line
 
 
-def _side(direction: float, before: str, after: str) -> str:
-    return "center" if direction == 0 else after if direction > 0 else before
+def _across(dx: float) -> str:
+    return "center" if dx == 0 else "left" if dx > 0 else "right"
+
+
+def _along(dx: float, dy: float) -> str:
+    return "center" if dy == 0 or dx else "bottom" if dy > 0 else "top"
 
 
 def _crosses(line: Path, box: Bbox) -> bool:
