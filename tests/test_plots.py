@@ -76,7 +76,7 @@ def test_a_place_is_the_row_of_the_leaderboard(recorded: Path) -> None:
 
 def test_pictures_are_drawn_and_the_same_every_time(recorded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("negbench.benchmark.results.records.BUSY", 0.0)  # whatever else runs here
-    for name in ("curves", "similarities", "picks", "cost"):
+    for name in ("curves", "similarities", "picks", "reach", "cost"):
         code, out, err = bench("plot", name, "--out", "first")
         assert code == 0, err
         assert out.split() == [f"first/{name}-tiny.png", f"first/{name}-tiny.svg"]

@@ -28,6 +28,9 @@ from negbench.benchmark.results.records import Cost, RunRecord
 from negbench.benchmark.results.rows import Stat
 from recorded import write_record
 
+REACH = {"effective": 3.0, "hardness": -0.1}
+"""Of what a record pushes."""
+
 
 def record(method: str, dataset: str, seed: int = 0, **changes: Any) -> RunRecord:
     """A cell whose true rSum is ``rsum``, and whose push is ``pushed`` percent false in both directions."""
@@ -46,7 +49,8 @@ def record(method: str, dataset: str, seed: int = 0, **changes: Any) -> RunRecor
         "features_hash": "f1",
         "protocol": Protocol(name=dataset, images=500, captions=2500),
         "metrics": {"rsum": rsum - 20, "true_rsum": rsum},
-        "audit": {f"pushed_{way}{part}": value for way in ("i2t", "t2i") for part, value in parts.items()},
+        "audit": {f"pushed_{way}{part}": value for way in ("i2t", "t2i") for part, value in parts.items()}
+        | {f"{name}_{way}": value for way in ("i2t", "t2i") for name, value in REACH.items()},
         "cost": Cost(wall_s=60, step_ms=12, product_ms=8, peak_mb=500),
     }
     if changes.get("status") == "failed":
@@ -76,7 +80,7 @@ def texts(figure: Figure) -> str:
     return "\n".join(own)
 
 
-@pytest.mark.parametrize("name", ["picks", "curves", "cost"])
+@pytest.mark.parametrize("name", ["picks", "reach", "curves", "cost"])
 def test_a_row_of_the_warm_up_s_weights_says_so_and_one_seed_has_no_deviation(name: str) -> None:
     runs = save(record("fne", "easy", best_epoch=0), record("hardest", "easy", best_epoch=2))
     picture = import_module(f"negbench.benchmark.reports.plots.{name}")
@@ -166,7 +170,7 @@ def drawn(name: str, root: Path) -> Drawn:
     return found
 
 
-@pytest.mark.parametrize("name", ["picks", "cost", "curves"])
+@pytest.mark.parametrize("name", ["picks", "reach", "cost", "curves"])
 def test_the_number_of_seeds_is_told(name: str) -> None:
     some = [record(method, "easy", seed) for method in ("hardest", "fne", "sum") for seed in (0, 1)]
     told = texts(drawn(name, save(*some)).figure)
@@ -178,7 +182,7 @@ def test_the_number_of_seeds_is_told(name: str) -> None:
     assert {"fne (n = 3)", "sum +64 (n = 1)", "hardest", "sum"} <= set(lines)
 
 
-@pytest.mark.parametrize("name", ["picks", "cost", "curves"])
+@pytest.mark.parametrize("name", ["picks", "reach", "cost", "curves"])
 def test_a_row_with_a_failed_seed_is_not_drawn_but_named(name: str) -> None:
     save(*(record(method, "easy", seed) for method in ("hardest", "fne") for seed in (0, 1)))
     save(record("fne", "easy", 2, status="failed", error="OSError: no"), record("sct", "easy", status="collapsed"))
@@ -197,7 +201,7 @@ def test_a_row_without_an_audit_is_named() -> None:
     assert drawn("picks", Path("runs")).missing == ["debiased (no audit)"]
 
 
-@pytest.mark.parametrize("name", ["picks", "cost", "curves"])
+@pytest.mark.parametrize("name", ["picks", "reach", "cost", "curves"])
 def test_where_every_row_has_a_failed_seed_nothing_is_drawn(name: str) -> None:
     save(record("fne", "easy"), record("fne", "easy", 1, status="failed", error="OSError: no"))
     code, _, err = bench("plot", name)
@@ -232,7 +236,7 @@ def test_a_method_looks_the_same_in_every_picture() -> None:
         assert (alone.colour, alone.marker, alone.line) == (with_memory.colour, with_memory.marker, with_memory.line)
         assert alone.face != with_memory.face
     save(record("hardest", "easy"), record("fne", "easy"), record("fne", "other"), record("sum", "other", rsum=400))
-    for name, dataset in product(("picks", "cost", "curves"), ("easy", "other")):
+    for name, dataset in product(("picks", "reach", "cost", "curves"), ("easy", "other")):
         picture = import_module(f"negbench.benchmark.reports.plots.{name}")
         question = Wanted(Path("runs"), (dataset,))
         (table,) = picture.subjects(question)

@@ -19,6 +19,7 @@ PICTURES = {
     "curves": "validation rSum per epoch, a line per method, the seeds as a band",
     "similarities": "positives, negatives and false negatives of one run, epoch by epoch; what FNE makes of them",
     "picks": "recall against the share of the push that falls on false negatives, a point per method",
+    "reach": "recall against how many candidates an anchor pushes, and how hard they are, a point per method",
     "cost": "recall against the time of a training step, a point per method",
     "ambiguity": "true recall against that share over several datasets, a panel per method, and a table",
 }

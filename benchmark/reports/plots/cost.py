@@ -1,16 +1,14 @@
 """Recall against the time of a training step, a point per series."""
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from negbench.benchmark.errors import NoDataError
-from negbench.benchmark.reports.plots.canvas import Drawn, heading
+from negbench.benchmark.reports.plots.canvas import Drawn
 from negbench.benchmark.reports.plots.lettering import folded, points
 from negbench.benchmark.reports.plots.looks import forms_of
-from negbench.benchmark.reports.plots.scatter import MANY, name_all, places, scatter
-from negbench.benchmark.reports.plots.selection import Table, Wanted, lacking, named, shown
+from negbench.benchmark.reports.plots.scatter import MANY, finished, logarithmic, places, scatter
+from negbench.benchmark.reports.plots.selection import Table, Wanted, shown
 from negbench.benchmark.reports.plots.selection import tables as subjects
-from negbench.benchmark.reports.tables.sheet import setting, title
 
 __all__ = ["draw", "subjects"]
 
@@ -30,18 +28,8 @@ def draw(table: Table, question: Wanted) -> Drawn:
     figure = Figure(figsize=(width, min(high, 0.8 * width)), layout="constrained")
     axes = figure.subplots()
     scatter(axes, list(spots.values()), forms_of(spots))
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    logarithmic(axes)
     devices = sorted({shown(cell.record.device) for one in spots for cell in one.cells} - {""})
     measured = f"training step, ms ({', '.join(devices)})" if devices else "training step, ms"
     axes.set(xlabel=folded(measured, width - 0.6, points(9)), ylabel="rSum")
-    hollow = " · hollow: with a memory" if any(one.row.memory for one in spots) else ""
-    missing = lacking(table, spots, "no cost")
-    names, seeds = named(spots)
-    crosses = " · crosses: deviation over seeds" if any(len(one.cells) > 1 for one in spots) else ""
-    notes = f"{seeds}{crosses}{hollow}"
-    heading(figure, question.page, title(table.group), setting(table.group), notes, missing=missing)
-    name_all(figure, {axes: spots}, dict(zip(spots, names, strict=True)))
-    return Drawn(figure, missing)
+    return finished(figure, table, question.page, {axes: spots}, "no cost")

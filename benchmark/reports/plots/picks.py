@@ -4,22 +4,19 @@ import statistics
 from collections.abc import Iterable
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from negbench.benchmark.errors import NoDataError
-from negbench.benchmark.reports.plots.canvas import Drawn, heading
+from negbench.benchmark.reports.plots.canvas import Drawn
 from negbench.benchmark.reports.plots.lettering import folded, points
 from negbench.benchmark.reports.plots.looks import forms_of
-from negbench.benchmark.reports.plots.scatter import MANY, SHARE, name_all, places, scatter
-from negbench.benchmark.reports.plots.selection import Series, Table, Wanted, lacking, named
+from negbench.benchmark.reports.plots.scatter import MANY, SHARE, finished, laid_out, places, scatter
+from negbench.benchmark.reports.plots.selection import Series, Table, Wanted
 from negbench.benchmark.reports.plots.selection import tables as subjects
-from negbench.benchmark.reports.tables.sheet import BASE, setting, title
+from negbench.benchmark.reports.tables.sheet import BASE
 from negbench.benchmark.results.values import PUSHED, TRUE
 
 __all__ = ["base", "draw", "subjects"]
 
-NARROW = 3.0
-"""Inches: a panel less wide stands alone."""
 PANELS = {"rSum, labelled pairs": "rsum", "rSum, true pairs": TRUE}
 
 
@@ -45,25 +42,7 @@ def draw(table: Table, question: Wanted) -> Drawn:
         scatter(axes, list(spots.values()), [looks[one] for one in spots])
         axes.set(xlabel=folded(SHARE, width - 0.6, points(9)), ylabel=name)
         mark_uniform(axes, base(spots))
-    missing = lacking(table, shown, "no audit")
-    hollow = " · hollow: with a memory" if any(one.row.memory for one in shown) else ""
-    names, seeds = named(shown)
-    crosses = " · crosses: deviation over seeds" if any(len(one.cells) > 1 for one in shown) else ""
-    notes = f"{seeds}{crosses}{hollow}"
-    heading(figure, question.page, title(table.group), setting(table.group), notes, missing=missing)
-    name_all(figure, dict(zip(panels, found.values(), strict=True)), dict(zip(shown, names, strict=True)))
-    return Drawn(figure, missing)
-
-
-def laid_out(panels: int, many: bool, width: float | None) -> tuple[Figure, list[Axes], float]:
-    """A figure of some panels and the width of each: above each other where there are many points or little room."""
-    usual = 9.0 if many else 6.2 if panels == 1 else 10.0
-    beside = 1 if many or (width is not None and width < panels * NARROW) else panels
-    each = (width or usual) / beside
-    rows = panels // beside
-    high = min(5.6 if many else 4.3, 0.8 * each)
-    figure = Figure(figsize=(width or usual, rows * high), layout="constrained")
-    return figure, list(figure.subplots(rows, beside, squeeze=False).flat), each
+    return finished(figure, table, question.page, dict(zip(panels, found.values(), strict=True)), "no audit")
 
 
 def mark_uniform(axes: Axes, share: float | None) -> None:

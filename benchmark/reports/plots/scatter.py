@@ -1,4 +1,4 @@
-"""A point per series, at the means over its seeds, with their deviations as a cross: of ``picks`` and ``cost``."""
+"""A point per series, at the means over its seeds, with their deviations as a cross."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,11 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Annotation
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
-from negbench.benchmark.reports.plots.canvas import grid
+from negbench.benchmark.reports.plots.canvas import Drawn, grid, heading
 from negbench.benchmark.reports.plots.labels import Bar, beside, legend_below
 from negbench.benchmark.reports.plots.looks import Form, forms_of
-from negbench.benchmark.reports.plots.selection import Series
+from negbench.benchmark.reports.plots.page import Page
+from negbench.benchmark.reports.plots.selection import Series, Table, lacking, named
+from negbench.benchmark.reports.tables.sheet import setting, title
 from negbench.benchmark.results.rows import Row, Stat
 
 SHARE = "push that falls on false negatives, % (test pairs)"
@@ -21,6 +24,8 @@ MANY = 16
 """More names than these need a larger picture, and panels one above the other."""
 SIZE = 6.5
 """Of a marker, in points."""
+NARROW = 3.0
+"""Inches: a panel less wide stands alone."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,39 @@ def scatter(axes: Axes, spots: Sequence[Spot], looks: Sequence[Form]) -> None:
         mark(axes, spot, form)
     axes.margins(0.12)
     grid(axes)
+
+
+def laid_out(panels: int, many: bool, width: float | None) -> tuple[Figure, list[Axes], float]:
+    """A figure of some panels and the width of each: above each other where there are many points or little room."""
+    usual = 9.0 if many else 6.2 if panels == 1 else 10.0
+    beside = 1 if many or (width is not None and width < panels * NARROW) else panels
+    each = (width or usual) / beside
+    rows = panels // beside
+    high = min(5.6 if many else 4.3, 0.8 * each)
+    figure = Figure(figsize=(width or usual, rows * high), layout="constrained")
+    return figure, list(figure.subplots(rows, beside, squeeze=False).flat), each
+
+
+def finished(
+    figure: Figure, table: Table, page: Page, panels: Mapping[Axes, Mapping[Series, Spot]], lacks: str
+) -> Drawn:
+    """The picture with its heading and the names of its points; ``lacks``: why a row of the table is not in it."""
+    shown = [one for one in table.series if any(one in spots for spots in panels.values())]
+    missing = lacking(table, shown, lacks)
+    names, seeds = named(shown)
+    crosses = " · crosses: deviation over seeds" if any(len(one.cells) > 1 for one in shown) else ""
+    hollow = " · hollow: with a memory" if any(one.row.memory for one in shown) else ""
+    heading(figure, page, title(table.group), setting(table.group), f"{seeds}{crosses}{hollow}", missing=missing)
+    name_all(figure, panels, dict(zip(shown, names, strict=True)))
+    return Drawn(figure, missing)
+
+
+def logarithmic(axes: Axes) -> None:
+    """The axis along: values differ by factors."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def name_all(figure: Figure, panels: Mapping[Axes, Mapping[Series, Spot]], names: Mapping[Series, str]) -> None:

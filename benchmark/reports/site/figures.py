@@ -9,7 +9,7 @@ from negbench.benchmark.reports.plots.canvas import styled, write
 from negbench.benchmark.reports.plots.selection import Wanted
 from negbench.benchmark.reports.site.contents import SiteTable
 
-FIGURES = {name: PICTURES[name] for name in ("curves", "picks", "cost")}
+FIGURES = {name: PICTURES[name] for name in ("curves", "picks", "reach", "cost")}
 """Name: what it shows."""
 MOST_SERIES = 60
 """Of a table with more rows no picture can be read: ``bench plot --method`` draws some of them."""
