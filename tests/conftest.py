@@ -14,7 +14,8 @@ from negbench.pipelines.store import FeatureStore, digest_of, digests
 from negbench.pipelines.truth import Truth
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from typing import Any
 
     from negbench.benchmark.exchange.loaded import Loaded
     from negbench.methods.base import Extras
@@ -98,6 +99,19 @@ def small_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     make_small(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Any]":
+    """Chromium, driven by Playwright; skipped where either is missing."""
+    driver = pytest.importorskip("playwright.sync_api", reason="pip install playwright: no driver for a browser")
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        pytest.skip("no chromium here (Debian: apt-get install chromium)")
+    with driver.sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield found
+        found.close()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
-"""The leaderboard's page in a real browser: Chromium, driven by Playwright. Skipped where either is missing."""
+"""The leaderboard's page in a real browser: Chromium, driven by Playwright."""
 
-from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -10,17 +9,7 @@ import pytest
 from boards import a_full_board, bench_board, record, save
 from negbench.benchmark.evaluation.protocols import Protocol
 from negbench.benchmark.results.records import Cost
-from test_site_browser import CHROMIUM, NARROW, WIDE, playwright
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here (Debian: apt-get install chromium)")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        found = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
+from test_site_browser import NARROW, WIDE
 
 
 def usual_board(root: Path) -> Path:

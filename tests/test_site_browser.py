@@ -1,6 +1,5 @@
-"""The site in a real browser, opened from the disk: Chromium, driven by Playwright. Skipped where either is missing."""
+"""The site in a real browser, opened from the disk: Chromium, driven by Playwright."""
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +9,6 @@ import pytest
 
 from sites import many_rows, report, some_records
 
-playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright: no driver for a browser")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here (Debian: apt-get install chromium)")
 WIDE, NARROW = 1280, 390
 
 
@@ -33,14 +29,6 @@ class Seen:
     def column(self, key: str) -> list[str]:
         cells: list[str] = self.page.locator(f"#board tbody tr:not([hidden]) [data-key='{key}']").all_inner_texts()
         return cells
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        found = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")

@@ -17,31 +17,38 @@ PAUSE = 1.0
 
 
 class LiveScreen:
-    """Shows what ``shown`` gives for a moment, once a second at most; the last frame stays. A context manager."""
+    """Prints lines; on a terminal, shows below them what ``shown`` gives, drawn anew once a second at most.
 
-    def __init__(self, console: Console, shown: Callable[[float], WorkShown]) -> None:
-        self._shown, self._drawn = shown, 0.0
-        self._live = Live(console=console, auto_refresh=False)
+    The last frame stays. A context manager.
+    """
+
+    def __init__(self, console: Console, shown: Callable[[float], WorkShown] | None) -> None:
+        """``shown``: None where there is no terminal."""
+        self._console, self._shown, self._drawn = console, shown, 0.0
+        self._live = Live(console=console, auto_refresh=False) if shown else None
 
     def draw(self) -> None:
         now = time.time()
         if not 0 <= now - self._drawn < PAUSE:
-            self._draw(now, refresh=True)
+            self._draw(now)
 
     def line(self, line: Text) -> None:
-        """A line above, and a new frame, in one go."""
-        self._draw(time.time(), refresh=False)
-        self._live.console.print(line)
+        """A line above, and a new frame."""
+        self._console.print(line)
+        self._draw(time.time())
 
-    def _draw(self, now: float, refresh: bool) -> None:
+    def _draw(self, now: float) -> None:
         self._drawn = now
-        self._live.update(Frame(self._shown(now)), refresh=refresh)
+        if self._live and self._shown:
+            self._live.update(Frame(self._shown(now)), refresh=True)
 
     def __enter__(self) -> Self:
-        self._live.start()
+        if self._live:
+            self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._live.stop()
+        if self._live:
+            self._live.stop()

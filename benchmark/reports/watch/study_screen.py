@@ -2,8 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -16,16 +15,16 @@ from negbench.benchmark.sweeps.studies import Fresh, Trial, TuningWatcher
 from negbench.benchmark.training.watcher import History
 
 
-class ShowTuning(TuningWatcher):
+class ShowTuning(LiveScreen, TuningWatcher):
     """A context manager."""
 
     def __init__(self, console: Console, trials: int, config: RunConfig, defaults: Mapping[str, Any]) -> None:
-        self._console, self._trials, self._defaults = console, trials, defaults
+        self._trials, self._defaults = trials, defaults
         self._study = WatchedStudy(config) if console.is_terminal else None
-        self._screen = LiveScreen(console, self._study.shown) if self._study else None
+        super().__init__(console, self._study.shown if self._study else None)
 
     def note(self, line: str) -> None:
-        self._print(Text(line, "yellow"))
+        self.line(Text(line, "yellow"))
 
     def plan(self, trainings: int) -> None:
         if self._study:
@@ -36,13 +35,12 @@ class ShowTuning(TuningWatcher):
 
     def running(self, names: Sequence[str]) -> None:
         """Trainings that are at work."""
-        if self._study and self._screen:
+        if self._study:
             self._study.running(names, time.time())
-            self._screen.draw()
+            self.draw()
 
     def step(self, epoch: int, step: int, steps: int) -> None:
-        if self._screen:
-            self._screen.draw()
+        self.draw()
 
     def epoch(self, row: History) -> None:
         if self._study:
@@ -53,7 +51,7 @@ class ShowTuning(TuningWatcher):
             self._study.ended(f"trial {row.number}", row.error, time.time())
             for one in (best or row, row):  # the best may be of another day
                 self._study.row(one, changed(one, self._defaults))
-        self._print(Text(trial_line(row, best, self._trials, self._defaults)))
+        self.line(Text(trial_line(row, best, self._trials, self._defaults)))
 
     def fresh(self, row: Trial, run: Fresh) -> None:
         name = f"trial {row.number} again, seed {run.seed}"
@@ -61,21 +59,4 @@ class ShowTuning(TuningWatcher):
             self._study.ended(name, run.error, time.time())
         result = run.error if run.rsum is None else f"rSum {run.rsum:6.1f}"
         state = "" if run.status == "done" else f"  {run.status}"
-        self._print(Text(f"{name}{state}  {result}"))
-
-    def _print(self, line: Text) -> None:
-        if self._screen:
-            self._screen.line(line)
-        else:
-            self._console.print(line)
-
-    def __enter__(self) -> Self:
-        if self._screen:
-            self._screen.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._screen:
-            self._screen.__exit__(kind, error, trace)
+        self.line(Text(f"{name}{state}  {result}"))
