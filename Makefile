@@ -8,7 +8,7 @@ NOT_UNITS := arrivals cli fuzz_project formats_fuzz house killed packaging plugi
 PIP := $(VENV)/bin/python -m pip install --disable-pip-version-check --no-compile --constraint constraints.txt
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: demo test test-thorough test-lowest clean
+.PHONY: demo test test-thorough test-lowest results clean
 
 demo: $(VENV)/demo  ## Run the pipeline on the embedded data, and on no other, and show the leaderboard.
 	dvc repro features@scenes
@@ -20,7 +20,7 @@ test: $(VENV)/test  ## Lint, type-check, test.
 	ruff check .
 	ruff format --check .
 	mypy
-	pytest --numprocesses 2
+	pytest --numprocesses 2 --dist loadfile
 
 test-thorough: $(VENV)/test  ## What tests show in one way, in every other way.
 	pytest --numprocesses 2 -m thorough
@@ -29,6 +29,9 @@ test-thorough: $(VENV)/test  ## What tests show in one way, in every other way.
 test-lowest: $(LOWEST)/done  ## Unit tests against the lowest versions that pyproject.toml allows.
 	$(LOWEST)/bin/python -m pytest -m 'not slow and not thorough' --override-ini filterwarnings=default \
 		$(patsubst %,--ignore=tests/test_%.py,$(NOT_UNITS))
+
+results: $(VENV)/test  ## Run what stands behind docs/results, and write its tables; goes on where it was stopped.
+	python docs/results/make.py
 
 clean:  ## Remove the environment and every output.
 	rm -rf $(VENV) .bench data/*/ features runs studies leaderboard checked
