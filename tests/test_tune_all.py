@@ -146,6 +146,7 @@ def test_all_tunes_records_and_says_what_was_gained(small_project: Path) -> None
         (("--all", "--track", "wandbb"), "did you mean 'wandb'?"),
         (("--all", "--methods", "fnee"), "did you mean 'fne'?"),
         (("--all", "--memory", "some"), "some is not a list of numbers"),
+        (("--all", "--set", "dropout=0.1", "--search", "dropout=0.1,0.2"), "--search dropout: --set holds it"),
     ],
 )
 def test_wrong_words_are_told_before_anything_runs(small_project: Path, words: tuple[str, ...], message: str) -> None:

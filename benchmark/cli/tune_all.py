@@ -28,6 +28,7 @@ def tune_all(
     """
     from negbench.benchmark.cli.features import ensure_for
     from negbench.benchmark.errors import BenchError, SweepFailedError
+    from negbench.benchmark.recipe.flags import parse_changes
     from negbench.benchmark.recipe.params import params
     from negbench.benchmark.reports import gains_file
     from negbench.benchmark.reports.terminal.gains import show
@@ -48,7 +49,7 @@ def tune_all(
     rule = plans.Rule(dataset, flags["seed"] or 0, budget, told, tuple(searched))
     studies = plans.plan(names(methods) if methods else every(), memories, rule)
     for study in studies:
-        space_of(study.config, asked=searched)  # a wrong word is told before the first study begins
+        space_of(study.config, parse_changes(told), searched)  # a wrong word is told before the first study begins
     ensure_for(studies[0].config)
     ended = _done(studies, where)
     good = [one.cell.name for one in ended if one.code == 0]
