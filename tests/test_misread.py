@@ -1,5 +1,6 @@
 """What a reader could take for something it is not: read right, or refused with what was seen and what helps."""
 
+import gzip
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -86,3 +87,89 @@ def test_rows_without_a_person_beside_rows_with_one_are_refused_or_counted() -> 
     persons(None if number == 7 else number // 2 for number in range(100))
     assert "raw/reid_raw.json: [7].id: no person, but other rows have one" in refused()
     assert add(skip_bad=True).info["rows"] == {"seen": 100, "kept": 99, "left out": {"bad rows": 1}}
+
+
+# Two files of one split
+
+
+def pairs(numbers: Iterable[int]) -> list[dict[str, str]]:
+    return [{"image": f"{number}.jpg", "caption": f"thing {number}"} for number in numbers]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "split"),
+    [
+        ("x_val.json", "x_dev.json", "val"),
+        ("x_test.json", "x_test2.json", "test"),
+        ("val.csv", "validation.csv", "val"),
+        ("train.jsonl", "training.jsonl", "train"),
+    ],
+)
+def test_two_files_of_one_split_are_refused_with_both_named(one: str, other: str, split: str) -> None:
+    pictures()
+    begin = one.partition("_")[0] + "_" if "_" in one else ""
+    ranges = {
+        f"{begin}{name}{Path(one).suffix}": range(60 + 10 * k, 70 + 10 * k) for k, name in enumerate(("val", "test"))
+    }
+    for file, numbers in ({f"{begin}train{Path(one).suffix}": range(60)} | ranges | {other: range(80, 90)}).items():
+        rows = pairs(numbers)
+        put(
+            file,
+            {
+                ".json": json.dumps(rows),
+                ".jsonl": "\n".join(map(json.dumps, rows)),
+                ".csv": "image,caption\n" + "".join(f"{row['image']},{row['caption']}\n" for row in rows),
+            }[Path(one).suffix],
+        )
+    said = refused()
+    assert one in said
+    assert other in said
+    assert f"are both of the {split} split; move one out of the folder" in said
+    Path("raw", other).unlink()
+    assert add().info["rows"]["kept"] == 80
+
+
+def test_parts_of_a_split_and_restval_are_one_dataset() -> None:
+    pictures()
+    for file, numbers in {
+        "x_train_1.json": range(30),
+        "x_train_2.json": range(30, 50),
+        "x_restval.json": range(50, 60),
+        "x_val.json": range(60, 80),
+        "x_test.json": range(80, 100),
+    }.items():
+        put(file, pairs(numbers))
+    assert add().info["rows"]["kept"] == 100
+
+
+def multi30k() -> None:
+    pictures()
+    for part, numbers in {"train": range(60), "val": range(60, 80), "test_2016_flickr": range(80, 100)}.items():
+        put(f"image_splits/{part}.txt", "".join(f"{number}.jpg\n" for number in numbers))
+        for language in ("en", "de"):
+            text = "".join(f"{language} {number}\n" for number in numbers)
+            put(f"raw/{part}.{language}.gz", gzip.compress(text.encode()))
+
+
+def test_sentences_packed_and_unpacked_are_one_where_they_are_the_same() -> None:
+    multi30k()
+    put("raw/val.en", gzip.decompress(Path("raw/raw/val.en.gz").read_bytes()))
+    manifest = add()
+    assert "raw/val.en is not read: the same as val.en.gz" in manifest.info["notes"]
+    assert manifest.captions.groupby("image_id").size().tolist() == [1] * 100
+    put("raw/val.en", "en\n" * 20)
+    assert "raw/raw/val.en.gz and val.en differ" in refused()
+
+
+def test_a_set_without_a_language_is_refused() -> None:
+    multi30k()
+    Path("raw/raw/val.de.gz").unlink()
+    said = refused(languages="en,de")
+    assert "raw/raw: no val.de.gz, the sentences of val; --languages takes en for it" in said
+    assert len(add().captions) == 100
+
+
+def test_two_lists_of_a_set_are_refused() -> None:
+    multi30k()
+    put("image_splits/dev.txt", Path("raw/image_splits/val.txt").read_bytes())
+    assert "dev.txt and val.txt are both lists of val" in refused()

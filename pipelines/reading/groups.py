@@ -49,7 +49,28 @@ def one_dataset(files: list[Path], root: Path, stem: str | None) -> list[Path]:
         raise DataError(
             f"{root} holds several datasets: {_told(groups, root)}; take one with --stem, or move the others"
         )
+    _check_parts(files, root)
     return files
+
+
+def _check_parts(files: list[Path], root: Path) -> None:
+    """``DataError`` where files of one split are not parts of one, which differ by their numbers alone."""
+    first: dict[tuple[str | None, bool], Path] = {}
+    for path in files:
+        split = split_of_file(path)
+        before = first.setdefault((split, "restval" in path.name.lower()), path)
+        if _numbered(before, root) != _numbered(path, root):
+            both = f"{before.relative_to(root).as_posix()} and {path.relative_to(root).as_posix()}"
+            of = f"of the {split} split" if split else "of one dataset"
+            raise DataError(
+                f"{root}: {both} are both {of}; move one out of the folder, or number them alike if they are its parts"
+            )
+
+
+def _numbered(path: Path, root: Path) -> str:
+    """A file's path with a mark for the number of a part."""
+    parts = path.relative_to(root).with_suffix("").parts
+    return "/".join(PART.sub("#", PART.sub("#", part.lower()).rstrip("-_. ")) for part in parts)
 
 
 def stem_among(files: list[Path], root: Path, stem: str | None) -> str | None:
