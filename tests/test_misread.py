@@ -1,7 +1,9 @@
 """What a reader could take for something it is not: read right, or refused with what was seen and what helps."""
 
 import gzip
+import io
 import json
+import tarfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -173,3 +175,28 @@ def test_two_lists_of_a_set_are_refused() -> None:
     multi30k()
     put("image_splits/dev.txt", Path("raw/image_splits/val.txt").read_bytes())
     assert "dev.txt and val.txt are both lists of val" in refused()
+
+
+# Shards
+
+
+def shard(more: dict[str, bytes]) -> None:
+    pictures()
+    with tarfile.open("raw/data.tar", "w") as tar:
+        for number in range(100):
+            data = Path(f"raw/pics/{number}.jpg").read_bytes()
+            for end, content in ({".jpg": data, ".txt": b"a thing"} | more).items():
+                member = tarfile.TarInfo(f"{number:03}{end}")
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+
+
+def test_two_pictures_of_a_sample_are_refused() -> None:
+    shard({".png": b"other"})
+    assert "data.tar: 000.jpg or 000.png? a sample has one picture; leave the other out" in refused()
+
+
+def test_a_second_picture_with_a_word_of_its_own_is_counted() -> None:
+    shard({".mask.png": b"other", ".json": b"{}"})
+    skipped = add().info["skipped"]
+    assert skipped == {"members of shards beside the picture, text or JSON of their sample": 100}

@@ -88,7 +88,8 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
     manifest.info["notes"] = [
         languages.told(wanted, (each.language for each in found)),
         f"the test set is {test}",
-    ] + twice
+        *twice,
+    ]
     return manifest
 
 
