@@ -194,9 +194,3 @@ def shard(more: dict[str, bytes]) -> None:
 def test_two_pictures_of_a_sample_are_refused() -> None:
     shard({".png": b"other"})
     assert "data.tar: 000.jpg or 000.png? a sample has one picture; leave the other out" in refused()
-
-
-def test_a_second_picture_with_a_word_of_its_own_is_counted() -> None:
-    shard({".mask.png": b"other", ".json": b"{}"})
-    skipped = add().info["skipped"]
-    assert skipped == {"members of shards beside the picture, text or JSON of their sample": 100}

@@ -1,8 +1,8 @@
 """Tar shards of webdataset and img2dataset: members of one key are a sample, KEY.jpg with KEY.txt or KEY.json.
 
 A key ends at the first dot of a member's name, as webdataset has it; where a sample has no KEY.jpg, KEY.ANYTHING.jpg is
-its picture, if it is the only one, and likewise for texts. KEY.jpg beside KEY.png is refused. Members of other kinds, and
-KEY.ANYTHING.jpg beside KEY.jpg, are counted.
+its picture, if it is the only one, and likewise for texts. KEY.jpg beside KEY.png is
+refused. Members of other kinds are counted.
 
 Captions are ``captions`` or ``caption`` of the JSON, else the lines of the text. A sample whose JSON says another
 ``status`` than success is left out and counted. An image's id is its shard's path without ``.tar``, a slash and the
@@ -55,7 +55,6 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
         shard = path.relative_to(root).with_suffix("").as_posix()
         for key, sample in _samples(path, rows):
             where = f"{path}: {key}"
-            rows.skipped["members of shards beside the picture, text or JSON of their sample"] += _beside(sample)
             with rows.row(where):
                 about = _about(sample, where)
                 if about.get("status", "success") != "success":
@@ -102,17 +101,6 @@ def _part(sample: Sample, ends: Iterable[str], where: str) -> str | None:
     if len(dotted) > 1:
         raise DataError(f"{where}{dotted[0]} or {key}{dotted[1]}? a key ends at the first dot; name each otherwise")
     return dotted[0] if dotted else None
-
-
-def _beside(sample: Sample) -> int:
-    """Members such as KEY.mask.png, where there is a KEY.jpg."""
-    kinds = (tuple(SUFFIXES), (".json",), (".txt",))
-    return sum(
-        suffix.endswith(ends) and suffix not in ends
-        for ends in kinds
-        if any(suffix in ends for suffix in sample)
-        for suffix in sample
-    )
 
 
 def _members(path: Path, rows: CaptionRows) -> Iterator[tuple[str, bytes]]:
