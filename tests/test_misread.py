@@ -5,6 +5,7 @@ import io
 import json
 import tarfile
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from negbench.benchmark.reports.terminal.manifest import _odd as odd
 from negbench.pipelines import prepare
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.manifest import Manifest
@@ -194,3 +196,16 @@ def shard(more: dict[str, bytes]) -> None:
 def test_two_pictures_of_a_sample_are_refused() -> None:
     shard({".png": b"other"})
     assert "data.tar: 000.jpg or 000.png? a sample has one picture; leave the other out" in refused()
+
+
+# Counts
+
+
+def test_images_that_have_no_captions_are_among_the_numbers_that_are_told() -> None:
+    pictures()
+    put("c.csv", "image,caption\n" + "".join(f"{number}.jpg,thing {number}\n" * 2 for number in range(100)))
+    manifest = add()
+    some = manifest.captions["image_id"].to_numpy(dtype=object).copy()
+    some[:2] = some[2]
+    moved = replace(manifest, captions=manifest.captions.assign(image_id=some))
+    assert odd(moved).startswith("images have 0 to 4 captions")

@@ -43,7 +43,7 @@ def show(manifest: Manifest) -> None:
 
 def _odd(manifest: Manifest) -> str:
     """In numbers what not every dataset has, and training and evaluation take as it is."""
-    each = manifest.captions["image_id"].value_counts()
+    each = manifest.captions["image_id"].value_counts().reindex(manifest.images["image_id"], fill_value=0)
     said = [f"images have {each.min():,} to {each.max():,} captions"] if each.nunique() > 1 else []
     images_of = manifest.captions["image_id"].groupby(manifest.captions["text"].map(same))
     several = int((images_of.transform("nunique") > 1).sum())
