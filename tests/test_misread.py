@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from negbench.benchmark.reports.terminal.manifest import _odd as odd
-from negbench.pipelines import prepare
+from negbench.pipelines import checks, prepare
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.manifest import Manifest
 
@@ -209,3 +210,45 @@ def test_images_that_have_no_captions_are_among_the_numbers_that_are_told() -> N
     some[:2] = some[2]
     moved = replace(manifest, captions=manifest.captions.assign(image_id=some))
     assert odd(moved).startswith("images have 0 to 4 captions")
+
+
+# Features
+
+
+def precomp(rows: NDArray[Any], captions: int) -> None:
+    """Each split has these rows, with another number in the first place."""
+    for number, part in enumerate(("train", "dev", "test")):
+        of_split = rows.copy()
+        of_split[:, 0] += 10 * number
+        np.save(f"raw/{part}_ims.npy", of_split)
+        put(f"{part}_caps.txt", "".join(f"{part} {k}\n" for k in range(captions)))
+
+
+@pytest.mark.parametrize("times", [2, 5])
+def test_rows_that_stand_again_further_down_are_refused(times: int) -> None:
+    rows = np.random.default_rng(0).normal(size=(10, 8)).astype(np.float32)
+    precomp(np.tile(rows, (times, 1)), 10 * times)
+    said = refused()
+    assert f"train_ims.npy: each row stands {times} times or more, not side by side (row 0 again as row 10)" in said
+
+
+@pytest.mark.parametrize("count", [10, 900])
+def test_rows_that_are_nearly_equal_are_refused_with_the_way_out(count: int) -> None:
+    lot = np.random.default_rng(0)
+    rows = np.repeat(lot.normal(size=(count, 8)), 5, axis=0)
+    precomp((rows + lot.uniform(0, 1e-6, rows.shape)).astype(np.float32), 5 * count)
+    said = refused()
+    assert "train_ims.npy: rows are nearly equal 5 at a time (apart by 1e-06 at most)" in said
+    for part in ("train", "dev", "test"):
+        np.save(f"raw/{part}_ims.npy", np.load(f"raw/{part}_ims.npy")[::5])  # as it is said
+    assert len(add().images) == 3 * count
+
+
+def test_rows_of_zeros_are_told_by_add_and_check() -> None:
+    rows = np.random.default_rng(0).normal(size=(10, 8)).astype(np.float32)
+    precomp(rows, 10)
+    rows[3] = 0
+    np.save("raw/train_ims.npy", rows)
+    told = "images whose features are zeros alone, which say nothing of the picture: 1 (train-3)"
+    assert add().info["notes"] == [told]
+    assert checks.check("my").facts["notes"] == told
