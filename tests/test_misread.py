@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from commands import bench
 from negbench.benchmark.reports.terminal.manifest import _odd as odd
 from negbench.pipelines import checks, prepare
 from negbench.pipelines.errors import DataError
@@ -252,3 +253,41 @@ def test_rows_of_zeros_are_told_by_add_and_check() -> None:
     told = "images whose features are zeros alone, which say nothing of the picture: 1 (train-3)"
     assert add().info["notes"] == [told]
     assert checks.check("my").facts["notes"] == told
+
+
+# Several datasets in a folder
+
+
+def table_of(numbers: Iterable[int]) -> str:
+    return "image,caption\n" + "".join(f"{number}.jpg,thing {number}\n" for number in numbers)
+
+
+@pytest.mark.parametrize("file", ["captions.txt", "captions.csv"])
+def test_of_two_folders_with_pictures_of_their_own_the_folder_is_the_way_out(file: str) -> None:
+    for folder in ("a", "b"):
+        pictures(folder=f"{folder}/pics")
+        put(f"{folder}/{file}", table_of(range(100)))
+    said = refused()
+    assert "take one with --from raw/a or --from raw/b" in said
+    assert "--stem" not in said
+    assert len(prepare.add("one", Path("raw/a")).captions) == 100
+
+
+def test_every_dataset_of_a_folder_has_a_name_and_every_file_one_reason() -> None:
+    pictures()
+    for file, numbers in {"train": range(60), "val": range(60, 80), "test": range(80, 100), "all": range(100)}.items():
+        put(f"{file}.csv", table_of(numbers))
+    assert "'all' (all.csv), '.csv' (test.csv, train.csv, val.csv); take one with --stem" in refused()
+    assert add(stem=".csv").info["unused"] == {"all.csv": "not of '.csv'"}
+    assert set(add(stem="all").info["unused"].values()) == {"not of 'all'"}
+
+
+def test_datasets_of_two_formats_are_named_with_their_folders() -> None:
+    pictures(folder="a/pics")
+    put("a/captions.csv", table_of(range(100)))
+    row = {"split": "train", "captions": ["a man"], "file_path": "1.jpg"}
+    put("b/reid_raw.json", [row])
+    done = bench("data", "add", "my", "--from", "raw")
+    assert done.exit_code == 3
+    said = "raw holds several datasets: a (table: captions.csv), b (reid: reid_raw.json); take one with --from raw/a or"
+    assert said in done.stderr

@@ -18,6 +18,8 @@ from negbench.pipelines.errors import DataError, RequestError, unknown
 from negbench.pipelines.reading.json_kind import json_kind
 
 MOST_SEEN = 8
+MOST_FOLDERS = 20
+"""Of a source that are looked into for datasets of their own."""
 OPTIONS = ("columns", "languages", "test_set")
 """Settings that only some readers take."""
 JSON_NAMES = {"karpathy": "dataset_*.json", "coco": "captions_*.json", "albef": "*train*.json, *val*.json, *test*.json"}
@@ -103,6 +105,7 @@ def detect(folder: Path) -> str:
     if len(found) == 1:
         return next(iter(found))
     if found:
+        _check_folders(folder, readers, found)
         could = " or ".join(f"{name} ({file})" for name, file in found.items())
         raise RequestError(f"{folder} could be {could}; name one with --format")
     near = [said for reader in readers.values() if hasattr(reader, "almost") and (said := reader.almost(folder))]
@@ -111,6 +114,21 @@ def detect(folder: Path) -> str:
         + "".join(f"{said}; " for said in [*near, *_json_seen(folder)])
         + f"formats, see docs/data.md: {', '.join(readers)}"
     )
+
+
+def _check_folders(folder: Path, readers: dict[str, Reader], found: dict[str, str]) -> None:
+    """``DataError`` where the files of several formats lie in folders of their own."""
+    if any((folder / file).exists() for file in found.values()):
+        return
+    inside = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    told: dict[Path, str] = {}
+    for below in inside[:MOST_FOLDERS]:
+        its = [f"{name}: {file}" for name in found if (file := readers[name].detect(below))]  # type: ignore[attr-defined]
+        if its:
+            told[below] = f"{below.name} ({', '.join(its)})"
+    if len(told) > 1:
+        ways = " or ".join(f"--from {below}" for below in told)
+        raise DataError(f"{folder} holds several datasets: {', '.join(told.values())}; take one with {ways}")
 
 
 def _json_seen(folder: Path) -> Iterator[str]:

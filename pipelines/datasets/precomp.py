@@ -214,7 +214,8 @@ def _check_nearly(path: Path, features: Matrix) -> None:
         within = np.delete(apart, starts[1:] - 1).max()
         raise DataError(
             f"{path}: rows are nearly equal {times} at a time (apart by {within:.0e} at most), not to the bit as"
-            f" repeats of an image are; keep one of each: numpy.save({path.name!r}, numpy.load({path.name!r})[::{times}])"
+            f" repeats of an image are; keep one of each: numpy.save({path.name!r},"
+            f" numpy.load({path.name!r})[::{times}])"
         )
 
 

@@ -119,6 +119,11 @@ def files_below(root: Path) -> list[str]:
     return sorted(found)
 
 
+def has_pictures(folder: Path) -> bool:
+    """Whether there are pictures anywhere below a folder."""
+    return any(PurePosixPath(file).suffix.lower() in SUFFIXES for file in files_below(folder))
+
+
 def decode_all(root: Path, files: Iterable[str], fault: Callable[[str], None]) -> dict[str, str]:
     """Decode every picture; file to its digest. Broken ones go to ``fault``, which may raise."""
 
