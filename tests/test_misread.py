@@ -291,3 +291,83 @@ def test_datasets_of_two_formats_are_named_with_their_folders() -> None:
     assert done.exit_code == 3
     said = "raw holds several datasets: a (table: captions.csv), b (reid: reid_raw.json); take one with --from raw/a or"
     assert said in done.stderr
+
+
+# Messages
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            table_of(range(9)).replace("thing 7", "thing’s").encode("cp1252"),
+            ":9: not UTF-8 (byte 0x92); Windows-1252 by the look of it: save the file as UTF-8 (iconv -f CP1252",
+        ),
+        (
+            table_of(range(9)).replace("thing 7", "一个东西").encode("gbk"),
+            ":9: not UTF-8 (byte 0xb8); of another encoding (CP1252, GBK, Shift_JIS, ...): save the file as UTF-8",
+        ),
+        (table_of(range(9)).encode("utf-16-le"), ":1: UTF-16; save it as UTF-8 (iconv -f UTF-16LE -t UTF-8)"),
+        (table_of(range(9)).encode("utf-16-be"), ":1: UTF-16; save it as UTF-8 (iconv -f UTF-16BE -t UTF-8)"),
+        (table_of(range(9)).encode("utf-32"), ":1: UTF-32; save it as UTF-8 (iconv -f UTF-32 -t UTF-8)"),
+        (table_of(range(9)).encode("utf-32-be"), ":1: UTF-32; save it as UTF-8 (iconv -f UTF-32BE -t UTF-8)"),
+    ],
+)
+def test_encodings_are_told_with_what_to_do(content: bytes, said: str) -> None:
+    pictures()
+    put("c.csv", content)
+    message = refused()
+    assert f"raw/c.csv{said}" in message
+    assert "\0" not in message
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        ("pics\\0.jpg", r"image 'pics\0.jpg' has backslashes, as paths of Windows; write / in their place"),
+        ("https://h.org/0.jpg", "image 'https://h.org/0.jpg' is a URL; download the pictures and name their files"),
+        ("/data/0.jpg", "image '/data/0.jpg' is an absolute path, which leads out of the folder; use a path relative"),
+        ("C:\\pics\\0.jpg", r"image 'C:\pics\0.jpg' is an absolute path"),
+        ("..\\0.jpg", r"image '..\0.jpg' leads out of the folder"),
+    ],
+)
+def test_paths_that_are_none_are_called_what_they_are(image: str, said: str) -> None:
+    pictures()
+    put("c.csv", f"image,caption\n{image},a thing\n")
+    assert f"raw/c.csv:2.image: {said}" in refused()
+
+
+def test_a_picture_that_is_a_git_lfs_pointer_is_called_so() -> None:
+    pictures()
+    put("c.csv", table_of(range(100)))
+    put("pics/5.jpg", "version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 12\n")
+    said = refused()
+    assert "raw/pics/5.jpg: a Git LFS pointer, not the file itself; run: git lfs pull" in said
+    assert "get the file again" not in said
+
+
+def test_names_in_capital_letters_are_told_how_to_be_written() -> None:
+    pictures()
+    put("C.CSV", table_of(range(100)))
+    assert "C.CSV is looked for as C.csv: rename it" in refused()
+    Path("raw/C.CSV").rename("raw/c.csv")
+    put("TEST.TXT", "".join(f"{number}.jpg\n" for number in range(80, 100)))
+    assert "raw/TEST.TXT lists 20 images and is not used: rename it TEST.txt" in refused()
+
+
+def test_json_that_is_cut_inside_a_text_ends_in_the_middle() -> None:
+    pictures()
+    put("c.json", json.dumps({f"{number}.jpg": "a thing" for number in range(100)})[:-4])
+    assert "Unterminated string" in refused()
+    assert refused().endswith("; it ends in the middle")
+
+
+def test_features_one_folder_down_are_found_for_who_looks() -> None:
+    Path("raw/data").mkdir()
+    precomp(np.random.default_rng(0).normal(size=(10, 8)), 10)
+    for path in Path("raw").glob("*_*"):
+        path.rename(Path("raw/data", path.name))
+    assert "the features lie in raw/data: give that folder" in refused()
+    with pytest.raises(DataError, match="raw: the features lie in raw/data: give that folder"):
+        prepare.add("my", Path("raw"), file_format="precomp")
+    assert len(prepare.add("below", Path("raw/data")).images) == 30

@@ -18,6 +18,7 @@ from negbench.pipelines.errors import DataError, RequestError, unknown
 from negbench.pipelines.reading.json_kind import json_kind
 
 MOST_SEEN = 8
+ENDS = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".parquet", ".npy", ".npz", ".h5", ".hdf5", ".tar", ".token")
 MOST_FOLDERS = 20
 """Of a source that are looked into for datasets of their own."""
 OPTIONS = ("columns", "languages", "test_set")
@@ -111,7 +112,7 @@ def detect(folder: Path) -> str:
     near = [said for reader in readers.values() if hasattr(reader, "almost") and (said := reader.almost(folder))]
     raise DataError(
         f"{folder} holds no known format: there is {_seen(folder)}; "
-        + "".join(f"{said}; " for said in [*near, *_json_seen(folder)])
+        + "".join(f"{said}; " for said in [*near, *_json_seen(folder), *_capitals(folder)])
         + f"formats, see docs/data.md: {', '.join(readers)}"
     )
 
@@ -141,6 +142,14 @@ def _json_seen(folder: Path) -> Iterator[str]:
             continue
         like = f", as {guess} does, whose file is named {JSON_NAMES[guess]}" if guess else ""
         yield f"{path.name} holds {keys}{like}"
+
+
+def _capitals(folder: Path) -> Iterator[str]:
+    """Files whose names end as readers look for it, but in capital letters."""
+    for path in sorted(folder.glob("*.*"))[:MOST_SEEN]:
+        small = path.suffix.lower()
+        if small != path.suffix and small in ENDS:
+            yield f"{path.name} is looked for as {path.with_suffix(small).name}: rename it"
 
 
 def _seen(folder: Path) -> str:

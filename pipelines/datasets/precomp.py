@@ -55,9 +55,17 @@ def detect(folder: Path) -> str | None:
     return next((file for file in files if (folder / file).exists()), None)
 
 
+def almost(folder: Path) -> str | None:
+    """A folder below that has them."""
+    below = next((path for path in sorted(folder.glob("*")) if path.is_dir() and detect(path)), None)
+    return f"the features lie in {below}: give that folder" if below else None
+
+
 def build(name: str, source: Source, folder: Path) -> Manifest:
     """Read and check everything: row counts, dtype, finite values, ids."""
     root = source.root(name)
+    if not detect(root) and (said := almost(root)):
+        raise DataError(f"{root}: {said}")
     rows = CaptionRows(source)
     places: dict[str, Place] = {}
     files: list[Path] = []

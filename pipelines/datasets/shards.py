@@ -22,7 +22,7 @@ from negbench.pipelines.errors import DataError, damage
 from negbench.pipelines.files import open_plain
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.reading import columns
-from negbench.pipelines.reading.annotations import annotation_files, parse_json
+from negbench.pipelines.reading.annotations import annotation_files, not_utf8, parse_json
 from negbench.pipelines.reading.caption_rows import CaptionRows, splits_of_files
 from negbench.pipelines.reading.groups import STEM, one_dataset
 from negbench.pipelines.reading.image_files import SUFFIXES, TakenOut
@@ -154,4 +154,4 @@ def _text(data: bytes, where: str) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{where}:{line}: not UTF-8 (byte {data[error.start]:#04x})") from None
+        raise DataError(f"{where}:{line}: {not_utf8(data, error)}") from None

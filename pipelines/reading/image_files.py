@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from negbench.pipelines.errors import DataError
-from negbench.pipelines.files import digest
+from negbench.pipelines.files import POINTER, digest
 from negbench.pipelines.reading import pictures
 from negbench.pipelines.reading.caption_rows import CaptionRows, Place
 
@@ -139,7 +139,7 @@ def decode_all(root: Path, files: Iterable[str], fault: Callable[[str], None]) -
     broken = [error for error in results.values() if isinstance(error, DataError)]
     for number, error in enumerate(broken):
         more = f" (and {len(broken) - 1:,} more pictures)" if len(broken) > 1 and not number else ""
-        fault(f"{error}{more}; get the file again")
+        fault(f"{error}{more}" + ("" if POINTER in str(error) else "; get the file again"))
     return {file: result for file, result in results.items() if isinstance(result, str)}
 
 

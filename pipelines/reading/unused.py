@@ -36,6 +36,8 @@ def unused(root: Path, manifest: Manifest, stem: str | None = None) -> dict[str,
     for file in left:
         may_list = PurePosixPath(file).suffix.lower() in TEXTS and kinds[_kind(file)] <= MOST_LISTS
         count = listed(root / file, knows) if knows and may_list else 0
+        if count and file != _small(file):
+            raise DataError(f"{root / file} lists {count:,} images and is not used: rename it {_small(file)}")
         if count and (manifest.info.get("split_by_id") or manifest.info.get("split_by_lists")):
             raise DataError(
                 f"{root / file} lists {count:,} images and is not used: name it after its split (train, val or test;"
@@ -48,6 +50,11 @@ def unused(root: Path, manifest: Manifest, stem: str | None = None) -> dict[str,
         if not why[file] and stem is not None and stem not in names_of(root / file, root):
             why[file] = f"not of '{stem}'"
     return {file: reason or "not what this format reads" for file, reason in _together(why).items()}
+
+
+def _small(file: str) -> str:
+    """With the end of its name in small letters, as readers look for it."""
+    return str(PurePosixPath(file).with_suffix(PurePosixPath(file).suffix.lower()))
 
 
 def _kind(file: str) -> str:
