@@ -16,7 +16,7 @@ from PIL import Image
 
 from commands import bench
 from negbench.benchmark.reports.terminal.manifest import _odd as odd
-from negbench.pipelines import checks, prepare
+from negbench.pipelines import checks, equal_texts, prepare
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.manifest import Manifest
 
@@ -371,3 +371,49 @@ def test_features_one_folder_down_are_found_for_who_looks() -> None:
     with pytest.raises(DataError, match="raw: the features lie in raw/data: give that folder"):
         prepare.add("my", Path("raw"), file_format="precomp")
     assert len(prepare.add("below", Path("raw/data")).images) == 30
+
+
+# What can be left out, and what is told in numbers
+
+
+def test_skip_bad_is_not_advised_where_a_list_is_taken_whole() -> None:
+    np.savez("raw/f.npz", features=np.random.default_rng(0).normal(size=(100, 8)))
+    put("ids.txt", b"".join(b"caf\xe9\n" if number == 7 else b"%d\n" % number for number in range(100)))
+    put("c.jsonl", "\n".join(json.dumps({"image": str(number), "caption": "a thing"}) for number in range(100)))
+    for settings in ({}, {"skip_bad": True}):
+        said = refused(**settings)
+        assert "raw/ids.txt:8: not UTF-8 (byte 0xe9)" in said
+        assert "--skip-bad" not in said
+
+
+def test_skip_bad_is_not_advised_where_all_pictures_are_broken() -> None:
+    put("c.csv", table_of(range(100)))
+    for number in range(100):
+        put(f"pics/{number}.jpg", "no picture")
+    for settings in ({}, {"skip_bad": True}):
+        said = refused(**settings)
+        assert "cannot be decoded: not a picture (and 99 more pictures); get the file again" in said
+        assert "--skip-bad" not in said
+
+
+def test_a_caption_that_nobody_sees_is_empty() -> None:
+    pictures()
+    put("c.csv", table_of(range(100)).replace("thing 7\n", "\u200b \ufeff\n"))
+    assert "raw/c.csv:9: caption 7.jpg#0 is empty (characters that nobody sees, such as U+200B)" in refused()
+    done = bench("data", "add", "my", "--from", "raw", "--skip-bad")
+    assert "captions: 100 seen = 99 kept + 1 bad row\n" in done.stderr
+    assert "left out: 1 bad row\n" in done.stderr
+
+
+def test_an_encoder_that_cannot_read_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures()
+    put("c.csv", table_of(range(100)))
+    add()
+    monkeypatch.setattr(equal_texts, "warnings", lambda name, found: iter([f"{name} shares", f"{name} is lost"]))
+    (found,) = (one for one in checks.check("my").warnings if one.check == "unknown-language")
+    assert (found.count, found.examples) == (1, ["ngrams shares; ngrams is lost"])
+
+
+def test_several_archives_are_offered_where_there_are_several() -> None:
+    assert "--from SECOND.zip" in bench("data", "where", "f8k").stdout
+    assert "--from SECOND.zip" not in bench("data", "where", "stamps").stdout

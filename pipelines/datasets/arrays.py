@@ -82,7 +82,7 @@ def _one(root: Path, stem: str | None, *patterns: str) -> Path:
 def _ids(path: Path, count: int, of: Path) -> dict[str, int]:
     """Id to row."""
     row_of: dict[str, int] = {}
-    for number, line in lines(path, Faults()):
+    for number, line in lines(path, Faults(whole=True)):
         image = check_id(line.strip(), f"{path}:{number}")
         if image in row_of:
             raise DataError(f"{path}:{number}: {image} stands twice")

@@ -123,7 +123,7 @@ def _check_sets(root: Path, lists: dict[str, Path], found: list[Sentences], want
 
 def _read(rows: CaptionRows, sentences: Sentences, names_file: Path, number: Counter[tuple[str, str]]) -> None:
     """Add the captions of a file."""
-    names = [(k, line.partition("#")[0].strip()) for k, line in lines(names_file, Faults())]
+    names = [(k, line.partition("#")[0].strip()) for k, line in lines(names_file, Faults(whole=True))]
     content = list(_content(sentences.path))
     if len(content) != len(names):
         raise DataError(f"{sentences.path}: {len(content):,} sentences for {len(names):,} names in {names_file}")

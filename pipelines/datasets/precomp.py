@@ -284,7 +284,7 @@ def _ids(path: Path, part: str, images: int) -> list[str]:
     """An id for each image: of the file, which may name it once for each row, or made of split and row."""
     if not path.exists():
         return [f"{part}-{row}" for row in range(images)]
-    ids = [check_id(line.strip(), f"{path}:{number}") for number, line in lines(path, Faults())]
+    ids = [check_id(line.strip(), f"{path}:{number}") for number, line in lines(path, Faults(whole=True))]
     if part == "dev" and images == CUT_DEV and len(ids) in (F30K_DEV, F30K_DEV * REPEATS):
         ids = ids[: len(ids) // F30K_DEV * CUT_DEV]
     if len(ids) == images:

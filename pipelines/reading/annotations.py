@@ -17,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from negbench.pipelines.errors import SHOWN, DataError, invalid
 from negbench.pipelines.files import LFS, POINTER, open_plain, read_bytes
+from negbench.pipelines.text import is_unseen
 
 MOST_LINES = 100
 """A quoted field of CSV runs over fewer lines; more mean that a quote is missing."""
@@ -67,11 +68,12 @@ class Faults:
     """What is wrong with a source's rows. Without ``skip`` the first fault is raised, with it all are kept.
 
     With ``wait`` it is raised when the first good row is seen, or at the end: only where rows are left is it of use to
-    leave bad ones out, and only then is that said.
+    leave bad ones out, and only then is that said. Of what is taken ``whole`` or not at all it never is.
     """
 
-    def __init__(self, skip: bool = False, wait: bool = False) -> None:
+    def __init__(self, skip: bool = False, wait: bool = False, whole: bool = False) -> None:
         self.skip = skip
+        self._advice = "" if whole else SKIP
         self.found: list[str] = []
         self.uncounted = 0
         """Of them those of rows, such as lines that are none, which nobody else counts as seen."""
@@ -80,7 +82,7 @@ class Faults:
     def add(self, message: str) -> None:
         """Note a row that is left out; ``DataError`` where none may be."""
         if not self.skip and not self._wait:
-            raise DataError(message + SKIP)
+            raise DataError(message + self._advice)
         self.found.append(message)
         self.uncounted += 1
 
@@ -92,7 +94,7 @@ class Faults:
         except DataError as error:
             message = str(error).removesuffix(SKIP)
             if not self.skip and not self._wait:
-                error.args = (message + SKIP,)
+                error.args = (message + self._advice,)
                 raise
             self.found.append(message)
             self.uncounted += not counted
@@ -101,7 +103,7 @@ class Faults:
         """A good row was seen; ``DataError`` where bad ones were before it and none may be."""
         self._wait = False
         if self.found and not self.skip:
-            raise DataError(self.found[0] + SKIP)
+            raise DataError(self.found[0] + self._advice)
 
     def end(self) -> None:
         """All rows were seen; ``DataError`` where all were bad and none may be."""
@@ -113,6 +115,8 @@ class Faults:
 def check_text(text: str, where: str, what: str) -> str:
     """``text`` without blanks around it; ``DataError`` where it is empty or holds what no text holds."""
     text = text.strip()
+    if text and is_unseen(text):
+        raise DataError(f"{where}: {what} is empty (characters that nobody sees, such as U+{ord(text[0]):04X})")
     if len(text) > LONGEST:
         raise DataError(f"{where}: {what} has {len(text):,} characters, at most {LONGEST:,} are read")
     if not text:
