@@ -450,7 +450,7 @@ def test_what_was_read_and_what_was_not_is_told() -> None:
         "read: all.token, train.txt, val.txt, test.txt",
         "not read: readme.txt: not what this format reads",
         "not read: labels/*.txt (9 files): not what this format reads",
-        "captions: 101 seen = 100 kept + 1 captions of unknown images",
+        "captions: 101 seen = 100 kept + 1 caption of unknown images",
     ):
         assert f"{line}\n" in err
 

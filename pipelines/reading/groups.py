@@ -57,15 +57,17 @@ def one_dataset(files: list[Path], root: Path, stem: str | None) -> list[Path]:
 
 def _check_parts(files: list[Path], root: Path) -> None:
     """``DataError`` where files of one split are not parts of one, which differ by their numbers alone."""
-    first: dict[tuple[str | None, bool], Path] = {}
+    first: dict[tuple[str, bool], Path] = {}
     for path in files:
         split = split_of_file(path)
+        if split is None:
+            continue
         before = first.setdefault((split, "restval" in path.name.lower()), path)
         if _numbered(before, root) != _numbered(path, root):
             both = f"{before.relative_to(root).as_posix()} and {path.relative_to(root).as_posix()}"
-            of = f"of the {split} split" if split else "of one dataset"
             raise DataError(
-                f"{root}: {both} are both {of}; move one out of the folder, or number them alike if they are its parts"
+                f"{root}: {both} are both of the {split} split; move one out of the folder, or number them alike if"
+                " they are its parts"
             )
 
 
