@@ -360,8 +360,9 @@ def _language(subject: Subject) -> Findings:
             of = path.parent.name.partition("+")[2]
             found.setdefault(of, []).extend(equal_texts.warnings(of, info.get("captions", {})))
     todo = f"take an encoder that can (bench encoders): bench features --dataset {subject.name} --encoder IMAGE+TEXT"
-    told = ["; ".join(dict.fromkeys(lines)) for lines in found.values() if lines]
-    yield from _some("warning", "unknown-language", "encoders that cannot read the captions", told, todo)
+    if lines := [line for each in found.values() for line in dict.fromkeys(each)]:
+        what, number = "encoders that cannot read the captions", sum(map(bool, found.values()))
+        yield "warning", Finding("unknown-language", what, number, lines[:EXAMPLES], todo)
 
 
 def _left_out(subject: Subject) -> Findings:

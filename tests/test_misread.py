@@ -411,7 +411,7 @@ def test_an_encoder_that_cannot_read_is_counted_once(monkeypatch: pytest.MonkeyP
     add()
     monkeypatch.setattr(equal_texts, "warnings", lambda name, found: iter([f"{name} shares", f"{name} is lost"]))
     (found,) = (one for one in checks.check("my").warnings if one.check == "unknown-language")
-    assert (found.count, found.examples) == (1, ["ngrams shares; ngrams is lost"])
+    assert (found.count, found.examples) == (1, ["ngrams shares", "ngrams is lost"])
 
 
 def test_several_archives_are_offered_where_there_are_several() -> None:
