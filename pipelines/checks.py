@@ -22,6 +22,7 @@ from negbench.pipelines.reading.pictures import Fault, PictureError
 from negbench.pipelines.sources import FEATURES, Source, manifest_folder
 from negbench.pipelines.sources.known import KNOWN
 from negbench.pipelines.store import read_info
+from negbench.pipelines.text import counted, is_unseen
 from negbench.pipelines.truth import Truth, ambiguity_of
 
 EXAMPLES = 3
@@ -325,7 +326,7 @@ def _equal_captions(subject: Subject) -> Findings:
 def _captions(subject: Subject) -> Findings:
     frame = subject.manifest.captions
     text = frame["text"]
-    blank = text.str.strip() == ""
+    blank = text.map(is_unseen).astype(bool)
     todo = f"write or remove them, then: {subject.again}"
     yield from _some("error", "empty-captions", "captions that are empty", frame["caption_id"][blank], todo)
     wordless = frame[~blank & text.map(captions.wordless)]
@@ -349,17 +350,19 @@ def _language(subject: Subject) -> Findings:
     """Whether the dataset's own text encoder, and those that encoded it, can read the captions."""
     name, manifest = subject.source.encoder.partition("+")[2], subject.manifest
     texts = manifest.captions["text"].drop_duplicates().tolist()
-    lines = list(equal_texts.warnings(name, {"unknown": equal_texts.unknown_to(name, texts)}))
+    found = {name: list(equal_texts.warnings(name, {"unknown": equal_texts.unknown_to(name, texts)}))}
     for path in sorted((FEATURES / subject.name).glob("*/features.json")):
         try:
             info = read_info(path.parent)
         except DataError:  # its own command tells of it
             continue
         if info["manifest"] == manifest.hash:
-            lines += equal_texts.warnings(path.parent.name.partition("+")[2], info.get("captions", {}))
+            of = path.parent.name.partition("+")[2]
+            found.setdefault(of, []).extend(equal_texts.warnings(of, info.get("captions", {})))
     todo = f"take an encoder that can (bench encoders): bench features --dataset {subject.name} --encoder IMAGE+TEXT"
-    lines = list(dict.fromkeys(lines))
-    yield from _some("warning", "unknown-language", "encoders that cannot read the captions", lines, todo)
+    if lines := [line for each in found.values() for line in dict.fromkeys(each)]:
+        what, number = "encoders that cannot read the captions", sum(map(bool, found.values()))
+        yield "warning", Finding("unknown-language", what, number, lines[:EXAMPLES], todo)
 
 
 def _left_out(subject: Subject) -> Findings:
@@ -371,7 +374,7 @@ def _left_out(subject: Subject) -> Findings:
                 "left-out",
                 "kinds of rows or files of the source that were left out",
                 len(skipped),
-                [f"{number:,} {what}" for what, number in skipped.items()][:EXAMPLES],
+                [counted(number, what) for what, number in skipped.items()][:EXAMPLES],
                 "nothing, where you know why; else look at the source's files",
             ),
         )

@@ -4,14 +4,15 @@ Files of one name follow different conventions. They are told apart by their len
 
 ==============  =========================  =================================================================
 ``captions``    a row for each caption     the image of each caption, captions moved one by one (NCR, BiCro)
-``images``      a row for each caption     the same, but all captions of an image moved together, or none
+``images``      a row for each caption     the same, but all captions of an image moved together, or none;
+                                           each image gets those of one
 ``permutation`` a row for each image       a permutation: the captions of image k go to image p[k] (DECL)
 ``rows``        a row for each caption     a permutation: the image of row k gets caption p[k] (RDE)
 ==============  =========================  =================================================================
 
-Rows and images are numbered from 0 in the order of the training split, as in ``train_caps.txt``. Where every image has
-one caption, a permutation could be either of the last two; it is read as ``rows``, the one that is published for such
-data.
+An image of ``captions`` keeps its number of captions; a file that keeps nothing is refused. Rows and images are
+numbered from 0 in the order of the training split, as in ``train_caps.txt``. Where every image has one caption, a
+permutation could be either of the last two; it is read as ``rows``, the one that is published for such data.
 
 Sources: Z. Huang et al. (2021), NeurIPS; Y. Qin et al. (2022), ACM MM; Y. Qin et al. (2024), CVPR.
 """
@@ -133,7 +134,7 @@ def read(path: Path, own: Indices, images: int) -> Moves:
         owner[index] = own
         return Moves("rows", owner)
     if len(index) == captions and index.min() >= 0 and index.max() < images:
-        return Moves(_kind(own, index, images), index)
+        return Moves(_kind(path, own, index, images), index)
     if len(index) != captions and permutes:
         return Moves("permutation", index[own])
     each = "captions" if len(index) == captions else "images"
@@ -143,9 +144,21 @@ def read(path: Path, own: Indices, images: int) -> Moves:
     )
 
 
-def _kind(own: Indices, index: Indices, images: int) -> Kind:
-    """Whether all captions of an image moved together, to one image, wherever one moved."""
+def _kind(path: Path, own: Indices, index: Indices, images: int) -> Kind:
+    """Whether all captions of an image moved together, each to an image of its own, or captions one by one.
+
+    Both are exchanges. ``DataError`` where the file is none: where an image has another number of captions than before.
+    """
     targets = np.full(images, -1)
     targets[own] = index
-    together = (targets[own] == index).all()
-    return "images" if together and (index != own).any() else "captions"
+    moved = np.unique(targets[targets >= 0])
+    if (targets[own] == index).all() and (index != own).any() and len(moved) == len(np.unique(own)):
+        return "images"
+    before, after = np.bincount(own, minlength=images), np.bincount(index, minlength=images)
+    if (other := int((before != after).sum())) == 0:
+        return "captions"
+    raise DataError(
+        f"{path}: {len(index):,} rows, an image for each caption, but no exchange: {other:,} of {images:,} images would"
+        f" have another number of captions than before ({after.min():,} to {after.max():,}, before {before.min():,} to"
+        f" {before.max():,}); published noise keeps it, so this file is of other data or of other rows"
+    )

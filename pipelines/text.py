@@ -7,6 +7,7 @@ such as a terminal's commands, is replaced here.
 import json
 import math
 import re
+import unicodedata
 from typing import Any
 
 LONGEST = 60
@@ -14,6 +15,17 @@ LONGEST = 60
 UNSEEN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters but tab and newline, other line ends, marks that turn the order of text, halves of a character."""
 REPLACED = "\ufffd"
+ONE = re.compile(r"^(bad )?(caption|row|image|picture|sample|member|judgement)s\b")
+
+
+def is_unseen(text: str) -> bool:
+    """Whether there are only blanks and characters that take no room, such as U+200B."""
+    return all(letter.isspace() or unicodedata.category(letter) == "Cf" for letter in text)
+
+
+def counted(number: int, what: str) -> str:
+    """``1 caption of ...`` for 1 and ``captions of ...``."""
+    return f"{number:,} {ONE.sub(lambda found: found[0][:-1], what) if number == 1 else what}"
 
 
 def clean(text: str) -> str:

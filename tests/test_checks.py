@@ -123,7 +123,7 @@ SOURCE: list[tuple[str, Callable[[], None], int, str]] = [
     ("mojibake", tell(0, "a caf\u00c3\u00a9"), 1, "a.jpg#0: 'a caf\u00c3\u00a9'"),
     ("control-characters", tell(0, "a\x90 dog"), 1, r"a.jpg#0: 'a\x90 dog'"),
     ("entities", tell(0, "cats &amp; dogs"), 1, "a.jpg#0: 'cats &amp; dogs'"),
-    ("left-out", lambda: tell(11, "x\ngone.jpg#0\tof no image")(), 1, "1 captions of unknown images"),
+    ("left-out", lambda: tell(11, "x\ngone.jpg#0\tof no image")(), 1, "1 caption of unknown images"),
     (
         "copied-pictures",
         lambda: picture((FOLDER / "images" / "a.jpg").read_bytes())(),

@@ -222,7 +222,7 @@ def test_a_bad_line_is_named_or_left_out(place: Path, fault: str) -> None:
     assert not list(Path("data").iterdir())
     done = bench("data", "add", "my", "--from", "raw", "--skip-bad")
     assert done.exit_code == 0, done.output
-    assert "left out: 1 bad rows" in done.stderr
+    assert "left out: 1 bad row" in done.stderr
     assert f"bad row: raw/mine.csv:7: {message}" in done.stderr
     assert sources.read("my").settings == {"skip_bad": True}
     kept = Manifest.read(Path("data/my"))

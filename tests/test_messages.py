@@ -194,7 +194,7 @@ def test_a_bad_row_names_the_flag_that_leaves_it_out(
     assert told.count("; bench data add --skip-bad leaves out what is bad") == 1
     code, _, err = bench("data", "add", "my", "--from", "raw", "--skip-bad")
     assert code == 0
-    assert "left out: 1 bad rows" in err
+    assert "left out: 1 bad row" in err
     assert "--skip-bad" not in err
 
 

@@ -134,6 +134,13 @@ def test_what_was_right_is_kept_and_nothing_else_moves(
             np.full(60, 12),
             r"60 rows from 12 to 12 are neither an image for each caption, 0 to 11, nor a permutation of",
         ),
+        (
+            np.zeros(60, dtype=int),
+            r"60 rows, an image for each caption, but no exchange: 12 of 12 images would have another number of"
+            r" captions than before \(0 to 60, before 5 to 5\)",
+        ),
+        (np.random.default_rng(0).integers(0, 12, 60), r"60 rows, an image for each caption, but no exchange: "),
+        (np.repeat([0, 0, *range(2, 12)], 5), r"60 rows, .* no exchange: 2 of 12 images .* \(0 to 10, before 5 to 5\)"),
         (OWN - 1, r"60 rows from -1 to 10 are neither an image"),
         (np.zeros(12, dtype=int), r"12 rows from 0 to 0 are .* nor a permutation of images"),
         (OWN.astype(float), r"float64 \[60\], expected a list of whole numbers"),

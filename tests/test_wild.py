@@ -309,7 +309,7 @@ def test_two_datasets_are_refused_with_both_named_or_one_is_taken() -> None:
     done = bench("data", "add", "my", "--from", "raw", "--stem", "beta")
     assert done.exit_code == 0, done.output
     assert "read: beta_test.json, beta_train.json, beta_val.json\n" in done.stderr
-    assert "not read: alpha_train.json: not of 'beta', or not what this format reads" in done.stderr
+    assert "not read: alpha_train.json: not of 'beta'\n" in done.stderr
     assert sum(counts(Manifest.read(Path("data/my")))) == 44
     assert counts(prepare.prepare("my")) == [20, 12, 12]
     assert "unknown files 'betta'; did you mean 'beta'?" in refused(stem="betta")
@@ -362,8 +362,9 @@ def test_a_table_of_all_beside_tables_of_the_splits_is_refused() -> None:
         put(f"{split}.csv", "image,caption\n" + "".join(f"{name},a thing\n" for name in some))
     assert counts(add()) == [60, 20, 20]
     put("all.csv", "image,caption\n" + "".join(f"{name},a thing\n" for name in names))
-    assert "raw holds several datasets: 'all' (all.csv), '' (test.csv, train.csv, val.csv)" in refused()
+    assert "raw holds several datasets: 'all' (all.csv), '.csv' (test.csv, train.csv, val.csv)" in refused()
     assert counts(add(stem="")) == [60, 20, 20]
+    assert counts(add(stem=".csv")) == [60, 20, 20]
 
 
 def test_files_of_one_name_are_told_with_their_folders() -> None:
@@ -449,7 +450,7 @@ def test_what_was_read_and_what_was_not_is_told() -> None:
         "read: all.token, train.txt, val.txt, test.txt",
         "not read: readme.txt: not what this format reads",
         "not read: labels/*.txt (9 files): not what this format reads",
-        "captions: 101 seen = 100 kept + 1 captions of unknown images",
+        "captions: 101 seen = 100 kept + 1 caption of unknown images",
     ):
         assert f"{line}\n" in err
 

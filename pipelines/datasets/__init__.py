@@ -18,6 +18,9 @@ from negbench.pipelines.errors import DataError, RequestError, unknown
 from negbench.pipelines.reading.json_kind import json_kind
 
 MOST_SEEN = 8
+ENDS = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".parquet", ".npy", ".npz", ".h5", ".hdf5", ".tar", ".token")
+MOST_FOLDERS = 20
+"""Of a source that are looked into for datasets of their own."""
 OPTIONS = ("columns", "languages", "test_set")
 """Settings that only some readers take."""
 JSON_NAMES = {"karpathy": "dataset_*.json", "coco": "captions_*.json", "albef": "*train*.json, *val*.json, *test*.json"}
@@ -103,14 +106,30 @@ def detect(folder: Path) -> str:
     if len(found) == 1:
         return next(iter(found))
     if found:
+        _check_folders(folder, readers, found)
         could = " or ".join(f"{name} ({file})" for name, file in found.items())
         raise RequestError(f"{folder} could be {could}; name one with --format")
     near = [said for reader in readers.values() if hasattr(reader, "almost") and (said := reader.almost(folder))]
     raise DataError(
         f"{folder} holds no known format: there is {_seen(folder)}; "
-        + "".join(f"{said}; " for said in [*near, *_json_seen(folder)])
+        + "".join(f"{said}; " for said in [*near, *_json_seen(folder), *_capitals(folder)])
         + f"formats, see docs/data.md: {', '.join(readers)}"
     )
+
+
+def _check_folders(folder: Path, readers: dict[str, Reader], found: dict[str, str]) -> None:
+    """``DataError`` where the files of several formats lie in folders of their own."""
+    if any((folder / file).exists() for file in found.values()):
+        return
+    inside = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    told: dict[Path, str] = {}
+    for below in inside[:MOST_FOLDERS]:
+        its = [f"{name}: {file}" for name in found if (file := readers[name].detect(below))]  # type: ignore[attr-defined]
+        if its:
+            told[below] = f"{below.name} ({', '.join(its)})"
+    if len(told) > 1:
+        ways = " or ".join(f"--from {below}" for below in told)
+        raise DataError(f"{folder} holds several datasets: {', '.join(told.values())}; take one with {ways}")
 
 
 def _json_seen(folder: Path) -> Iterator[str]:
@@ -123,6 +142,14 @@ def _json_seen(folder: Path) -> Iterator[str]:
             continue
         like = f", as {guess} does, whose file is named {JSON_NAMES[guess]}" if guess else ""
         yield f"{path.name} holds {keys}{like}"
+
+
+def _capitals(folder: Path) -> Iterator[str]:
+    """Files whose names end as readers look for it, but in capital letters."""
+    for path in sorted(folder.glob("*.*"))[:MOST_SEEN]:
+        small = path.suffix.lower()
+        if small != path.suffix and small in ENDS:
+            yield f"{path.name} is looked for as {path.with_suffix(small).name}: rename it"
 
 
 def _seen(folder: Path) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from negbench.pipelines.datasets import table
-from negbench.pipelines.datasets.precomp import load_features, row_places
+from negbench.pipelines.datasets.precomp import load_features, row_places, told_zeros, zero_rows
 from negbench.pipelines.errors import DataError, RequestError, damage
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.reading.annotations import Faults, annotation_files, check_id, lines
@@ -68,7 +68,10 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
         rows.skipped["features without captions"] = len(row_of) - len(described)
         return dict(zip(described, row_places(COPY, features, described.values()), strict=True))
 
-    return rows.manifest(name, root, places, [path, ids_file, *tables], images_are="features")
+    manifest = rows.manifest(name, root, places, [path, ids_file, *tables], images_are="features")
+    contents = zip(manifest.images["image_id"], manifest.images["content"], strict=True)
+    manifest.info.update(told_zeros(zero_rows(contents, features)))
+    return manifest
 
 
 def _one(root: Path, stem: str | None, *patterns: str) -> Path:
@@ -79,7 +82,7 @@ def _one(root: Path, stem: str | None, *patterns: str) -> Path:
 def _ids(path: Path, count: int, of: Path) -> dict[str, int]:
     """Id to row."""
     row_of: dict[str, int] = {}
-    for number, line in lines(path, Faults()):
+    for number, line in lines(path, Faults(whole=True)):
         image = check_id(line.strip(), f"{path}:{number}")
         if image in row_of:
             raise DataError(f"{path}:{number}: {image} stands twice")

@@ -42,6 +42,8 @@ class Sentences:
     """A file of them."""
 
     path: Path
+    number: str
+    """Of several for each picture; empty where there is one."""
     part: str
     """The set: ``train``, ``val``, ``test_2016_flickr``, ..."""
     language: str
@@ -63,10 +65,11 @@ def almost(folder: Path) -> str | None:
 def build(name: str, source: Source, folder: Path) -> Manifest:
     """Read and check everything: every picture is decoded."""
     root = source.root(name)
-    lists, found = _lists(root), _sentences(root)
+    rows = CaptionRows(source)
+    lists, (found, twice) = _lists(root), _once(root, _sentences(root))
     wanted = languages.chosen(source, root, (each.language for each in found))
     test = _test_set(root, source, lists)
-    rows = CaptionRows(source)
+    _check_sets(root, lists, found, wanted, test)
     number: Counter[tuple[str, str]] = Counter()
     files = []
     rows.unused |= {
@@ -82,13 +85,45 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
         files += [lists[each.part], each.path]
         _read(rows, each, lists[each.part], number)
     manifest = rows.manifest(name, root, ImageFiles(root).places, list(dict.fromkeys(files)))
-    manifest.info["notes"] = [languages.told(wanted, (each.language for each in found)), f"the test set is {test}"]
+    manifest.info["notes"] = [
+        languages.told(wanted, (each.language for each in found)),
+        f"the test set is {test}",
+        *twice,
+    ]
     return manifest
+
+
+def _once(root: Path, found: list[Sentences]) -> tuple[list[Sentences], list[str]]:
+    """Without what lies there packed and unpacked, which is told; ``DataError`` where the two differ."""
+    twice = []
+    first: dict[tuple[str, str, str], Sentences] = {}
+    for each in found:
+        before = first.setdefault((each.part, each.number, each.language), each)
+        if before is not each:
+            if list(_content(before.path)) != list(_content(each.path)):
+                raise DataError(f"{before.path} and {each.path.name} differ; move one out of the folder")
+            twice.append(f"{each.path.relative_to(root).as_posix()} is not read: the same as {before.path.name}")
+    return list(first.values()), twice
+
+
+def _check_sets(root: Path, lists: dict[str, Path], found: list[Sentences], wanted: list[str], test: str) -> None:
+    """``DataError`` where a split has two sets, or a set that is read lacks a language."""
+    part_of: dict[str | None, str] = {}
+    for part in (part for part in lists if not _is_other(part, test)):
+        before = part_of.setdefault(split := split_of_file(Path(part)), part)
+        if before != part:
+            raise DataError(f"{lists[before]} and {lists[part].name} are both lists of {split}; move one elsewhere")
+    for part in part_of.values():
+        there = {each.language for each in found if each.part == part}
+        for language in wanted:
+            if language not in there:
+                has = f"--languages takes {', '.join(sorted(there))} for it" if there else "nor in any language"
+                raise DataError(f"{root / SENTENCES}: no {part}.{language}.gz, the sentences of {part}; {has}")
 
 
 def _read(rows: CaptionRows, sentences: Sentences, names_file: Path, number: Counter[tuple[str, str]]) -> None:
     """Add the captions of a file."""
-    names = [(k, line.partition("#")[0].strip()) for k, line in lines(names_file, Faults())]
+    names = [(k, line.partition("#")[0].strip()) for k, line in lines(names_file, Faults(whole=True))]
     content = list(_content(sentences.path))
     if len(content) != len(names):
         raise DataError(f"{sentences.path}: {len(content):,} sentences for {len(names):,} names in {names_file}")
@@ -134,7 +169,11 @@ def _test_set(root: Path, source: Source, lists: dict[str, Path]) -> str:
 
 def _lists(root: Path) -> dict[str, Path]:
     """Set to its list of names."""
-    found = {path.stem.removesuffix("_images"): path for path in sorted((root / LISTS).glob("*.txt"))}
+    found: dict[str, Path] = {}
+    for path in sorted((root / LISTS).glob("*.txt")):
+        other = found.setdefault(path.stem.removesuffix("_images"), path)
+        if other != path:
+            raise DataError(f"{other} and {path.name} are both lists of one set; move one elsewhere")
     return {part: path for part, path in found.items() if split_of_file(Path(part))}
 
 
@@ -144,8 +183,9 @@ def _sentences(root: Path) -> list[Sentences]:
     for path in (root / SENTENCES).glob("*"):
         match = NAME.fullmatch(path.name)
         if match and path.is_file() and split_of_file(Path(match["part"])):
-            found.append((match["language"], match["number"] or "", Sentences(path, match["part"], match["language"])))
-    return [each for _, _, each in sorted(found, key=lambda row: (row[2].part != "train", row[2].part, *row[:2]))]
+            found.append(Sentences(path, match["number"] or "", match["part"], match["language"]))
+    packed_first = sorted(found, key=lambda each: each.path.suffix != ".gz")
+    return sorted(packed_first, key=lambda each: (each.part != "train", each.part, each.language, each.number))
 
 
 def _content(path: Path) -> Iterator[bytes]:

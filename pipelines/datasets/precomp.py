@@ -11,6 +11,7 @@ That line of work cuts any dev split to 5,000 captions. Flickr30K's files may th
 side and 1,000 on the other: then the first 1,000 are taken.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +36,11 @@ CAPTIONS = "_caps.npy"
 REPEATS = 5  # of each row in the older releases, and captions of an image
 MOST_EQUAL = 0.2
 """Share of rows equal to the row before them that may be chance: one picture under two names."""
+NEARLY = 1e-4
+"""Share of a row's largest value by which rows may differ that are one image's: noise of floats."""
+LOOK = 1 << 22
+"""Values that are looked at for it."""
+SHOWN = 3
 FLOATS = (np.float16, np.float32, np.float64)
 ENDS = ("ims.npy", "caps.txt", "ids.txt", "caps.npy")
 F30K_DEV, CUT_DEV = 1014, 1000  # images
@@ -49,13 +55,22 @@ def detect(folder: Path) -> str | None:
     return next((file for file in files if (folder / file).exists()), None)
 
 
+def almost(folder: Path) -> str | None:
+    """A folder below that has them."""
+    below = next((path for path in sorted(folder.glob("*")) if path.is_dir() and detect(path)), None)
+    return f"the features lie in {below}: give that folder" if below else None
+
+
 def build(name: str, source: Source, folder: Path) -> Manifest:
     """Read and check everything: row counts, dtype, finite values, ids."""
     root = source.root(name)
+    if not detect(root) and (said := almost(root)):
+        raise DataError(f"{root}: {said}")
     rows = CaptionRows(source)
     places: dict[str, Place] = {}
     files: list[Path] = []
     shapes: dict[str, tuple[int, ...]] = {}
+    zeros: list[str] = []
     for split, parts in SPLIT_NAMES.items():
         part = _part(root, parts)
         others = (f"{other}_{end}" for other in parts if other != part for end in ENDS)
@@ -67,7 +82,10 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
         count, features = _cut(split, features, line_count(texts_file))
         which = _image_rows(path, features, count)
         ids = _ids(ids_file, part, len(which))
-        for number, (image, place) in enumerate(zip(ids, row_places(path.name, features, which), strict=True), start=1):
+        found = list(row_places(path.name, features, which))
+        _check_tiled(path, found)
+        zeros += zero_rows(zip(ids, (place.content for place in found), strict=True), features)
+        for number, (image, place) in enumerate(zip(ids, found, strict=True), start=1):
             if image in places:
                 raise DataError(f"{ids_file}: image_id '{image}' stands twice (image {number:,})")
             places[image] = place
@@ -83,7 +101,9 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
     if len(set(shapes.values())) > 1:
         seen = ", ".join(f"{file} {' x '.join(f'{size:,}' for size in shape)}" for file, shape in shapes.items())
         raise DataError(f"{root}: features differ in width: {seen}")
-    return rows.manifest(name, root, lambda _: places, files, images_are="features")
+    manifest = rows.manifest(name, root, lambda _: places, files, images_are="features")
+    manifest.info.update(told_zeros(zeros))
+    return manifest
 
 
 def load_features(path: Path, shown: Path | None = None) -> Matrix:
@@ -166,6 +186,47 @@ def row_places(file: str, features: Matrix, which: Iterable[int]) -> Iterator[Pl
             read = 0
 
 
+def zero_rows(contents: Iterable[tuple[str, str]], features: Matrix) -> list[str]:
+    """The images whose features are zeros alone, by image and digest."""
+    zeros = digest(bytes(features[0].nbytes))
+    return [image for image, content in contents if content == zeros]
+
+
+def told_zeros(images: list[str]) -> dict[str, list[str]]:
+    """What the manifest says of them, where there are any."""
+    some = ", ".join(images[:SHOWN]) + ", ..." * (len(images) > SHOWN)
+    said = f"images whose features are zeros alone, which say nothing of the picture: {len(images):,} ({some})"
+    return {"notes": [said]} if images else {}
+
+
+def _check_tiled(path: Path, places: list[Place]) -> None:
+    """``DataError`` where every row stands again, but not beside itself (a b c a b c)."""
+    number = Counter(place.content for place in places)
+    if len(number) > 1 and (times := min(number.values())) > 1:
+        first, again = [place.row for place in places if place.content == places[0].content][:2]
+        raise DataError(
+            f"{path}: each row stands {times} times or more, not side by side (row {first} again as row {again}): which"
+            " captions are an image's cannot be seen; keep each row once, its captions together"
+        )
+
+
+def _check_nearly(path: Path, features: Matrix) -> None:
+    """``DataError`` where rows are repeated but for the noise of floats, as far as the first of them show."""
+    look = min(len(features), max(2, LOOK // features[0].size))
+    part = np.asarray(features[:look], dtype=np.float64).reshape(look, -1)
+    apart = np.abs(part[1:] - part[:-1]).max(axis=1)
+    starts = np.append(0, 1 + np.flatnonzero(apart > NEARLY * np.abs(part[1:]).max(axis=1)))
+    runs = np.diff(np.append(starts, len(part)) if len(part) == len(features) else starts)
+    times = int(np.gcd.reduce(runs)) if len(runs) > 1 else 1
+    if times > 1:
+        within = np.delete(apart, starts[1:] - 1).max()
+        raise DataError(
+            f"{path}: rows are nearly equal {times} at a time (apart by {within:.0e} at most), not to the bit as"
+            f" repeats of an image are; keep one of each: numpy.save({path.name!r},"
+            f" numpy.load({path.name!r})[::{times}])"
+        )
+
+
 def _texts(path: Path, faults: Faults) -> dict[int, str]:
     """Good captions by line."""
     texts = {}
@@ -197,6 +258,8 @@ def _image_rows(path: Path, features: Matrix, captions: int) -> Numbers:
             f"{path}: rows {first}-{first + max(usual, 2) - 1} differ, but rows are repeated elsewhere, most of them"
             f" {usual} times; each image needs one row, or all of them as many"
         )
+    if times == 1:
+        _check_nearly(path, features)
     images = count // times
     if captions == 0 or captions % images:
         stand = f"{images:,} images, each {times} times, in " if times > 1 else ""
@@ -221,7 +284,7 @@ def _ids(path: Path, part: str, images: int) -> list[str]:
     """An id for each image: of the file, which may name it once for each row, or made of split and row."""
     if not path.exists():
         return [f"{part}-{row}" for row in range(images)]
-    ids = [check_id(line.strip(), f"{path}:{number}") for number, line in lines(path, Faults())]
+    ids = [check_id(line.strip(), f"{path}:{number}") for number, line in lines(path, Faults(whole=True))]
     if part == "dev" and images == CUT_DEV and len(ids) in (F30K_DEV, F30K_DEV * REPEATS):
         ids = ids[: len(ids) // F30K_DEV * CUT_DEV]
     if len(ids) == images:

@@ -6,7 +6,7 @@
 
 This field counts any picture of the right person as found. Both are kept: a caption is labelled with its own picture,
 and judged (source ``identity``) to match every other picture of the same ``id`` in the split. Without ``id`` in any
-row there is nothing to judge.
+row there is nothing to judge; without it in some they are refused. A number may be text.
 
 Source: S. Li et al. (2017), Person Search with Natural Language Description, CVPR.
 """
@@ -58,27 +58,32 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
     root = source.root(name)
     path = the_one(_files(root), root, EXPECTS, source.settings.get(STEM))
     rows = CaptionRows(source)
-    person: dict[str, int | str] = {}
-    for number, value in enumerate(items(read_json(path), str(path))):
+    person: dict[str, str] = {}
+    values = items(read_json(path), str(path))
+    named = any(isinstance(value, dict) and value.get("id") is not None for value in values)
+    for number, value in enumerate(values):
         where = f"{path}: [{number}]"
         with rows.row(where):
             row = entry(Row, value, where)
             image, split = row.picture(where), split_named(row.split, f"{where}.split")
-            before = person.setdefault(image, row.id) if row.id is not None else person.get(image)
-            if before != row.id:
-                raise DataError(f"{where}.id: {image} is of person {row.id}, but was of {before}")
+            if row.id is not None:
+                before = person.setdefault(image, str(row.id))
+                if before != str(row.id):
+                    raise DataError(f"{where}.id: {image} is of person {row.id}, but was of {before}")
+            elif named:
+                raise DataError(f"{where}.id: no person, but other rows have one; write it into each row, or into none")
             for text in row.captions:
                 rows.caption(where, image, text, split)
     manifest = rows.manifest(name, root, ImageFiles(root).places, [path])
     return _judged(manifest, person) if person else manifest
 
 
-def _judged(manifest: Manifest, person: dict[str, int | str]) -> Manifest:
+def _judged(manifest: Manifest, person: dict[str, str]) -> Manifest:
     """With the pairs of a caption and another picture of its person."""
     captions: dict[str, list[str]] = {image: [] for image in manifest.images["image_id"]}
     for caption, image in manifest.captions[["caption_id", "image_id"]].itertuples(index=False):
         captions[image].append(caption)
-    persons: dict[tuple[str, int | str], list[str]] = {}
+    persons: dict[tuple[str, str], list[str]] = {}
     for image, split in manifest.images[["image_id", "split"]].itertuples(index=False):
         if image in person:
             persons.setdefault((split, person[image]), []).append(image)

@@ -1,7 +1,8 @@
 """Tar shards of webdataset and img2dataset: members of one key are a sample, KEY.jpg with KEY.txt or KEY.json.
 
 A key ends at the first dot of a member's name, as webdataset has it; where a sample has no KEY.jpg, KEY.ANYTHING.jpg is
-its picture, if it is the only one, and likewise for texts. Members of other kinds are counted.
+its picture, if it is the only one, and likewise for texts. KEY.jpg beside KEY.png is
+refused. Members of other kinds are counted.
 
 Captions are ``captions`` or ``caption`` of the JSON, else the lines of the text. A sample whose JSON says another
 ``status`` than success is left out and counted. An image's id is its shard's path without ``.tar``, a slash and the
@@ -21,7 +22,7 @@ from negbench.pipelines.errors import DataError, damage
 from negbench.pipelines.files import open_plain
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.reading import columns
-from negbench.pipelines.reading.annotations import annotation_files, parse_json
+from negbench.pipelines.reading.annotations import annotation_files, not_utf8, parse_json
 from negbench.pipelines.reading.caption_rows import CaptionRows, splits_of_files
 from negbench.pipelines.reading.groups import STEM, one_dataset
 from negbench.pipelines.reading.image_files import SUFFIXES, TakenOut
@@ -90,11 +91,14 @@ def _samples(path: Path, rows: CaptionRows) -> Iterator[tuple[str, Sample]]:
 def _part(sample: Sample, ends: Iterable[str], where: str) -> str | None:
     """The suffix of a sample's one member with such an end; ``DataError`` where several could be meant."""
     ends = tuple(ends)
-    if plain := [suffix for suffix in sample if suffix in ends]:
+    key = where.rpartition(": ")[2]
+    plain = [suffix for suffix in sample if suffix in ends]
+    if len(plain) > 1:
+        raise DataError(f"{where}{plain[0]} or {key}{plain[1]}? a sample has one picture; leave the other out")
+    if plain:
         return plain[0]
     dotted = [suffix for suffix in sample if suffix.endswith(ends)]
     if len(dotted) > 1:
-        key = where.rpartition(": ")[2]
         raise DataError(f"{where}{dotted[0]} or {key}{dotted[1]}? a key ends at the first dot; name each otherwise")
     return dotted[0] if dotted else None
 
@@ -150,4 +154,4 @@ def _text(data: bytes, where: str) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{where}:{line}: not UTF-8 (byte {data[error.start]:#04x})") from None
+        raise DataError(f"{where}:{line}: {not_utf8(data, error)}") from None

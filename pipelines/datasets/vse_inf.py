@@ -86,7 +86,7 @@ def _read(rows: CaptionRows, split: str, ids_file: Path, texts_file: Path, pictu
 def _ids(path: Path) -> list[str]:
     """The lines of a list of ids, taken whole or not at all."""
     found = []
-    for number, line in lines(path, Faults()):
+    for number, line in lines(path, Faults(whole=True)):
         if not line.strip():
             raise DataError(f"{path}:{number}: empty line where an id should be")
         found.append(line.strip())

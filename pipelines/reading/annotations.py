@@ -17,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from negbench.pipelines.errors import SHOWN, DataError, invalid
 from negbench.pipelines.files import LFS, POINTER, open_plain, read_bytes
+from negbench.pipelines.text import is_unseen
 
 MOST_LINES = 100
 """A quoted field of CSV runs over fewer lines; more mean that a quote is missing."""
@@ -26,6 +27,18 @@ CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 LOOK = 1 << 16  # bytes of a first line
 FOREIGN_LETTERS = re.compile(rb"[\x80-\xff]{3}|[\x80-\x9f]")
 """What Latin-1 has hardly anywhere: three letters with accents in a row, and its control characters."""
+TWO_LETTERS = re.compile(rb"[\x80-\xff]{2}")
+QUOTES = b"\x80\x85\x91\x92\x93\x94\x95\x96\x97\x99"
+"""What Windows-1252 has where Latin-1 has control characters: the euro, dots, quotes, dashes."""
+WIDE = {
+    codecs.BOM_UTF32_LE: "UTF-32",  # before UTF-16, whose mark it begins with
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+ZEROS = {"x0x0": "UTF-16LE", "0x0x": "UTF-16BE", "x000": "UTF-32LE", "000x": "UTF-32BE"}
+"""Which of four bytes are zeros in Latin letters without a mark."""
+URL = re.compile(r"\w+://")
 
 
 def _number(value: Any) -> Any:
@@ -55,11 +68,12 @@ class Faults:
     """What is wrong with a source's rows. Without ``skip`` the first fault is raised, with it all are kept.
 
     With ``wait`` it is raised when the first good row is seen, or at the end: only where rows are left is it of use to
-    leave bad ones out, and only then is that said.
+    leave bad ones out, and only then is that said. Of what is taken ``whole`` or not at all it never is.
     """
 
-    def __init__(self, skip: bool = False, wait: bool = False) -> None:
+    def __init__(self, skip: bool = False, wait: bool = False, whole: bool = False) -> None:
         self.skip = skip
+        self._advice = "" if whole else SKIP
         self.found: list[str] = []
         self.uncounted = 0
         """Of them those of rows, such as lines that are none, which nobody else counts as seen."""
@@ -68,7 +82,7 @@ class Faults:
     def add(self, message: str) -> None:
         """Note a row that is left out; ``DataError`` where none may be."""
         if not self.skip and not self._wait:
-            raise DataError(message + SKIP)
+            raise DataError(message + self._advice)
         self.found.append(message)
         self.uncounted += 1
 
@@ -80,7 +94,7 @@ class Faults:
         except DataError as error:
             message = str(error).removesuffix(SKIP)
             if not self.skip and not self._wait:
-                error.args = (message + SKIP,)
+                error.args = (message + self._advice,)
                 raise
             self.found.append(message)
             self.uncounted += not counted
@@ -89,7 +103,7 @@ class Faults:
         """A good row was seen; ``DataError`` where bad ones were before it and none may be."""
         self._wait = False
         if self.found and not self.skip:
-            raise DataError(self.found[0] + SKIP)
+            raise DataError(self.found[0] + self._advice)
 
     def end(self) -> None:
         """All rows were seen; ``DataError`` where all were bad and none may be."""
@@ -101,6 +115,8 @@ class Faults:
 def check_text(text: str, where: str, what: str) -> str:
     """``text`` without blanks around it; ``DataError`` where it is empty or holds what no text holds."""
     text = text.strip()
+    if text and is_unseen(text):
+        raise DataError(f"{where}: {what} is empty (characters that nobody sees, such as U+{ord(text[0]):04X})")
     if len(text) > LONGEST:
         raise DataError(f"{where}: {what} has {len(text):,} characters, at most {LONGEST:,} are read")
     if not text:
@@ -117,16 +133,27 @@ def check_text(text: str, where: str, what: str) -> str:
 def check_id(image_id: str, where: str) -> str:
     """The id of an image, a path inside the source's folder; ``DataError`` where it leads out of it."""
     check_text(image_id, where, "id")
-    path = PurePosixPath(image_id)
     if image_id != image_id.strip():
         raise DataError(f"{where}: blanks around the id {image_id[:80]!r}")
-    if path.is_absolute() or ".." in path.parts or "\\" in image_id or re.match(r"[A-Za-z]:/|\w+://", image_id):
-        raise DataError(f"{where}: image {image_id[:80]!r} leads out of the folder; use a path relative to it")
+    if fault := _unfit(image_id):
+        raise DataError(f"{where}: image {repr(image_id[:80]).replace(chr(92) * 2, chr(92))} {fault}")
     if re.search(r"[\t\r\n]", image_id):
         raise DataError(f"{where}: a line end or tab in the id {image_id[:80]!r}")
     if len(image_id) > 1000:
         raise DataError(f"{where}: image id of {len(image_id):,} characters: {image_id[:40]!r}...")
     return image_id
+
+
+def _unfit(image_id: str) -> str | None:
+    """Why an id is no path inside a folder, and what to do."""
+    path = PurePosixPath(image_id)
+    if URL.match(image_id):
+        return "is a URL; download the pictures and name their files"
+    if path.is_absolute() or re.match(r"[A-Za-z]:[/\\]|\\\\", image_id):
+        return "is an absolute path, which leads out of the folder; use a path relative to it"
+    if ".." in re.split(r"[/\\]", image_id):
+        return "leads out of the folder; use a path relative to it"
+    return "has backslashes, as paths of Windows; write / in their place" if "\\" in image_id else None
 
 
 def annotation_files(root: Path, *patterns: str) -> list[Path]:
@@ -149,19 +176,33 @@ def first_line(path: Path) -> str:
 
 
 def _narrow(path: Path, data: bytes) -> bytes:
-    """Without the mark of UTF-8; ``DataError`` where it is UTF-16."""
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise DataError(f"{path}:1: UTF-16; save it as UTF-8")
+    """Without the mark of UTF-8; ``DataError`` where it is UTF-16 or UTF-32."""
+    if wide := _wide(data[:64]):
+        raise DataError(f"{path}:1: {wide[:6]}; save it as UTF-8 (iconv -f {wide} -t UTF-8)")
     if data.startswith(LFS):
         raise DataError(f"{path}:1: {POINTER}")
     return data.removeprefix(codecs.BOM_UTF8)
 
 
+def _wide(head: bytes) -> str | None:
+    """The encoding of a text of two or four bytes a character, by its mark or by its zeros."""
+    for mark, name in WIDE.items():
+        if head.startswith(mark):
+            return name
+    zeros = [head[k::4].count(0) * 4 >= 0.9 * (len(head) - 3) for k in range(4)]
+    return ZEROS.get("".join("0" if zero else "x" for zero in zeros)) if len(head) >= 8 else None
+
+
 def not_utf8(data: bytes, error: UnicodeDecodeError) -> str:
     """What some bytes are in place of UTF-8."""
-    latin = data[error.start] >= 0xC0 and not FOREIGN_LETTERS.search(data)
-    said = "; Latin-1 by the look of it: save the file as UTF-8" if latin else ""
-    return f"not UTF-8 (byte {data[error.start]:#04x}){said}"
+    guess = "ENCODING"
+    if data[error.start] >= 0xC0 and not FOREIGN_LETTERS.search(data):
+        guess, look = "Latin-1", "; Latin-1 by the look of it"
+    elif data[error.start] in QUOTES and not TWO_LETTERS.search(data):
+        guess, look = "CP1252", "; Windows-1252 by the look of it"
+    else:
+        look = "; of another encoding (CP1252, GBK, Shift_JIS, ...)"
+    return f"not UTF-8 (byte {data[error.start]:#04x}){look}: save the file as UTF-8 (iconv -f {guess} -t UTF-8)"
 
 
 def lines(path: Path, faults: Faults) -> Iterator[tuple[int, str]]:
@@ -240,7 +281,8 @@ def parse_json(text: str, where: str, made: Made | None = None) -> Any:
     try:
         return json.loads(text, object_pairs_hook=made)
     except json.JSONDecodeError as error:
-        cut = "; it ends in the middle" if error.pos >= len(text.rstrip()) else ""
+        ends = error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string")
+        cut = "; it ends in the middle" if ends else ""
         raise DataError(f"{where}:{error.lineno}: not JSON: {error.msg} (column {error.colno}){cut}") from None
     except RecursionError:
         raise DataError(f"{where}: not JSON that can be read: nested too deep") from None

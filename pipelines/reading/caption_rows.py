@@ -15,6 +15,7 @@ from negbench.pipelines.files import digest, file_digest
 from negbench.pipelines.manifest import SPLITS, Manifest, table
 from negbench.pipelines.reading.annotations import Faults, check_id, check_text
 from negbench.pipelines.sources import Source
+from negbench.pipelines.text import counted
 
 SPLIT_NAMES = {
     "train": "train",
@@ -220,7 +221,7 @@ class CaptionRows:
 
     def _hint(self) -> str:
         if self.faults.found:
-            return f"; {len(self.faults.found):,} bad rows were left out, the first: {self.faults.found[0]}"
+            return f"; left out: {counted(len(self.faults.found), 'bad rows')}, the first: {self.faults.found[0]}"
         if self.unused:
             return f"; not read: {next(iter(self.unused.values()))}"
         return "; a dataset needs train, val and test" if self._split else ": no captions found"

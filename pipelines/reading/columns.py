@@ -10,6 +10,8 @@ from negbench.pipelines.reading.caption_rows import split_named
 IMAGE = ("image", "image_path", "filepath", "file_path", "path", "file_name", "filename", "image_name", "img")
 CAPTION = ("caption", "captions", "text", "texts", "sentences", "sentence", "comment", "title")
 SPLIT = "split"
+MOST_EXACT = 2**53
+"""From here on floats skip whole numbers, so that several ids become one."""
 
 
 def image_column(columns: Iterable[str]) -> str | None:
@@ -64,6 +66,11 @@ def image(row: dict[str, Any], column: str, where: str) -> str:
     """The path or id of a row's image."""
     value = row.get(column)
     if isinstance(value, float) and value.is_integer():  # pandas' numbers beside an empty cell
+        if abs(value) >= MOST_EXACT:
+            raise DataError(
+                f"{where}.{column}: {shown(value)} is a float beyond 2^53, where several ids become one;"
+                " write ids as text or whole numbers"
+            )
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)

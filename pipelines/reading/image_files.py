@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from negbench.pipelines.errors import DataError
-from negbench.pipelines.files import digest
+from negbench.pipelines.files import POINTER, digest
 from negbench.pipelines.reading import pictures
 from negbench.pipelines.reading.caption_rows import CaptionRows, Place
 
@@ -119,8 +119,13 @@ def files_below(root: Path) -> list[str]:
     return sorted(found)
 
 
+def has_pictures(folder: Path) -> bool:
+    """Whether there are pictures anywhere below a folder."""
+    return any(PurePosixPath(file).suffix.lower() in SUFFIXES for file in files_below(folder))
+
+
 def decode_all(root: Path, files: Iterable[str], fault: Callable[[str], None]) -> dict[str, str]:
-    """Decode every picture; file to its digest. Broken ones go to ``fault``, which may raise."""
+    """Decode every picture; file to its digest. Broken ones go to ``fault``, which may raise; ``DataError`` of all."""
 
     def content(file: str) -> str | DataError:
         try:
@@ -134,7 +139,10 @@ def decode_all(root: Path, files: Iterable[str], fault: Callable[[str], None]) -
     broken = [error for error in results.values() if isinstance(error, DataError)]
     for number, error in enumerate(broken):
         more = f" (and {len(broken) - 1:,} more pictures)" if len(broken) > 1 and not number else ""
-        fault(f"{error}{more}; get the file again")
+        said = f"{error}{more}" + ("" if POINTER in str(error) else "; get the file again")
+        if len(broken) == len(files):
+            raise DataError(said)  # to leave them out would leave nothing
+        fault(said)
     return {file: result for file, result in results.items() if isinstance(result, str)}
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from negbench.pipelines.errors import DataError, damage
-from negbench.pipelines.files import digest, open_plain
+from negbench.pipelines.files import LFS, POINTER, digest, open_plain
 from negbench.pipelines.store import load_array
 
 MOST_PIXELS = Image.MAX_IMAGE_PIXELS
@@ -77,6 +77,8 @@ def content(path: Path) -> str:
 
 def decode(data: bytes, where: str) -> Image.Image:
     """A picture in RGB from the bytes of a file, wholly decoded; ``PictureError`` names ``where`` they are from."""
+    if data.startswith(LFS):
+        raise PictureError("unreadable", f"{where}: {POINTER}")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
             picture.load()  # the first frame; a cut file is noticed here

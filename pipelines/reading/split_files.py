@@ -61,7 +61,7 @@ def listed(path: Path, knows: Knows) -> int:
     try:
         if path.stat().st_size > MOST_BYTES:
             return 0
-        names = [line.strip() for _, line in lines(path, Faults()) if line.strip()]
+        names = [line.strip() for _, line in lines(path, Faults(whole=True)) if line.strip()]
     except (DataError, OSError):
         return 0
     if len(names) < 2 or len(set(names)) < len(names):
@@ -73,7 +73,7 @@ def read_splits(files: list[tuple[str, Path]]) -> dict[str, tuple[str, str]]:
     """Image id to its split and its line, in the order of the files. A list is taken whole or not at all."""
     split_of: dict[str, tuple[str, str]] = {}
     for split, path in files:
-        for number, line in lines(path, Faults()):
+        for number, line in lines(path, Faults(whole=True)):
             where, image = f"{path}:{number}", line.strip()
             if not image:
                 raise DataError(f"{where}: empty line where an image's name should be")

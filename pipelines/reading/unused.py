@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.manifest import Manifest
+from negbench.pipelines.reading.groups import names_of
 from negbench.pipelines.reading.image_files import SUFFIXES, files_below, form
 from negbench.pipelines.reading.split_files import listed
 
@@ -35,6 +36,8 @@ def unused(root: Path, manifest: Manifest, stem: str | None = None) -> dict[str,
     for file in left:
         may_list = PurePosixPath(file).suffix.lower() in TEXTS and kinds[_kind(file)] <= MOST_LISTS
         count = listed(root / file, knows) if knows and may_list else 0
+        if count and file != _small(file):
+            raise DataError(f"{root / file} lists {count:,} images and is not used: rename it {_small(file)}")
         if count and (manifest.info.get("split_by_id") or manifest.info.get("split_by_lists")):
             raise DataError(
                 f"{root / file} lists {count:,} images and is not used: name it after its split (train, val or test;"
@@ -43,8 +46,15 @@ def unused(root: Path, manifest: Manifest, stem: str | None = None) -> dict[str,
         why[file] = f"a list of {count:,} images; the source says itself which is in which split" if count else ""
     said = manifest.info.get("unused", {})
     why |= {file: said[file] for file in left if file in said}
-    other = f"not of '{stem}', or not what this format reads" if stem else "not what this format reads"
-    return {file: reason or other for file, reason in _together(why).items()}
+    for file in left:
+        if not why[file] and stem is not None and stem not in names_of(root / file, root):
+            why[file] = f"not of '{stem}'"
+    return {file: reason or "not what this format reads" for file, reason in _together(why).items()}
+
+
+def _small(file: str) -> str:
+    """With the end of its name in small letters, as readers look for it."""
+    return str(PurePosixPath(file).with_suffix(PurePosixPath(file).suffix.lower()))
 
 
 def _kind(file: str) -> str:
@@ -62,11 +72,11 @@ def _known(manifest: Manifest, below: list[str]) -> Callable[[str], bool]:
 
 def _together(why: dict[str, str]) -> dict[str, str]:
     """Files without a reason of their own, many of one kind as one."""
-    kinds: dict[str, list[str]] = defaultdict(list)
+    kinds: dict[tuple[str, str], list[str]] = defaultdict(list)
     for file, reason in why.items():
-        if not reason:
-            kinds[_kind(file)].append(file)
+        if not reason or reason.startswith("not of"):
+            kinds[_kind(file), reason].append(file)
     many = {kind: files for kind, files in kinds.items() if len(files) > TOGETHER}
     one_by_one = set(why) - {file for files in many.values() for file in files}
     told = {file: why[file] for file in why if file in one_by_one}
-    return told | {f"{kind} ({len(files):,} files)": "" for kind, files in many.items()}
+    return told | {f"{kind} ({len(files):,} files)": reason for (kind, reason), files in many.items()}

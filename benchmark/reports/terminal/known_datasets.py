@@ -23,6 +23,7 @@ def show(name: str, known: Known, screen: Console) -> None:
 
 
 def _lines(name: str, known: Known) -> Iterator[str]:
+    several = len(known.downloads) > 1 or any(".zip" in each.what for each in known.downloads)
     counts = ", ".join(f"{split} {count:,}" for split, count in known.counts.items())
     yield from (f"{known.title}: {counts} images; protocol {known.protocol}", "", "Get")
     for number, download in enumerate(known.downloads, start=1):
@@ -35,7 +36,7 @@ def _lines(name: str, known: Known) -> Iterator[str]:
         "",
         "Then run",
         f"  bench data add {name} --from DIR",
-        f"  bench data add {name} --from FIRST.zip --from SECOND.zip",
+        *([f"  bench data add {name} --from FIRST.zip --from SECOND.zip"] if several else []),
         "",
         f"Cite: {known.citation}",
     )

@@ -6,7 +6,7 @@ from typing import Any
 from negbench.benchmark.reports.screen import log, out
 from negbench.pipelines.captions import same
 from negbench.pipelines.manifest import FEWEST, Manifest
-from negbench.pipelines.text import one_line
+from negbench.pipelines.text import counted, one_line
 
 SHOWN = 5
 """Bad rows that are told."""
@@ -17,12 +17,13 @@ def show(manifest: Manifest) -> None:
     """Its sizes and sources, what its reader tells; small splits, and what was left out, exchanged or bad."""
     counts = manifest.counts()
     sizes = ", ".join(
-        f"{split} {row['images']:,} images / {row['captions']:,} captions" for split, row in counts.items()
+        f"{split} {counted(row['images'], 'images')} / {counted(row['captions'], 'captions')}"
+        for split, row in counts.items()
     )
     out().print(f"{manifest.name}: {sizes}")
     for split in ("val", "test"):
         if counts[split]["images"] < FEWEST:
-            few = f"{split} has {counts[split]['images']:,} images, bench run needs {FEWEST}"
+            few = f"{split} has {counted(counts[split]['images'], 'images')}, bench run needs {FEWEST}"
             log().print(f"warning: {few}", style="yellow")
     _sources(manifest.info)
     for note in manifest.info.get("notes", []):
@@ -32,7 +33,7 @@ def show(manifest: Manifest) -> None:
     if number := manifest.info.get("split_by_id"):
         log().print(f"warning: {split_by_id(number)}", style="yellow")
     for what, number in manifest.info.get("skipped", {}).items():
-        log().print(f"left out: {number:,} {what}")
+        log().print(f"left out: {counted(number, what)}")
     if noise := manifest.info.get("noise"):
         log().print(f"noise: {noise['exchanged']:,} of {noise['captions']:,} training captions exchanged")
         if "words" in noise:
@@ -43,7 +44,7 @@ def show(manifest: Manifest) -> None:
 
 def _odd(manifest: Manifest) -> str:
     """In numbers what not every dataset has, and training and evaluation take as it is."""
-    each = manifest.captions["image_id"].value_counts()
+    each = manifest.captions["image_id"].value_counts().reindex(manifest.images["image_id"], fill_value=0)
     said = [f"images have {each.min():,} to {each.max():,} captions"] if each.nunique() > 1 else []
     images_of = manifest.captions["image_id"].groupby(manifest.captions["text"].map(same))
     several = int((images_of.transform("nunique") > 1).sum())
@@ -70,7 +71,7 @@ def _sources(info: dict[str, Any]) -> None:
     for line in _some([f"{file}: {reason}" for file, reason in info.get("unused", {}).items()]):
         log().print(f"not read: {one_line(line)}")
     if rows := info.get("rows"):
-        parts = [f"{rows['kept']:,} kept", *(f"{number:,} {why}" for why, number in rows["left out"].items())]
+        parts = [f"{rows['kept']:,} kept", *(counted(number, why) for why, number in rows["left out"].items())]
         log().print(f"captions: {rows['seen']:,} seen = {' + '.join(parts)}")
 
 
