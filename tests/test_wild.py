@@ -224,6 +224,25 @@ def test_quotes_around_fields_all_through_are_quotes() -> None:
     assert "one\ntwo" in table("c.tsv", lines).captions["text"].tolist()
 
 
+@pytest.mark.parametrize(
+    ("file", "header"), [("c.csv", "image,caption\n"), ("c.csv", ""), ("captions.txt", "image,caption\n")]
+)
+@pytest.mark.parametrize("suffix", [".jpg", ""])
+def test_quotes_that_swallow_rows_are_refused_where_they_open(file: str, header: str, suffix: str) -> None:
+    """Of headerless tables and captions.txt, too; a caption of several lines is let be."""
+    pictures([f"{number}.jpg" for number in range(100)])
+    suffix = suffix if header else ".jpg"
+    lines = [f"{number}{suffix},thing {number}" for number in range(100)]
+    lines[50] = f'50{suffix},"a dog, a cat\nand, as ever,\na bird"'
+    put(file, header + "\n".join(lines))
+    assert add().info["rows"]["kept"] == 100
+    lines[3], lines[20] = f'3{suffix},"open never closed', f'20{suffix},a tube of 24"'
+    put(file, header + "\n".join(lines))
+    line = 5 if header else 4
+    assert f"raw/{file}:{line}: the quote that opens here closes 17 lines below, and rows stand between" in refused()
+    assert add(skip_bad=True).info["rows"] == {"seen": 100, "kept": 99, "left out": {"bad rows": 1}}
+
+
 def test_separators_are_seen_and_said() -> None:
     lines = [f"{number}.jpg\tthing, {number}" for number in range(100)]
     manifest = table("c.csv", lines)

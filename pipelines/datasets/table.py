@@ -22,12 +22,11 @@ from negbench.pipelines.reading.annotations import (
     Faults,
     annotation_files,
     first_line,
-    has_quotes,
     lines,
     parse_json,
-    records,
 )
 from negbench.pipelines.reading.caption_rows import CaptionRows, splits_of_files
+from negbench.pipelines.reading.csv_rows import has_quotes, records
 from negbench.pipelines.reading.groups import STEM, one_dataset
 from negbench.pipelines.reading.image_files import ImageFiles, form
 from negbench.pipelines.reading.split_files import listed, read_splits, split_files
@@ -92,7 +91,7 @@ def read(
     rows.split_by_lists = bool(split_of)
     for path, of_file in of_files.items():
         beside = path.parent.relative_to(root).as_posix()
-        for where, row in _rows(path, rows):
+        for where, row in _rows(path, rows, files):
             with rows.row(where):
                 image_column, caption_columns, split_column = _columns(path, row)
                 image = columns.image(row, image_column, where)
@@ -170,11 +169,11 @@ def _split(head: str, delimiter: str) -> list[str]:
     return head.strip().replace('"', "").split(delimiter)
 
 
-def _rows(path: Path, rows: CaptionRows) -> Iterator[Fields]:
+def _rows(path: Path, rows: CaptionRows, files: ImageFiles | None) -> Iterator[Fields]:
     if path.suffix == ".parquet":
         names = _names(path)
         return ((f"{path}: [{number}]", row) for number, row in parquet.rows(path, names))
-    return _objects(path, rows.faults) if path.suffix == ".jsonl" else _records(path, rows)
+    return _objects(path, rows.faults) if path.suffix == ".jsonl" else _records(path, rows, files)
 
 
 def _objects(path: Path, faults: Faults) -> Iterator[Fields]:
@@ -188,13 +187,13 @@ def _objects(path: Path, faults: Faults) -> Iterator[Fields]:
             yield f"{path}:{number}", row
 
 
-def _records(path: Path, rows: CaptionRows) -> Iterator[Fields]:
+def _records(path: Path, rows: CaptionRows, files: ImageFiles | None) -> Iterator[Fields]:
     names: list[str] = []
     delimiter = _delimiter(path, first_line(path))
     quotes = delimiter != "\t" or has_quotes(path, delimiter)
     if said := _dialect(path, delimiter, quotes):
         rows.dialects[path.name] = said
-    for number, fields in records(path, rows.faults, delimiter, quotes):
+    for number, fields in records(path, rows.faults, delimiter, quotes, files.knows if files else str.isdecimal):
         if not names:
             names = [field.strip() for field in fields]
         elif len(fields) != len(names):
