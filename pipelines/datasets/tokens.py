@@ -53,9 +53,9 @@ def read(name: str, source: Source, splits: list[tuple[str, Path]]) -> Manifest:
     """The manifest of the caption file under the split files, where there are any."""
     root = source.root(name)
     files = ImageFiles(root)
-    listed = _with_suffix(read_splits(splits), files)
-    path, others = caption_files(files, source.settings.get(STEM))
     rows = CaptionRows(source)
+    listed = _with_suffix(read_splits(splits, rows.dialects), files)
+    path, others = caption_files(files, source.settings.get(STEM))
     rows.split_by_lists = bool(listed)
     rows.unused |= {other.relative_to(root).as_posix(): f"the captions are read from {path.name}" for other in others}
     captions = _captions(path, rows.faults, files.knows)

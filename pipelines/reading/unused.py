@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.reading.image_files import SUFFIXES, files_below, form
-from negbench.pipelines.reading.split_files import listed
+from negbench.pipelines.reading.split_files import listed, split_within
 
 ENDS = {".txt", ".csv", ".tsv", ".json", ".jsonl", ".parquet", ".npy", ".npz", ".h5", ".hdf5", ".token", ".lst", ".tar"}
 """Of files that could be annotations."""
@@ -26,7 +26,7 @@ def unused(root: Path, manifest: Manifest, stem: str | None = None) -> dict[str,
     ``DataError`` where it lists images, and nothing but such lists or the ids says which image is in which split.
     """
     below = files_below(root)
-    seen = [file for file in below if file.count("/") < 2 and PurePosixPath(file).suffix.lower() in ENDS | TEXTS]
+    seen = [file for file in below if _may_be_read(PurePosixPath(file))]
     read = {*manifest.info.get("files", {}), *manifest.images["file"]}
     left = [file for file in seen if file not in read]
     kinds = Counter(map(_kind, left))
@@ -36,15 +36,28 @@ def unused(root: Path, manifest: Manifest, stem: str | None = None) -> dict[str,
         may_list = PurePosixPath(file).suffix.lower() in TEXTS and kinds[_kind(file)] <= MOST_LISTS
         count = listed(root / file, knows) if knows and may_list else 0
         if count and (manifest.info.get("split_by_id") or manifest.info.get("split_by_lists")):
-            raise DataError(
-                f"{root / file} lists {count:,} images and is not used: name it after its split (train, val or test;"
-                " tokens, coco and table read lists), or write the split into the rows and move it out of the folder"
-            )
+            raise DataError(f"{root / file} lists {count:,} images and is not used: {_advice(root, file)}")
         why[file] = f"a list of {count:,} images; the source says itself which is in which split" if count else ""
     said = manifest.info.get("unused", {})
     why |= {file: said[file] for file in left if file in said}
     other = f"not of '{stem}', or not what this format reads" if stem else "not what this format reads"
     return {file: reason or other for file, reason in _together(why).items()}
+
+
+def _may_be_read(file: PurePosixPath) -> bool:
+    """Whether a file could be annotations: it lies in the folder or right below it, or deeper and is called a list."""
+    deep = len(file.parts) > 2
+    suffix = file.suffix.lower()
+    return suffix in TEXTS - {""} and split_within(file.stem) is not None if deep else suffix in ENDS | TEXTS
+
+
+def _advice(root: Path, file: str) -> str:
+    """What makes a list of images one that is used."""
+    out = "or write the split into the rows and move it out of the folder"
+    if not split_within(PurePosixPath(file).stem):
+        return f"name it after its split (train, val or test; tokens, coco and table read lists), {out}"
+    move = f" that lie in {root}, so move it there" if "/" in file else "; another format takes none"
+    return f"tokens, coco and table read lists{move}, {out}"
 
 
 def _kind(file: str) -> str:
