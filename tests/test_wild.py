@@ -224,6 +224,25 @@ def test_quotes_around_fields_all_through_are_quotes() -> None:
     assert "one\ntwo" in table("c.tsv", lines).captions["text"].tolist()
 
 
+@pytest.mark.parametrize(
+    ("file", "header"), [("c.csv", "image,caption\n"), ("c.csv", ""), ("captions.txt", "image,caption\n")]
+)
+@pytest.mark.parametrize("suffix", [".jpg", ""])
+def test_quotes_that_swallow_rows_are_refused_where_they_open(file: str, header: str, suffix: str) -> None:
+    """Of headerless tables and captions.txt, too; a caption of several lines is let be."""
+    pictures([f"{number}.jpg" for number in range(100)])
+    suffix = suffix if header else ".jpg"
+    lines = [f"{number}{suffix},thing {number}" for number in range(100)]
+    lines[50] = f'50{suffix},"a dog, a cat\nand, as ever,\na bird"'
+    put(file, header + "\n".join(lines))
+    assert add().info["rows"]["kept"] == 100
+    lines[3], lines[20] = f'3{suffix},"open never closed', f'20{suffix},a tube of 24"'
+    put(file, header + "\n".join(lines))
+    line = 5 if header else 4
+    assert f"raw/{file}:{line}: the quote that opens here closes 17 lines below, and rows stand between" in refused()
+    assert add(skip_bad=True).info["rows"] == {"seen": 100, "kept": 99, "left out": {"bad rows": 1}}
+
+
 def test_separators_are_seen_and_said() -> None:
     lines = [f"{number}.jpg\tthing, {number}" for number in range(100)]
     manifest = table("c.csv", lines)
@@ -417,6 +436,81 @@ def test_a_list_that_is_not_used_is_an_error(table: bool) -> None:
     assert "raw/good.txt lists 50 images and is not used: name it after its split" in refused()
     put("good.txt", "What is good about this data\nis that it is small.\n")
     assert add().info["unused"] == {"good.txt": "not what this format reads"}
+
+
+def captioned(names: list[str], table: bool) -> None:
+    """The captions of these pictures, as a table or as Flickr's."""
+    pictures(names)
+    if table:
+        put("c.csv", "image,caption\n" + "".join(f"{name},a thing\n" for name in names))
+    else:
+        put("all.token", captions_of(names))
+
+
+@pytest.mark.parametrize("table", [True, False])
+@pytest.mark.parametrize("how", ["csv", "json", "repeated", "below"])
+def test_lists_of_other_forms_are_read(table: bool, how: str) -> None:
+    names = [f"p{k}.jpg" for k in range(100)]
+    captioned(names, table)
+    some = {split: [name for k, name in enumerate(names) if split_of(k) == split] for split in SPLITS}
+    if how == "json":
+        put("splits.json", json.dumps(some))
+    for split in SPLITS if how != "json" else ():
+        if how == "csv":
+            put(f"{split}.csv", "image\n" + "".join(f'"{name}"\n' for name in some[split]))
+        else:
+            times = 5 if how == "repeated" else 1
+            put(f"{'lists/' * (how == 'below')}{split}.txt", "".join(f"{name}\n" * times for name in some[split]))
+    manifest = add()
+    assert counts(manifest) == [60, 20, 20]
+    assert manifest.info["split_by_lists"]
+    said = "each image stands 5 times, and is counted once"
+    assert manifest.info["dialects"] == (dict.fromkeys([f"{s}.txt" for s in SPLITS], said) if how == "repeated" else {})
+
+
+@pytest.mark.parametrize("table", [True, False])
+@pytest.mark.parametrize(
+    ("file", "change", "said"),
+    [
+        ("train.txt", lambda data: data.decode().encode("utf-16"), "train.txt:1: UTF-16; save it as UTF-8"),
+        ("test.txt", lambda data: data.decode().encode("latin-1"), "test.txt:20: not UTF-8 (byte 0xe9)"),
+        ("train.txt", lambda data: data + b"p1.jpg\n", "train.txt:61: p1.jpg already stands at raw/train.txt:2"),
+        ("val.txt", lambda data: data + b"p1.jpg\n", "val.txt:21: p1.jpg already stands in the train split"),
+        ("train.txt", lambda data: data[:-4], "raw/train.txt:60"),
+        ("test.txt", lambda data: data + b"absent.jpg\n", "raw/test.txt:21"),
+        ("val.txt", lambda data: data.replace(b"\n", b" 3\n"), "raw/val.txt:1"),
+    ],
+)
+def test_a_list_that_is_not_clean_is_refused_with_its_line(table: bool, file: str, change: Any, said: str) -> None:
+    names = [*(f"p{k}.jpg" for k in range(99)), "\xe9.jpg"]
+    captioned(names, table)
+    for split in SPLITS:
+        put(f"{split}.txt", "".join(f"{name}\n" for k, name in enumerate(names) if split_of(k) == split))
+    assert counts(add()) == [60, 20, 20]
+    put(file, change(Path("raw", file).read_bytes()))
+    assert said in refused()
+
+
+def test_a_list_too_deep_to_be_read_is_refused_with_its_place() -> None:
+    names = [f"p{k}.jpg" for k in range(100)]
+    captioned(names, True)
+    put("lists/deep/train.txt", "\n".join(names[:50]))
+    said = "raw/lists/deep/train.txt lists 50 images and is not used: tokens, coco and table read lists that lie in"
+    assert said in refused()
+
+
+def test_what_is_no_list_is_let_be_whatever_its_name() -> None:
+    captioned([f"p{k}.jpg" for k in range(100)], True)
+    put("train.txt", "Notes on training,\nun caf\xe9.\n".encode("latin-1"))
+    assert add().info["unused"] == {"train.txt": "not what this format reads"}
+
+
+def test_pictures_of_lists_without_a_caption_are_counted() -> None:
+    names = [f"p{k}.jpg" for k in range(100)]
+    captioned(names[:90], True)
+    pictures(names)
+    lists_of(names, "{}.txt")
+    assert add().info["skipped"] == {"images of the lists without a caption": 10}
 
 
 def test_a_list_beside_a_split_of_the_source_is_named() -> None:

@@ -120,7 +120,7 @@ def _splits(
         number_of = {name: number for number, name in names.items()}
         listed = {
             int(image) if image.isdecimal() else number_of.get(Path(image).name): split
-            for image, (split, _) in read_splits(texts).items()
+            for image, (split, _) in read_splits(texts, rows.dialects).items()
             if len(image) < 1000
         }
         return {number: split for number, split in listed.items() if number in names}, [path for _, path in texts]

@@ -6,15 +6,16 @@ picture's name in the first line needs no such words. Tabs separate where the fi
 ``split`` the file's name says it, and else the image's id decides, as for ``negbench.pipelines.datasets.table``.
 """
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.reading import columns
-from negbench.pipelines.reading.annotations import annotation_files, check_id, first_line, has_quotes, records
+from negbench.pipelines.reading.annotations import annotation_files, check_id, first_line
 from negbench.pipelines.reading.caption_rows import CaptionRows, split_named, splits_of_files
+from negbench.pipelines.reading.csv_rows import has_quotes, is_picture, records
 from negbench.pipelines.reading.groups import STEM, one_dataset
-from negbench.pipelines.reading.image_files import SUFFIXES, ImageFiles
+from negbench.pipelines.reading.image_files import ImageFiles
 from negbench.pipelines.sources import Source
 
 SETTINGS = ("columns",)
@@ -32,7 +33,7 @@ def detect(folder: Path) -> str | None:
 def almost(folder: Path) -> str | None:
     """A table whose first line names a picture, among more."""
     for path in annotation_files(folder, *ENDS):
-        if any(map(_is_picture, _first(path))):
+        if any(map(is_picture, _first(path))):
             return f"{path} names no columns: say what they are, as in --columns image,caption"
     return None
 
@@ -47,19 +48,21 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
     tables = one_dataset(tables, root, source.settings.get(STEM))
     rows = CaptionRows(source)
     notes = []
+    files = ImageFiles(root)
     for path, of_file in splits_of_files(tables).items():
         kinds = _kinds(path, said)
         notes.append(f"{path.name}: columns {','.join(kinds)}, separated by {'tabs' if _tabs(path) else 'commas'}")
-        _read(rows, path, kinds, of_file)
-    manifest = rows.manifest(name, root, ImageFiles(root).places, tables)
+        _read(rows, path, kinds, of_file, files)
+    manifest = rows.manifest(name, root, files.places, tables)
     manifest.info["notes"] = notes
     return manifest
 
 
-def _read(rows: CaptionRows, path: Path, kinds: list[str], of_file: str | None) -> None:
+def _read(rows: CaptionRows, path: Path, kinds: list[str], of_file: str | None, files: ImageFiles) -> None:
     """Add the captions of a table."""
     tabs = _tabs(path)
-    for number, fields in records(path, rows.faults, "\t" if tabs else ",", not tabs or has_quotes(path, "\t")):
+    quotes = not tabs or has_quotes(path, "\t")
+    for number, fields in records(path, rows.faults, "\t" if tabs else ",", quotes, files.knows):
         where = f"{path}:{number}"
         with rows.row(where):
             if len(fields) != len(kinds):
@@ -75,7 +78,7 @@ def _kinds(path: Path, said: object) -> list[str]:
     """What each column is."""
     first = _first(path)
     if said is None:
-        return [IMAGE if _is_picture(field) else CAPTION for field in first]
+        return [IMAGE if is_picture(field) else CAPTION for field in first]
     kinds = [kind.strip() for kind in str(said).split(",")]
     unknown = [kind for kind in kinds if kind not in (IMAGE, CAPTION, SPLIT, UNREAD)]
     if unknown or kinds.count(IMAGE) != 1 or CAPTION not in kinds or kinds.count(SPLIT) > 1:
@@ -89,7 +92,7 @@ def _kinds(path: Path, said: object) -> list[str]:
 
 def _plain(path: Path) -> bool:
     first = _first(path)
-    return len(first) == 2 and sum(map(_is_picture, first)) == 1
+    return len(first) == 2 and sum(map(is_picture, first)) == 1
 
 
 def _first(path: Path) -> list[str]:
@@ -102,7 +105,3 @@ def _first(path: Path) -> list[str]:
 
 def _tabs(path: Path) -> bool:
     return "\t" in first_line(path)
-
-
-def _is_picture(field: str) -> bool:
-    return PurePosixPath(field).suffix.lower() in SUFFIXES

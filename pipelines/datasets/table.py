@@ -22,15 +22,14 @@ from negbench.pipelines.reading.annotations import (
     Faults,
     annotation_files,
     first_line,
-    has_quotes,
     lines,
     parse_json,
-    records,
 )
 from negbench.pipelines.reading.caption_rows import CaptionRows, splits_of_files
+from negbench.pipelines.reading.csv_rows import has_quotes, records
 from negbench.pipelines.reading.groups import STEM, one_dataset
 from negbench.pipelines.reading.image_files import ImageFiles, form
-from negbench.pipelines.reading.split_files import listed, read_splits, split_files
+from negbench.pipelines.reading.split_files import read_splits, seems_list, split_files
 from negbench.pipelines.sources import Source
 
 EXPECTS = "*.csv, *.tsv, *.jsonl or *.parquet with columns image and caption"
@@ -63,7 +62,7 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
     root = source.root(name)
     files = ImageFiles(root)
     rows = CaptionRows(source)
-    lists = [(split, path) for split, path in split_files(root, knows=files.knows) if listed(path, files.knows)]
+    lists = [(split, path) for split, path in split_files(root, knows=files.knows) if seems_list(path, files.knows)]
     tables = read(root, rows, source.settings.get(STEM), files, lists)
     return rows.manifest(name, root, files.places, [*tables, *(path for _, path in lists if rows.split_by_lists)])
 
@@ -86,16 +85,19 @@ def read(
     rows.unused |= {path.relative_to(root).as_posix(): str(error) for path, error in others.items()}
     tables = one_dataset(tables, root, stem)
     of_files = splits_of_files(tables)
-    split_of: dict[str, str] = {}
+    listed: dict[str, tuple[str, str]] = {}
     if not any(of_files.values()) and not any(columns.split_column(_names(path)) for path in tables):
-        split_of = {form(image): split for image, (split, _) in read_splits(list(lists)).items()}
+        listed = read_splits(list(lists), rows.dialects)
+    split_of = {form(image): split for image, (split, _) in listed.items()}
     rows.split_by_lists = bool(split_of)
+    named: dict[str, None] = {}
     for path, of_file in of_files.items():
         beside = path.parent.relative_to(root).as_posix()
-        for where, row in _rows(path, rows):
+        for where, row in _rows(path, rows, files):
             with rows.row(where):
                 image_column, caption_columns, split_column = _columns(path, row)
                 image = columns.image(row, image_column, where)
+                named |= _forms(image) if split_of else {}
                 if files and beside != "." and f"{beside}/{image}" in files:
                     image = f"{beside}/{image}"
                 split = columns.split(row, split_column, where) or of_file or _split_listed(image, split_of)
@@ -105,14 +107,34 @@ def read(
                     continue
                 for text in texts:
                     rows.caption(where, image, text, split)
+    _check_lists(listed, named, rows, files)
     return tables
 
 
 def _split_listed(image: str, split_of: dict[str, str]) -> str | None:
     """The split that lists say, which name an image by its path or its file, with suffix or without."""
+    return next((split_of[name] for name in _forms(image) if name in split_of), None)
+
+
+def _forms(image: str) -> dict[str, None]:
+    """What lists may call an image, the longest first."""
     path = PurePosixPath(form(image))
-    names = (str(path), str(path.with_suffix("")), path.name, path.stem)
-    return next((split_of[name] for name in names if name in split_of), None)
+    return dict.fromkeys((str(path), str(path.with_suffix("")), path.name, path.stem))
+
+
+def _check_lists(
+    listed: dict[str, tuple[str, str]], named: dict[str, None], rows: CaptionRows, files: ImageFiles | None
+) -> None:
+    """``DataError`` where lists name what neither a row names nor a picture; pictures without a row are counted."""
+    bare = [image for image in listed if form(image) not in named]
+    unknown = [image for image in bare if files is None or not files.knows(image)]
+    if unknown:
+        more = f", nor are {len(unknown) - 1:,} others of {len(listed):,}" if len(unknown) > 1 else ""
+        raise DataError(
+            f"{listed[unknown[0]][1]}: {unknown[0][:80]!r} is no picture that is there, nor named by a row{more};"
+            " a list names an image on each line and nothing else, and is taken whole"
+        )
+    rows.skipped["images of the lists without a caption"] = len(bare)
 
 
 def table_files(root: Path) -> list[Path]:
@@ -170,11 +192,11 @@ def _split(head: str, delimiter: str) -> list[str]:
     return head.strip().replace('"', "").split(delimiter)
 
 
-def _rows(path: Path, rows: CaptionRows) -> Iterator[Fields]:
+def _rows(path: Path, rows: CaptionRows, files: ImageFiles | None) -> Iterator[Fields]:
     if path.suffix == ".parquet":
         names = _names(path)
         return ((f"{path}: [{number}]", row) for number, row in parquet.rows(path, names))
-    return _objects(path, rows.faults) if path.suffix == ".jsonl" else _records(path, rows)
+    return _objects(path, rows.faults) if path.suffix == ".jsonl" else _records(path, rows, files)
 
 
 def _objects(path: Path, faults: Faults) -> Iterator[Fields]:
@@ -188,13 +210,13 @@ def _objects(path: Path, faults: Faults) -> Iterator[Fields]:
             yield f"{path}:{number}", row
 
 
-def _records(path: Path, rows: CaptionRows) -> Iterator[Fields]:
+def _records(path: Path, rows: CaptionRows, files: ImageFiles | None) -> Iterator[Fields]:
     names: list[str] = []
     delimiter = _delimiter(path, first_line(path))
     quotes = delimiter != "\t" or has_quotes(path, delimiter)
     if said := _dialect(path, delimiter, quotes):
         rows.dialects[path.name] = said
-    for number, fields in records(path, rows.faults, delimiter, quotes):
+    for number, fields in records(path, rows.faults, delimiter, quotes, files.knows if files else str.isdecimal):
         if not names:
             names = [field.strip() for field in fields]
         elif len(fields) != len(names):

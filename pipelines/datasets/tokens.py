@@ -20,8 +20,9 @@ from pathlib import Path
 
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.manifest import Manifest
-from negbench.pipelines.reading.annotations import Faults, annotation_files, lines, records
+from negbench.pipelines.reading.annotations import Faults, annotation_files, lines
 from negbench.pipelines.reading.caption_rows import CaptionRows
+from negbench.pipelines.reading.csv_rows import Knows, records
 from negbench.pipelines.reading.groups import STEM, the_one
 from negbench.pipelines.reading.image_files import ImageFiles
 from negbench.pipelines.reading.split_files import read_splits, split_files
@@ -52,12 +53,12 @@ def read(name: str, source: Source, splits: list[tuple[str, Path]]) -> Manifest:
     """The manifest of the caption file under the split files, where there are any."""
     root = source.root(name)
     files = ImageFiles(root)
-    listed = _with_suffix(read_splits(splits), files)
-    path, others = caption_files(files, source.settings.get(STEM))
     rows = CaptionRows(source)
+    listed = _with_suffix(read_splits(splits, rows.dialects), files)
+    path, others = caption_files(files, source.settings.get(STEM))
     rows.split_by_lists = bool(listed)
     rows.unused |= {other.relative_to(root).as_posix(): f"the captions are read from {path.name}" for other in others}
-    captions = _captions(path, rows.faults)
+    captions = _captions(path, rows.faults, files.knows)
     for where, image, caption_id, text in captions:
         with rows.row(where):
             file = files.find(image, where) if listed and image not in listed else None
@@ -121,11 +122,11 @@ def _with_suffix(listed: dict[str, tuple[str, str]], files: ImageFiles) -> dict[
     return found
 
 
-def _captions(path: Path, faults: Faults) -> Iterator[CaptionFields]:
+def _captions(path: Path, faults: Faults, knows: Knows | None = None) -> Iterator[CaptionFields]:
     if path.suffix == ".csv":
         return _rows(path, ((number, _bars(line)) for number, line in lines(path, faults)), faults)
     if path.name == "captions.txt":
-        return _rows(path, records(path, faults), faults)
+        return _rows(path, records(path, faults, knows=knows), faults)
     return _tokens(path, faults)
 
 

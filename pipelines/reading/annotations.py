@@ -1,11 +1,10 @@
-"""Annotation files read with care: text by line, CSV, JSON. Every fault names its file and line, or its key.
+"""Annotation files read with care: text by line, JSON. Every fault names its file and line, or its key.
 
 Text is UTF-8, with or without a byte order mark, and lines end with LF or CRLF. Whatever else a file holds is a
 fault: ``Faults`` ends the reading at the first one, or leaves the line out and goes on where that was asked for.
 """
 
 import codecs
-import csv
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -19,8 +18,6 @@ from negbench.pipelines.errors import SHOWN, DataError, invalid
 from negbench.pipelines.files import LFS, POINTER, open_plain, read_bytes
 from negbench.pipelines.text import is_unseen
 
-MOST_LINES = 100
-"""A quoted field of CSV runs over fewer lines; more mean that a quote is missing."""
 LONGEST = 100_000
 """Characters of a caption."""
 CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
@@ -226,43 +223,6 @@ def line_count(path: Path) -> int:
     """Number of lines, bad ones too."""
     data = read_bytes(path)
     return data.count(b"\n") + bool(data and not data.endswith(b"\n"))
-
-
-def records(path: Path, faults: Faults, delimiter: str = ",", quotes: bool = True) -> Iterator[tuple[int, list[str]]]:
-    """Rows of CSV with the line each begins on; blank lines are let be. Without ``quotes`` these are letters as any."""
-    rest = list(lines(path, faults))
-    if not quotes:
-        yield from ((number, text.split(delimiter)) for number, text in rest if text.strip())
-        return
-    position = 0
-    while position < len(rest):
-        number = rest[position][0]
-        until = min(position + MOST_LINES, len(rest))
-        reader = csv.reader((f"{rest[k][1]}\n" for k in range(position, until)), delimiter=delimiter, strict=True)
-        try:
-            fields = next(reader)
-            position += reader.line_num
-        except csv.Error as error:  # the next line is tried again by itself
-            fault = "a field is too long" if "limit" in str(error) else "a quote is missing or in a wrong place"
-            faults.add(f"{path}:{number}: not CSV: {fault}")
-            position += 1
-            continue
-        if any(fields):
-            yield number, fields
-
-
-def has_quotes(path: Path, delimiter: str) -> bool:
-    """Whether a table's quotes are CSV's, around whole fields; else they are letters, as inch signs.
-
-    They are CSV's where every line is CSV by itself, and where lines are of one width only if they are.
-    """
-    every = [text for _, text in lines(path, Faults(skip=True)) if text.strip()]
-    try:
-        if all(len(list(csv.reader([text], delimiter=delimiter, strict=True))) == 1 for text in every):
-            return True
-    except csv.Error:
-        pass
-    return len({text.count(delimiter) for text in every}) > 1
 
 
 def read_json(path: Path, made: Made | None = None) -> Any:

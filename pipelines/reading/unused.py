@@ -8,7 +8,7 @@ from negbench.pipelines.errors import DataError
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.reading.groups import names_of
 from negbench.pipelines.reading.image_files import SUFFIXES, files_below, form
-from negbench.pipelines.reading.split_files import listed
+from negbench.pipelines.reading.split_files import listed, split_within
 
 ENDS = {".txt", ".csv", ".tsv", ".json", ".jsonl", ".parquet", ".npy", ".npz", ".h5", ".hdf5", ".token", ".lst", ".tar"}
 """Of files that could be annotations."""
@@ -27,7 +27,7 @@ def unused(root: Path, manifest: Manifest, stem: str | None = None) -> dict[str,
     ``DataError`` where it lists images, and nothing but such lists or the ids says which image is in which split.
     """
     below = files_below(root)
-    seen = [file for file in below if file.count("/") < 2 and PurePosixPath(file).suffix.lower() in ENDS | TEXTS]
+    seen = [file for file in below if _may_be_read(PurePosixPath(file))]
     read = {*manifest.info.get("files", {}), *manifest.images["file"]}
     left = [file for file in seen if file not in read]
     kinds = Counter(map(_kind, left))
@@ -39,10 +39,7 @@ def unused(root: Path, manifest: Manifest, stem: str | None = None) -> dict[str,
         if count and file != _small(file):
             raise DataError(f"{root / file} lists {count:,} images and is not used: rename it {_small(file)}")
         if count and (manifest.info.get("split_by_id") or manifest.info.get("split_by_lists")):
-            raise DataError(
-                f"{root / file} lists {count:,} images and is not used: name it after its split (train, val or test;"
-                " tokens, coco and table read lists), or write the split into the rows and move it out of the folder"
-            )
+            raise DataError(f"{root / file} lists {count:,} images and is not used: {_advice(root, file)}")
         why[file] = f"a list of {count:,} images; the source says itself which is in which split" if count else ""
     said = manifest.info.get("unused", {})
     why |= {file: said[file] for file in left if file in said}
@@ -55,6 +52,22 @@ def unused(root: Path, manifest: Manifest, stem: str | None = None) -> dict[str,
 def _small(file: str) -> str:
     """With the end of its name in small letters, as readers look for it."""
     return str(PurePosixPath(file).with_suffix(PurePosixPath(file).suffix.lower()))
+
+
+def _may_be_read(file: PurePosixPath) -> bool:
+    """Whether a file could be annotations: it lies in the folder or right below it, or deeper and is called a list."""
+    deep = len(file.parts) > 2
+    suffix = file.suffix.lower()
+    return suffix in TEXTS - {""} and split_within(file.stem) is not None if deep else suffix in ENDS | TEXTS
+
+
+def _advice(root: Path, file: str) -> str:
+    """What makes a list of images one that is used."""
+    out = "or write the split into the rows and move it out of the folder"
+    if not split_within(PurePosixPath(file).stem):
+        return f"name it after its split (train, val or test; tokens, coco and table read lists), {out}"
+    move = f" that lie in {root}, so move it there" if "/" in file else "; another format takes none"
+    return f"tokens, coco and table read lists{move}, {out}"
 
 
 def _kind(file: str) -> str:
