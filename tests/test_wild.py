@@ -296,6 +296,93 @@ def test_a_git_lfs_pointer_is_no_bad_array() -> None:
     assert refused() == "raw/train_ims.npy: a Git LFS pointer, not the file itself; run: git lfs pull"
 
 
+# Columns
+
+
+def rows_of(header: str, row: str, file: str = "c.csv") -> None:
+    """A table with a row for each of a hundred pictures; ``{0}`` is its number, ``{1}`` its split."""
+    pictures([f"{number}.jpg" for number in range(100)])
+    lines = [row.replace("{0}", str(number)).replace("{1}", split_of(number)) for number in range(100)]
+    put(file, "\n".join([*filter(None, [header]), *lines]))
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "said"),
+    [
+        ("image,caption,caption", "{0}.jpg,a,b", "raw/c.csv:1: two columns are called caption; leave one"),
+        ("image,Caption,caption", "{0}.jpg,a,b", "raw/c.csv:1: two columns are called caption; leave one"),
+        (
+            "image,file_name,caption",
+            "{0}.jpg,1{0}.jpg,a",
+            "raw/c.csv:2: it names two images, image '0.jpg' and file_name",
+        ),
+        ("image,caption,set", "{0}.jpg,a,{1}", "raw/c.csv: the values of 'set' are train, val, test: call it split"),
+        (
+            "",
+            '{"image": "{0}.jpg", "caption": "a", "subset": "{1}"}',
+            "raw/c.jsonl: the values of 'subset' are train, ",
+        ),
+        ("", '{"image": "{0}.jpg", "caption": "a", "caption": "b"}', "raw/c.jsonl: the key 'caption' stands twice"),
+        ("", '{"image": "{0}.jpg", "caption": "t", "captions": ["u", "v"]}', "raw/c.jsonl:1: it has both caption and"),
+    ],
+)
+def test_columns_that_contradict_or_say_the_split_are_refused(header: str, row: str, said: str) -> None:
+    rows_of(header, row, "c.csv" if header else "c.jsonl")
+    assert said in refused()
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "said"),
+    [
+        ("image,caption,text,width", "{0}.jpg,a,b,8", "not read of it: 'text', 'width'"),
+        ("image,file_name,caption", "{0}.jpg,x/{0}.jpg,a", "not read of it: 'file_name'"),
+        ("", '{"image": "{0}.jpg", "caption": "t", "captions": ["t"], "n": 3}', "not read of it: 'captions', 'n'"),
+        ("image,caption,split,set", "{0}.jpg,a,{1},{1}", "not read of it: 'set'"),
+        ("image,caption,word", "{0}.jpg,a,train", "not read of it: 'word'"),
+    ],
+)
+def test_columns_that_are_not_read_are_named(header: str, row: str, said: str) -> None:
+    file = "c.csv" if header else "c.jsonl"
+    rows_of(header, row, file)
+    manifest = add()
+    assert manifest.info["dialects"] == {file: said}
+    assert set(manifest.captions["text"]) <= {"a", "t"}
+
+
+@pytest.mark.parametrize("without", [0, 70])
+def test_a_split_of_some_rows_is_refused(without: int) -> None:
+    rows_of("", '{"image": "{0}.jpg", "caption": "a", "split": "{1}"}', "c.jsonl")
+    rows = Path("raw/c.jsonl").read_text().split("\n")
+    rows[without] = rows[without].partition(', "split"')[0] + "}"
+    put("c.jsonl", "\n".join(rows))
+    other = 2 if without == 0 else 1
+    assert f"raw/c.jsonl:{without + 1}: no split, but raw/c.jsonl:{other} has one; write it into every row" in refused()
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("dataset_x.json", '{"images": [{"filename": "1.jpg", "split": "train", "split": "test", "sentences": []}]}'),
+        ("train.json", '[{"image": "1.jpg", "split": "train", "split": "test", "caption": "a"}]'),
+        (
+            "captions_train.json",
+            '{"images": [{"id": 1, "file_name": "1.jpg", "split": 1, "split": 2}], "annotations": []}',
+        ),
+    ],
+)
+def test_a_key_twice_is_refused_wherever_json_is_read(file: str, text: str) -> None:
+    pictures(["1.jpg"])
+    put(file, text)
+    assert f"raw/{file}: the key 'split' stands twice in one object: {{" in refused()
+
+
+def test_a_key_twice_in_a_row_is_refused_with_its_line() -> None:
+    rows_of("", '{"image": "{0}.jpg", "caption": "a"}', "c.jsonl")
+    put("c.jsonl", Path("raw/c.jsonl").read_text().replace('"7.jpg", "caption"', '"7.jpg", "caption": "b", "caption"'))
+    assert "raw/c.jsonl:8: the key 'caption' stands twice in one object" in refused()
+    assert add(skip_bad=True).info["rows"] == {"seen": 100, "kept": 99, "left out": {"bad rows": 1}}
+
+
 # Sources
 
 

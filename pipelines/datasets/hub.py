@@ -21,6 +21,7 @@ from negbench.pipelines.reading.annotations import annotation_files
 from negbench.pipelines.reading.caption_rows import CaptionRows, splits_of_files
 from negbench.pipelines.reading.groups import STEM, one_dataset
 from negbench.pipelines.reading.image_files import TakenOut
+from negbench.pipelines.reading.unread import MOST
 from negbench.pipelines.sources import Source
 
 EXPECTS = "*.parquet (also in data/) with a column image {bytes, path} and captions"
@@ -48,6 +49,9 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
             raise DataError(f"{path}: no column of captions among {', '.join(names)[:80]}")
         ids = [column for column in IDS if column in names]
         wanted = [str(picture), *captions, *ids, *([split_column] if split_column else [])]
+        columns.check_names(names, str(path))
+        if others := [column for column in names if column not in wanted]:
+            rows.say(path.name, f"not read of it: {', '.join(others[:MOST])}" + " and others" * (len(others) > MOST))
         for number, row in parquet.rows(path, wanted):
             where = f"{path}: [{number}]"
             with rows.row(where):

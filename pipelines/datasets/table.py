@@ -30,6 +30,7 @@ from negbench.pipelines.reading.csv_rows import has_quotes, records
 from negbench.pipelines.reading.groups import STEM, one_dataset
 from negbench.pipelines.reading.image_files import ImageFiles, form
 from negbench.pipelines.reading.split_files import read_splits, seems_list, split_files
+from negbench.pipelines.reading.unread import Unread
 from negbench.pipelines.sources import Source
 
 EXPECTS = "*.csv, *.tsv, *.jsonl or *.parquet with columns image and caption"
@@ -91,11 +92,14 @@ def read(
     split_of = {form(image): split for image, (split, _) in listed.items()}
     rows.split_by_lists = bool(split_of)
     named: dict[str, None] = {}
+    unread = Unread()
     for path, of_file in of_files.items():
         beside = path.parent.relative_to(root).as_posix()
         for where, row in _rows(path, rows, files):
             with rows.row(where):
                 image_column, caption_columns, split_column = _columns(path, row)
+                unread.see(path, row, (image_column, *caption_columns, split_column))
+                columns.check_agreement(row, where, ids=files is None)
                 image = columns.image(row, image_column, where)
                 named |= _forms(image) if split_of else {}
                 if files and beside != "." and f"{beside}/{image}" in files:
@@ -108,6 +112,7 @@ def read(
                 for text in texts:
                     rows.caption(where, image, text, split)
     _check_lists(listed, named, rows, files)
+    unread.tell(rows)
     return tables
 
 
@@ -195,6 +200,7 @@ def _split(head: str, delimiter: str) -> list[str]:
 def _rows(path: Path, rows: CaptionRows, files: ImageFiles | None) -> Iterator[Fields]:
     if path.suffix == ".parquet":
         names = _names(path)
+        columns.check_names(names, str(path))
         return ((f"{path}: [{number}]", row) for number, row in parquet.rows(path, names))
     return _objects(path, rows.faults) if path.suffix == ".jsonl" else _records(path, rows, files)
 
@@ -207,6 +213,7 @@ def _objects(path: Path, faults: Faults) -> Iterator[Fields]:
             row = parse_json(line, f"{path}:{number}")
             if not isinstance(row, dict):
                 raise DataError(f"{path}:{number}: not an object: {line[:60]!r}")
+            columns.check_names(row, f"{path}:{number}")
             yield f"{path}:{number}", row
 
 
@@ -219,6 +226,7 @@ def _records(path: Path, rows: CaptionRows, files: ImageFiles | None) -> Iterato
     for number, fields in records(path, rows.faults, delimiter, quotes, files.knows if files else str.isdecimal):
         if not names:
             names = [field.strip() for field in fields]
+            columns.check_names(names, f"{path}:{number}")
         elif len(fields) != len(names):
             rows.faults.add(f"{path}:{number}: {len(fields)} fields, expected {len(names)}: {','.join(fields)[:60]!r}")
         else:
