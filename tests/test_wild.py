@@ -336,6 +336,7 @@ def test_columns_that_contradict_or_say_the_split_are_refused(header: str, row: 
     [
         ("image,caption,text,width", "{0}.jpg,a,b,8", "not read of it: 'text', 'width'"),
         ("image,file_name,caption", "{0}.jpg,x/{0}.jpg,a", "not read of it: 'file_name'"),
+        ("image, caption , n", "{0}.jpg,a,3", "not read of it: 'n'"),
         ("", '{"image": "{0}.jpg", "caption": "t", "captions": ["t"], "n": 3}', "not read of it: 'captions', 'n'"),
         ("image,caption,split,set", "{0}.jpg,a,{1},{1}", "not read of it: 'set'"),
         ("image,caption,word", "{0}.jpg,a,train", "not read of it: 'word'"),
@@ -381,6 +382,34 @@ def test_a_key_twice_in_a_row_is_refused_with_its_line() -> None:
     put("c.jsonl", Path("raw/c.jsonl").read_text().replace('"7.jpg", "caption"', '"7.jpg", "caption": "b", "caption"'))
     assert "raw/c.jsonl:8: the key 'caption' stands twice in one object" in refused()
     assert add(skip_bad=True).info["rows"] == {"seen": 100, "kept": 99, "left out": {"bad rows": 1}}
+
+
+@pytest.mark.parametrize("cell", ["\"['thing {0}', 'it''s {0}, too']\"", '"[""thing {0}"", ""its {0}, too""]"'])
+def test_cells_that_are_lists_are_several_captions(cell: str) -> None:
+    cell = cell.replace("''", "\\'")
+    rows_of("image,caption", "{0}.jpg," + cell)
+    manifest = add()
+    assert manifest.info["rows"] == {"seen": 200, "kept": 200, "left out": {}}
+    assert manifest.info["dialects"] == {"c.csv": "each caption is a list of captions"}
+    texts = manifest.captions["text"][manifest.captions["image_id"] == "3.jpg"].tolist()
+    assert texts in (["thing 3", "it's 3, too"], ["thing 3", "its 3, too"])
+    put("c.csv", Path("raw/c.csv").read_text().replace(cell.replace("{0}", "7"), "a thing"))
+    assert "raw/c.csv:9.caption: no list of captions, as most others are: 'a thing'" in refused()
+    assert add(skip_bad=True).info["rows"] == {"seen": 199, "kept": 198, "left out": {"bad rows": 1}}
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("\"['a dog', 'a cat']\"", "a list, as most others are not: "),
+        ("['a dog' 'a cat']", "no list of JSON or Python, though it looks like one: "),
+    ],
+)
+def test_a_cell_that_alone_is_a_list_or_is_none_is_refused(cell: str, said: str) -> None:
+    rows_of("image,caption", "{0}.jpg,[thing] {0} [sic]")
+    assert len(add().captions) == 100
+    put("c.csv", Path("raw/c.csv").read_text().replace("[thing] 7 [sic]", cell))
+    assert f"raw/c.csv:9.caption: {said}" in refused()
 
 
 # Sources

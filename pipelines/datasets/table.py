@@ -29,6 +29,7 @@ from negbench.pipelines.reading.caption_rows import CaptionRows, splits_of_files
 from negbench.pipelines.reading.csv_rows import has_quotes, records
 from negbench.pipelines.reading.groups import STEM, one_dataset
 from negbench.pipelines.reading.image_files import ImageFiles, form
+from negbench.pipelines.reading.list_cells import ListCells
 from negbench.pipelines.reading.split_files import read_splits, seems_list, split_files
 from negbench.pipelines.reading.unread import Unread
 from negbench.pipelines.sources import Source
@@ -218,17 +219,36 @@ def _objects(path: Path, faults: Faults) -> Iterator[Fields]:
 
 
 def _records(path: Path, rows: CaptionRows, files: ImageFiles | None) -> Iterator[Fields]:
-    names: list[str] = []
     delimiter = _delimiter(path, first_line(path))
     quotes = delimiter != "\t" or has_quotes(path, delimiter)
     if said := _dialect(path, delimiter, quotes):
-        rows.dialects[path.name] = said
-    for number, fields in records(path, rows.faults, delimiter, quotes, files.knows if files else str.isdecimal):
+        rows.say(path.name, said)
+
+    def every(faults: Faults) -> Iterator[tuple[str, dict[str, str]]]:
+        knows = files.knows if files else str.isdecimal
+        return _with_names(path, records(path, faults, delimiter, quotes, knows), faults)
+
+    cells = ListCells(
+        (row for _, row in every(Faults(skip=True))), columns.caption_columns(map(str.strip, _names(path)))
+    )
+    for column in cells.lists:
+        rows.say(path.name, f"each {column} is a list of captions")
+    for where, row in every(rows.faults):
+        with rows.faults.row():
+            yield where, cells.read(row, where)
+
+
+def _with_names(
+    path: Path, found: Iterator[tuple[int, list[str]]], faults: Faults
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """The rows below the line of names, by them."""
+    names: list[str] = []
+    for number, fields in found:
         if not names:
             names = [field.strip() for field in fields]
             columns.check_names(names, f"{path}:{number}")
         elif len(fields) != len(names):
-            rows.faults.add(f"{path}:{number}: {len(fields)} fields, expected {len(names)}: {','.join(fields)[:60]!r}")
+            faults.add(f"{path}:{number}: {len(fields)} fields, expected {len(names)}: {','.join(fields)[:60]!r}")
         else:
             yield f"{path}:{number}", dict(zip(names, fields, strict=True))
 
