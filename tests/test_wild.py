@@ -398,6 +398,14 @@ def test_cells_that_are_lists_are_several_captions(cell: str) -> None:
     assert add(skip_bad=True).info["rows"] == {"seen": 199, "kept": 198, "left out": {"bad rows": 1}}
 
 
+def test_cells_without_a_header_are_lists_too() -> None:
+    rows_of("", "{0}.jpg,\"['a {0}', 'b {0}']\"")
+    done = bench("data", "add", "my", "--from", "raw", "--format", "headerless", "--columns", "image,caption")
+    assert done.exit_code == 0, done.output
+    assert "read: c.csv: each caption in column 2 is a list of captions\n" in done.stderr
+    assert "captions: 200 seen = 200 kept\n" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("cell", "said"),
     [
@@ -563,7 +571,7 @@ def captioned(names: list[str], table: bool) -> None:
 
 
 @pytest.mark.parametrize("table", [True, False])
-@pytest.mark.parametrize("how", ["csv", "json", "repeated", "below"])
+@pytest.mark.parametrize("how", ["csv", "json", "repeated", "below", "paths"])
 def test_lists_of_other_forms_are_read(table: bool, how: str) -> None:
     names = [f"p{k}.jpg" for k in range(100)]
     captioned(names, table)
@@ -575,7 +583,8 @@ def test_lists_of_other_forms_are_read(table: bool, how: str) -> None:
             put(f"{split}.csv", "image\n" + "".join(f'"{name}"\n' for name in some[split]))
         else:
             times = 5 if how == "repeated" else 1
-            put(f"{'lists/' * (how == 'below')}{split}.txt", "".join(f"{name}\n" * times for name in some[split]))
+            folder, before = "lists/" * (how == "below"), "pics/" * (how == "paths")
+            put(f"{folder}{split}.txt", "".join(f"{before}{name}\n" * times for name in some[split]))
     manifest = add()
     assert counts(manifest) == [60, 20, 20]
     assert manifest.info["split_by_lists"]

@@ -90,7 +90,7 @@ def read(
     listed: dict[str, tuple[str, str]] = {}
     if not any(of_files.values()) and not any(columns.split_column(_names(path)) for path in tables):
         listed = read_splits(list(lists), rows.dialects)
-    split_of = {form(image): split for image, (split, _) in listed.items()}
+    split_of = _with_names_alone({form(image): split for image, (split, _) in listed.items()})
     rows.split_by_lists = bool(split_of)
     named: dict[str, None] = {}
     unread = Unread()
@@ -122,6 +122,12 @@ def _split_listed(image: str, split_of: dict[str, str]) -> str | None:
     return next((split_of[name] for name in _forms(image) if name in split_of), None)
 
 
+def _with_names_alone(split_of: dict[str, str]) -> dict[str, str]:
+    """Also under the names of the files alone, where lists have paths and each is of another name."""
+    names = {PurePosixPath(image).name: split for image, split in split_of.items()}
+    return names | split_of if len(names) == len(split_of) else split_of
+
+
 def _forms(image: str) -> dict[str, None]:
     """What lists may call an image, the longest first."""
     path = PurePosixPath(form(image))
@@ -132,7 +138,7 @@ def _check_lists(
     listed: dict[str, tuple[str, str]], named: dict[str, None], rows: CaptionRows, files: ImageFiles | None
 ) -> None:
     """``DataError`` where lists name what neither a row names nor a picture; pictures without a row are counted."""
-    bare = [image for image in listed if form(image) not in named]
+    bare = [image for image in listed if named.keys().isdisjoint((form(image), form(PurePosixPath(image).name)))]
     unknown = [image for image in bare if files is None or not files.knows(image)]
     if unknown:
         more = f", nor are {len(unknown) - 1:,} others of {len(listed):,}" if len(unknown) > 1 else ""
