@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
@@ -348,6 +350,20 @@ def test_columns_that_are_not_read_are_named(header: str, row: str, said: str) -
     manifest = add()
     assert manifest.info["dialects"] == {file: said}
     assert set(manifest.captions["text"]) <= {"a", "t"}
+
+
+def test_columns_of_parquet_with_pictures_are_named_or_refused() -> None:
+    rows = []
+    for number in range(100):
+        out = io.BytesIO()
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(out, "JPEG")
+        picture = {"bytes": out.getvalue(), "path": f"{number}.jpg"}
+        rows.append({"image": picture, "caption": "a thing", "width": 8, "set": "train"})
+    pq.write_table(pa.Table.from_pylist(rows), "raw/c.parquet")
+    assert add().info["dialects"] == {"c.parquet": "not read of it: 'set', 'width'"}
+    rows = [row | {"set": split_of(number)} for number, row in enumerate(rows)]
+    pq.write_table(pa.Table.from_pylist(rows), "raw/c.parquet")
+    assert "raw/c.parquet: the values of 'set' are train, val, test: call it split" in refused()
 
 
 @pytest.mark.parametrize("without", [0, 70])

@@ -50,10 +50,10 @@ def check_agreement(row: dict[str, Any], where: str, ids: bool = False) -> None:
         said = " and ".join(f"{key} {shown(name)}" for key, name in named.items())
         raise DataError(f"{where}: it names two images, {said}; leave one of the columns")
     by_name = {key.strip().lower(): key for key in row if row[key] not in (None, "")}
-    for one, several in ((name, f"{name}s") for name in CAPTION):
-        both = [by_name[name] for name in (one, several) if name in by_name]
-        if len(both) == 2 and texts(row, both[:1], where) != texts(row, both[1:], where):
-            raise DataError(f"{where}: it has both {both[0]} and {both[1]}, which differ; put all captions into one")
+    first = next((name for name in CAPTION if name in by_name), "")
+    other = by_name.get(f"{first}s") if f"{first}s" in CAPTION else None
+    if other and texts(row, [by_name[first]], where) != texts(row, [other], where):
+        raise DataError(f"{where}: it has both {by_name[first]} and {other}, which differ; put all captions into one")
 
 
 def _first(columns: Iterable[str], names: tuple[str, ...]) -> str | None:
