@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
@@ -296,6 +298,144 @@ def test_a_git_lfs_pointer_is_no_bad_array() -> None:
     assert refused() == "raw/train_ims.npy: a Git LFS pointer, not the file itself; run: git lfs pull"
 
 
+# Columns
+
+
+def rows_of(header: str, row: str, file: str = "c.csv") -> None:
+    """A table with a row for each of a hundred pictures; ``{0}`` is its number, ``{1}`` its split."""
+    pictures([f"{number}.jpg" for number in range(100)])
+    lines = [row.replace("{0}", str(number)).replace("{1}", split_of(number)) for number in range(100)]
+    put(file, "\n".join([*filter(None, [header]), *lines]))
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "said"),
+    [
+        ("image,caption,caption", "{0}.jpg,a,b", "raw/c.csv:1: two columns are called caption; leave one"),
+        ("image,Caption,caption", "{0}.jpg,a,b", "raw/c.csv:1: two columns are called caption; leave one"),
+        (
+            "image,file_name,caption",
+            "{0}.jpg,1{0}.jpg,a",
+            "raw/c.csv:2: it names two images, image '0.jpg' and file_name",
+        ),
+        ("image,caption,set", "{0}.jpg,a,{1}", "raw/c.csv: the values of 'set' are train, val, test: call it split"),
+        (
+            "",
+            '{"image": "{0}.jpg", "caption": "a", "subset": "{1}"}',
+            "raw/c.jsonl: the values of 'subset' are train, ",
+        ),
+        ("", '{"image": "{0}.jpg", "caption": "a", "caption": "b"}', "raw/c.jsonl: the key 'caption' stands twice"),
+        ("", '{"image": "{0}.jpg", "caption": "t", "captions": ["u", "v"]}', "raw/c.jsonl:1: it has both caption and"),
+    ],
+)
+def test_columns_that_contradict_or_say_the_split_are_refused(header: str, row: str, said: str) -> None:
+    rows_of(header, row, "c.csv" if header else "c.jsonl")
+    assert said in refused()
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "said"),
+    [
+        ("image,caption,text,width", "{0}.jpg,a,b,8", "not read of it: 'text', 'width'"),
+        ("image,file_name,caption", "{0}.jpg,x/{0}.jpg,a", "not read of it: 'file_name'"),
+        ("image, caption , n", "{0}.jpg,a,3", "not read of it: 'n'"),
+        ("", '{"image": "{0}.jpg", "caption": "t", "captions": ["t"], "n": 3}', "not read of it: 'captions', 'n'"),
+        ("image,caption,split,set", "{0}.jpg,a,{1},{1}", "not read of it: 'set'"),
+        ("image,caption,word", "{0}.jpg,a,train", "not read of it: 'word'"),
+    ],
+)
+def test_columns_that_are_not_read_are_named(header: str, row: str, said: str) -> None:
+    file = "c.csv" if header else "c.jsonl"
+    rows_of(header, row, file)
+    manifest = add()
+    assert manifest.info["dialects"] == {file: said}
+    assert set(manifest.captions["text"]) <= {"a", "t"}
+
+
+def test_columns_of_parquet_with_pictures_are_named_or_refused() -> None:
+    rows = []
+    for number in range(100):
+        out = io.BytesIO()
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(out, "JPEG")
+        picture = {"bytes": out.getvalue(), "path": f"{number}.jpg"}
+        rows.append({"image": picture, "caption": "a thing", "width": 8, "set": "train"})
+    pq.write_table(pa.Table.from_pylist(rows), "raw/c.parquet")
+    assert add().info["dialects"] == {"c.parquet": "not read of it: 'set', 'width'"}
+    rows = [row | {"set": split_of(number)} for number, row in enumerate(rows)]
+    pq.write_table(pa.Table.from_pylist(rows), "raw/c.parquet")
+    assert "raw/c.parquet: the values of 'set' are train, val, test: call it split" in refused()
+
+
+@pytest.mark.parametrize("without", [0, 70])
+def test_a_split_of_some_rows_is_refused(without: int) -> None:
+    rows_of("", '{"image": "{0}.jpg", "caption": "a", "split": "{1}"}', "c.jsonl")
+    rows = Path("raw/c.jsonl").read_text().split("\n")
+    rows[without] = rows[without].partition(', "split"')[0] + "}"
+    put("c.jsonl", "\n".join(rows))
+    other = 2 if without == 0 else 1
+    assert f"raw/c.jsonl:{without + 1}: no split, but raw/c.jsonl:{other} has one; write it into every row" in refused()
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("dataset_x.json", '{"images": [{"filename": "1.jpg", "split": "train", "split": "test", "sentences": []}]}'),
+        ("train.json", '[{"image": "1.jpg", "split": "train", "split": "test", "caption": "a"}]'),
+        (
+            "captions_train.json",
+            '{"images": [{"id": 1, "file_name": "1.jpg", "split": 1, "split": 2}], "annotations": []}',
+        ),
+    ],
+)
+def test_a_key_twice_is_refused_wherever_json_is_read(file: str, text: str) -> None:
+    pictures(["1.jpg"])
+    put(file, text)
+    assert f"raw/{file}: the key 'split' stands twice in one object: {{" in refused()
+
+
+def test_a_key_twice_in_a_row_is_refused_with_its_line() -> None:
+    rows_of("", '{"image": "{0}.jpg", "caption": "a"}', "c.jsonl")
+    put("c.jsonl", Path("raw/c.jsonl").read_text().replace('"7.jpg", "caption"', '"7.jpg", "caption": "b", "caption"'))
+    assert "raw/c.jsonl:8: the key 'caption' stands twice in one object" in refused()
+    assert add(skip_bad=True).info["rows"] == {"seen": 100, "kept": 99, "left out": {"bad rows": 1}}
+
+
+@pytest.mark.parametrize("cell", ["\"['thing {0}', 'it''s {0}, too']\"", '"[""thing {0}"", ""its {0}, too""]"'])
+def test_cells_that_are_lists_are_several_captions(cell: str) -> None:
+    cell = cell.replace("''", "\\'")
+    rows_of("image,caption", "{0}.jpg," + cell)
+    manifest = add()
+    assert manifest.info["rows"] == {"seen": 200, "kept": 200, "left out": {}}
+    assert manifest.info["dialects"] == {"c.csv": "each caption is a list of captions"}
+    texts = manifest.captions["text"][manifest.captions["image_id"] == "3.jpg"].tolist()
+    assert texts in (["thing 3", "it's 3, too"], ["thing 3", "its 3, too"])
+    put("c.csv", Path("raw/c.csv").read_text().replace(cell.replace("{0}", "7"), "a thing"))
+    assert "raw/c.csv:9.caption: no list of captions, as most others are: 'a thing'" in refused()
+    assert add(skip_bad=True).info["rows"] == {"seen": 199, "kept": 198, "left out": {"bad rows": 1}}
+
+
+def test_cells_without_a_header_are_lists_too() -> None:
+    rows_of("", "{0}.jpg,\"['a {0}', 'b {0}']\"")
+    done = bench("data", "add", "my", "--from", "raw", "--format", "headerless", "--columns", "image,caption")
+    assert done.exit_code == 0, done.output
+    assert "read: c.csv: each caption in column 2 is a list of captions\n" in done.stderr
+    assert "captions: 200 seen = 200 kept\n" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("\"['a dog', 'a cat']\"", "a list, as most others are not: "),
+        ("['a dog' 'a cat']", "no list of JSON or Python, though it looks like one: "),
+    ],
+)
+def test_a_cell_that_alone_is_a_list_or_is_none_is_refused(cell: str, said: str) -> None:
+    rows_of("image,caption", "{0}.jpg,[thing] {0} [sic]")
+    assert len(add().captions) == 100
+    put("c.csv", Path("raw/c.csv").read_text().replace("[thing] 7 [sic]", cell))
+    assert f"raw/c.csv:9.caption: {said}" in refused()
+
+
 # Sources
 
 
@@ -448,7 +588,7 @@ def captioned(names: list[str], table: bool) -> None:
 
 
 @pytest.mark.parametrize("table", [True, False])
-@pytest.mark.parametrize("how", ["csv", "json", "repeated", "below"])
+@pytest.mark.parametrize("how", ["csv", "json", "repeated", "below", "paths"])
 def test_lists_of_other_forms_are_read(table: bool, how: str) -> None:
     names = [f"p{k}.jpg" for k in range(100)]
     captioned(names, table)
@@ -460,7 +600,8 @@ def test_lists_of_other_forms_are_read(table: bool, how: str) -> None:
             put(f"{split}.csv", "image\n" + "".join(f'"{name}"\n' for name in some[split]))
         else:
             times = 5 if how == "repeated" else 1
-            put(f"{'lists/' * (how == 'below')}{split}.txt", "".join(f"{name}\n" * times for name in some[split]))
+            folder, before = "lists/" * (how == "below"), "pics/" * (how == "paths")
+            put(f"{folder}{split}.txt", "".join(f"{before}{name}\n" * times for name in some[split]))
     manifest = add()
     assert counts(manifest) == [60, 20, 20]
     assert manifest.info["split_by_lists"]

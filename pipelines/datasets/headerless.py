@@ -6,16 +6,18 @@ picture's name in the first line needs no such words. Tabs separate where the fi
 ``split`` the file's name says it, and else the image's id decides, as for ``negbench.pipelines.datasets.table``.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.reading import columns
-from negbench.pipelines.reading.annotations import annotation_files, check_id, first_line
+from negbench.pipelines.reading.annotations import Faults, annotation_files, check_id, first_line
 from negbench.pipelines.reading.caption_rows import CaptionRows, split_named, splits_of_files
 from negbench.pipelines.reading.csv_rows import has_quotes, is_picture, records
 from negbench.pipelines.reading.groups import STEM, one_dataset
 from negbench.pipelines.reading.image_files import ImageFiles
+from negbench.pipelines.reading.list_cells import ListCells
 from negbench.pipelines.sources import Source
 
 SETTINGS = ("columns",)
@@ -62,16 +64,30 @@ def _read(rows: CaptionRows, path: Path, kinds: list[str], of_file: str | None, 
     """Add the captions of a table."""
     tabs = _tabs(path)
     quotes = not tabs or has_quotes(path, "\t")
-    for number, fields in records(path, rows.faults, "\t" if tabs else ",", quotes, files.knows):
+
+    def every(faults: Faults) -> Iterator[tuple[int, list[str]]]:
+        return records(path, faults, "\t" if tabs else ",", quotes, files.knows)
+
+    captions = [str(number) for number, kind in enumerate(kinds) if kind == CAPTION]
+    whole = (fields for _, fields in every(Faults(skip=True)) if len(fields) == len(kinds))
+    cells = ListCells(map(_numbered, whole), captions)
+    for column in cells.lists:
+        rows.say(path.name, f"each caption in column {int(column) + 1} is a list of captions")
+    for number, fields in every(rows.faults):
         where = f"{path}:{number}"
         with rows.row(where):
             if len(fields) != len(kinds):
                 raise DataError(f"{where}: {len(fields)} fields, expected {len(kinds)} ({','.join(kinds)})")
-            values = [(kind, field.strip()) for kind, field in zip(kinds, fields, strict=True)]
+            values = list(zip(kinds, (field.strip() for field in fields), strict=True))
             image = check_id(next(value for kind, value in values if kind == IMAGE).removeprefix("./"), where)
             split = next((split_named(value, where) for kind, value in values if kind == SPLIT), of_file)
-            for text in (value for kind, value in values if kind == CAPTION):
+            for text in columns.texts(cells.read(_numbered(fields), where), captions, where):
                 rows.caption(where, image, text, split)
+
+
+def _numbered(fields: list[str]) -> dict[str, str]:
+    """Fields by their numbers, in place of names."""
+    return {str(number): field.strip() for number, field in enumerate(fields)}
 
 
 def _kinds(path: Path, said: object) -> list[str]:

@@ -21,10 +21,13 @@ from negbench.pipelines.reading.annotations import annotation_files
 from negbench.pipelines.reading.caption_rows import CaptionRows, splits_of_files
 from negbench.pipelines.reading.groups import STEM, one_dataset
 from negbench.pipelines.reading.image_files import TakenOut
+from negbench.pipelines.reading.unread import Unread
 from negbench.pipelines.sources import Source
 
 EXPECTS = "*.parquet (also in data/) with a column image {bytes, path} and captions"
 TAKES_OUT = True
+SPLITS = ("set", "subset", "partition")
+"""Columns that may say the split, which is called ``split``."""
 IDS = ("filename", "file_name", "image_id", "img_id")
 
 
@@ -40,7 +43,7 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
     if not files:
         raise DataError(f"{root}: no {EXPECTS}")
     files = one_dataset(files, root, source.settings.get(STEM))
-    rows, taken = CaptionRows(source), TakenOut(folder)
+    rows, taken, unread = CaptionRows(source), TakenOut(folder), Unread()
     for path, of_file in splits_of_files(files).items():
         names = parquet.schema(path).names
         picture, captions, split_column = _picture(path), columns.caption_columns(names), columns.split_column(names)
@@ -48,7 +51,10 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
             raise DataError(f"{path}: no column of captions among {', '.join(names)[:80]}")
         ids = [column for column in IDS if column in names]
         wanted = [str(picture), *captions, *ids, *([split_column] if split_column else [])]
-        for number, row in parquet.rows(path, wanted):
+        columns.check_names(names, str(path))
+        others = [column for column in names if column not in wanted]
+        for number, row in parquet.rows(path, [*wanted, *(name for name in others if name.lower() in SPLITS)]):
+            unread.see(path, {column: row.get(column) for column in others}, ())
             where = f"{path}: [{number}]"
             with rows.row(where):
                 data, image = _image(row, str(picture), ids, where)
@@ -57,6 +63,7 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
                 taken.keep(image, data, where)
                 for text in texts:
                     rows.caption(where, image, text, split)
+    unread.tell(rows)
     return rows.manifest(name, root, taken.places, files)
 
 

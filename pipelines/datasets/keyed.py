@@ -8,7 +8,7 @@
 =====================================================  ===============================================
 
 A caption may be text or an object with ``caption`` or ``raw``; columns are called as in
-``negbench.pipelines.datasets.table``, other keys are let be. Without ``split`` the file's name says it
+``negbench.pipelines.datasets.table``, other keys are named and not read. Without ``split`` the file's name says it
 (``train.json``), and else the image's id decides. The pictures lie anywhere below the folder.
 """
 
@@ -23,6 +23,7 @@ from negbench.pipelines.reading.caption_rows import CaptionRows, splits_of_files
 from negbench.pipelines.reading.groups import STEM, one_dataset
 from negbench.pipelines.reading.image_files import SUFFIXES, ImageFiles
 from negbench.pipelines.reading.json_rows import first_entry, read_object
+from negbench.pipelines.reading.unread import Unread
 from negbench.pipelines.sources import Source
 
 EXPECTS = "*.json of one object, keyed by the names of pictures"
@@ -52,6 +53,7 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
         raise DataError(f"{root}: no {EXPECTS}")
     files = one_dataset(files, root, source.settings.get(STEM))
     rows = CaptionRows(source)
+    unread = Unread()
     first_in: dict[str, Path] = {}
     for path, of_file in splits_of_files(files).items():
         for key, value in read_object(path).items():
@@ -64,9 +66,13 @@ def build(name: str, source: Source, folder: Path) -> Manifest:
                         f"{where}: {image} stands in {first_in[image].name} already; leave one of the files"
                     )
                 split = columns.split(row, columns.split_column(row), where) or of_file
-                texts = columns.texts(row, _captions(row, where), where)
+                captions = _captions(row, where)
+                unread.see(path, row, (columns.image_column(row), *captions, columns.split_column(row)))
+                columns.check_agreement(row, where)
+                texts = columns.texts(row, captions, where)
                 for text in texts:
                     rows.caption(where, image, text, split)
+    unread.tell(rows)
     return rows.manifest(name, root, ImageFiles(root).places, files)
 
 

@@ -29,7 +29,9 @@ from negbench.pipelines.reading.caption_rows import CaptionRows, splits_of_files
 from negbench.pipelines.reading.csv_rows import has_quotes, records
 from negbench.pipelines.reading.groups import STEM, one_dataset
 from negbench.pipelines.reading.image_files import ImageFiles, form
+from negbench.pipelines.reading.list_cells import ListCells
 from negbench.pipelines.reading.split_files import read_splits, seems_list, split_files
+from negbench.pipelines.reading.unread import Unread
 from negbench.pipelines.sources import Source
 
 EXPECTS = "*.csv, *.tsv, *.jsonl or *.parquet with columns image and caption"
@@ -88,14 +90,17 @@ def read(
     listed: dict[str, tuple[str, str]] = {}
     if not any(of_files.values()) and not any(columns.split_column(_names(path)) for path in tables):
         listed = read_splits(list(lists), rows.dialects)
-    split_of = {form(image): split for image, (split, _) in listed.items()}
+    split_of = _with_names_alone({form(image): split for image, (split, _) in listed.items()})
     rows.split_by_lists = bool(split_of)
     named: dict[str, None] = {}
+    unread = Unread()
     for path, of_file in of_files.items():
         beside = path.parent.relative_to(root).as_posix()
         for where, row in _rows(path, rows, files):
             with rows.row(where):
                 image_column, caption_columns, split_column = _columns(path, row)
+                unread.see(path, row, (image_column, *caption_columns, split_column))
+                columns.check_agreement(row, where, ids=files is None)
                 image = columns.image(row, image_column, where)
                 named |= _forms(image) if split_of else {}
                 if files and beside != "." and f"{beside}/{image}" in files:
@@ -108,12 +113,19 @@ def read(
                 for text in texts:
                     rows.caption(where, image, text, split)
     _check_lists(listed, named, rows, files)
+    unread.tell(rows)
     return tables
 
 
 def _split_listed(image: str, split_of: dict[str, str]) -> str | None:
     """The split that lists say, which name an image by its path or its file, with suffix or without."""
     return next((split_of[name] for name in _forms(image) if name in split_of), None)
+
+
+def _with_names_alone(split_of: dict[str, str]) -> dict[str, str]:
+    """Also under the names of the files alone, where lists have paths and each is of another name."""
+    names = {PurePosixPath(image).name: split for image, split in split_of.items()}
+    return names | split_of if len(names) == len(split_of) else split_of
 
 
 def _forms(image: str) -> dict[str, None]:
@@ -126,7 +138,7 @@ def _check_lists(
     listed: dict[str, tuple[str, str]], named: dict[str, None], rows: CaptionRows, files: ImageFiles | None
 ) -> None:
     """``DataError`` where lists name what neither a row names nor a picture; pictures without a row are counted."""
-    bare = [image for image in listed if form(image) not in named]
+    bare = [image for image in listed if named.keys().isdisjoint((form(image), form(PurePosixPath(image).name)))]
     unknown = [image for image in bare if files is None or not files.knows(image)]
     if unknown:
         more = f", nor are {len(unknown) - 1:,} others of {len(listed):,}" if len(unknown) > 1 else ""
@@ -195,6 +207,7 @@ def _split(head: str, delimiter: str) -> list[str]:
 def _rows(path: Path, rows: CaptionRows, files: ImageFiles | None) -> Iterator[Fields]:
     if path.suffix == ".parquet":
         names = _names(path)
+        columns.check_names(names, str(path))
         return ((f"{path}: [{number}]", row) for number, row in parquet.rows(path, names))
     return _objects(path, rows.faults) if path.suffix == ".jsonl" else _records(path, rows, files)
 
@@ -207,20 +220,41 @@ def _objects(path: Path, faults: Faults) -> Iterator[Fields]:
             row = parse_json(line, f"{path}:{number}")
             if not isinstance(row, dict):
                 raise DataError(f"{path}:{number}: not an object: {line[:60]!r}")
+            columns.check_names(row, f"{path}:{number}")
             yield f"{path}:{number}", row
 
 
 def _records(path: Path, rows: CaptionRows, files: ImageFiles | None) -> Iterator[Fields]:
-    names: list[str] = []
     delimiter = _delimiter(path, first_line(path))
     quotes = delimiter != "\t" or has_quotes(path, delimiter)
     if said := _dialect(path, delimiter, quotes):
-        rows.dialects[path.name] = said
-    for number, fields in records(path, rows.faults, delimiter, quotes, files.knows if files else str.isdecimal):
+        rows.say(path.name, said)
+
+    def every(faults: Faults) -> Iterator[tuple[str, dict[str, str]]]:
+        knows = files.knows if files else str.isdecimal
+        return _with_names(path, records(path, faults, delimiter, quotes, knows), faults)
+
+    cells = ListCells(
+        (row for _, row in every(Faults(skip=True))), columns.caption_columns(map(str.strip, _names(path)))
+    )
+    for column in cells.lists:
+        rows.say(path.name, f"each {column} is a list of captions")
+    for where, row in every(rows.faults):
+        with rows.faults.row():
+            yield where, cells.read(row, where)
+
+
+def _with_names(
+    path: Path, found: Iterator[tuple[int, list[str]]], faults: Faults
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """The rows below the line of names, by them."""
+    names: list[str] = []
+    for number, fields in found:
         if not names:
             names = [field.strip() for field in fields]
+            columns.check_names(names, f"{path}:{number}")
         elif len(fields) != len(names):
-            rows.faults.add(f"{path}:{number}: {len(fields)} fields, expected {len(names)}: {','.join(fields)[:60]!r}")
+            faults.add(f"{path}:{number}: {len(fields)} fields, expected {len(names)}: {','.join(fields)[:60]!r}")
         else:
             yield f"{path}:{number}", dict(zip(names, fields, strict=True))
 

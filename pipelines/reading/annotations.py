@@ -7,7 +7,7 @@ fault: ``Faults`` ends the reading at the first one, or leaves the line out and 
 import codecs
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, TypeVar
@@ -54,7 +54,6 @@ class Entry(BaseModel):
 
 
 E = TypeVar("E", bound=Entry)
-Made = Callable[[list[tuple[str, Any]]], Any]
 
 
 SKIP = "; bench data add --skip-bad leaves out what is bad"
@@ -225,21 +224,30 @@ def line_count(path: Path) -> int:
     return data.count(b"\n") + bool(data and not data.endswith(b"\n"))
 
 
-def read_json(path: Path, made: Made | None = None) -> Any:
-    """The content of a JSON file; ``made`` makes something else than a dict of an object's pairs."""
+def read_json(path: Path) -> Any:
+    """The content of a JSON file."""
     data = _narrow(path, read_bytes(path))
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise DataError(f"{path}:{line}: {not_utf8(data, error)}") from None
-    return parse_json(text, str(path), made)
+    return parse_json(text, str(path))
 
 
-def parse_json(text: str, where: str, made: Made | None = None) -> Any:
-    """The value a JSON text stands for; ``DataError`` with line and column."""
+def parse_json(text: str, where: str) -> Any:
+    """The value a JSON text stands for; ``DataError`` with line and column, or where an object has a key twice."""
+
+    def different(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(pairs)
+        if len(made) < len(pairs):
+            keys = [key for key, _ in pairs]
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise DataError(f"{where}: the key {shown(twice)} stands twice in one object: {shown(made)}")
+        return made
+
     try:
-        return json.loads(text, object_pairs_hook=made)
+        return json.loads(text, object_pairs_hook=different)
     except json.JSONDecodeError as error:
         ends = error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string")
         cut = "; it ends in the middle" if ends else ""

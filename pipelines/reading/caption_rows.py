@@ -103,6 +103,8 @@ class CaptionRows:
         """Image id to where it was first named."""
         self._split: dict[str, str] = {}
         self._split_by_id: set[str] = set()
+        self._with_split: str | None = None
+        self._without_split: str | None = None
         self._seen = 0
         self._captions: dict[str, tuple[str, str]] = {}
         self._number: Counter[str] = Counter()
@@ -125,6 +127,15 @@ class CaptionRows:
         self._seen += number
         self.skipped[why] += number
         self.left_out[why] += number
+
+    def say(self, file: str, how: str) -> None:
+        """How a file is read, beside what is said of it already."""
+        self.dialects[file] = "; ".join(filter(None, (self.dialects.get(file), how)))
+
+    @property
+    def split_is_by_id(self) -> bool:
+        """Whether the ids of images decide their split."""
+        return bool(self._split_by_id)
 
     @property
     def _settled(self) -> int:
@@ -168,6 +179,9 @@ class CaptionRows:
             self._number[image] += 1
             if by_id:
                 self._split_by_id.add(image)
+                self._without_split = self._without_split or where
+            else:
+                self._with_split = self._with_split or where
             self.faults.good()
 
     def manifest(
@@ -185,6 +199,10 @@ class CaptionRows:
         Images stand by split, then in ``order`` or as they were found.
         """
         self.faults.end()
+        if self._with_split and self._without_split:
+            raise DataError(
+                f"{self._without_split}: no split, but {self._with_split} has one; write it into every row or into none"
+            )
         bad, seen = len(self.faults.found), self._seen + self.faults.uncounted
         found = places(self)
         split_of = {image: split for image, split in self._split.items() if image in found}

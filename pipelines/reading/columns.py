@@ -1,11 +1,13 @@
 """Tables of images and captions by the names of their columns, whatever their file format."""
 
 from collections.abc import Iterable
+from pathlib import PurePosixPath
 from typing import Any
 
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.reading.annotations import check_id, shown
 from negbench.pipelines.reading.caption_rows import split_named
+from negbench.pipelines.reading.image_files import form
 
 IMAGE = ("image", "image_path", "filepath", "file_path", "path", "file_name", "filename", "image_name", "img")
 CAPTION = ("caption", "captions", "text", "texts", "sentences", "sentence", "comment", "title")
@@ -30,6 +32,30 @@ def caption_columns(columns: Iterable[str]) -> list[str]:
 def split_column(columns: Iterable[str]) -> str | None:
     """The column that names the split."""
     return _first(columns, (SPLIT,))
+
+
+def check_names(names: Iterable[str], where: str) -> None:
+    """``DataError`` where two columns that are read have one name."""
+    plain = [name.strip().lower() for name in names]
+    if twice := next((name for name in (*IMAGE, *CAPTION, SPLIT) if plain.count(name) > 1), None):
+        several = "; several captions are caption_0, caption_1, ..." if twice in CAPTION else ""
+        raise DataError(f"{where}: two columns are called {twice}; leave one or name it otherwise{several}")
+
+
+def check_agreement(row: dict[str, Any], where: str, ids: bool = False) -> None:
+    """``DataError`` where columns of one meaning contradict each other.
+
+    They are the image's, unless these are ``ids`` beside names, and a caption beside ``captions``.
+    """
+    named = {key: str(row[key]) for key in row if key.strip().lower() in IMAGE and row[key] not in (None, "")}
+    if len({form(PurePosixPath(name).stem) for name in named.values()}) > 1 and not ids:
+        said = " and ".join(f"{key} {shown(name)}" for key, name in named.items())
+        raise DataError(f"{where}: it names two images, {said}; leave one of the columns")
+    by_name = {key.strip().lower(): key for key in row if row[key] not in (None, "")}
+    first = next((name for name in CAPTION if name in by_name), "")
+    other = by_name.get(f"{first}s") if f"{first}s" in CAPTION else None
+    if other and texts(row, [by_name[first]], where) != texts(row, [other], where):
+        raise DataError(f"{where}: it has both {by_name[first]} and {other}, which differ; put all captions into one")
 
 
 def _first(columns: Iterable[str], names: tuple[str, ...]) -> str | None:

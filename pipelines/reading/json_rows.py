@@ -1,4 +1,4 @@
-"""JSON files looked at from their beginning, and objects whose keys must be different."""
+"""JSON files looked at from their beginning, and files that are one object."""
 
 import json
 from pathlib import Path
@@ -33,17 +33,8 @@ def first_entry(path: Path) -> tuple[str, Any] | None:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """A file that is one object; ``DataError`` where it is none, or where a key stands twice in an object."""
-
-    def different(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        made = dict(pairs)
-        if len(made) < len(pairs):
-            keys = [key for key, _ in pairs]
-            twice = next(key for key in keys if keys.count(key) > 1)
-            raise DataError(f"{path}: the key {shown(twice)} stands twice in one object")
-        return made
-
-    whole = read_json(path, different)
+    """A file that is one object; ``DataError`` where it is none."""
+    whole = read_json(path)
     if not isinstance(whole, dict):
         raise DataError(f"{path}: expected an object, got {shown(whole)}")
     return whole
