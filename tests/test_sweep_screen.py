@@ -127,8 +127,8 @@ def test_never_wider_and_never_higher(
     assert max(map(cell_len, lines), default=0) <= width
 
 
-def test_what_is_printed_of_an_epoch_and_of_a_trial_is_read_again(tmp_path: Path) -> None:
-    (cell,) = cells("fne", ["scenes"], [0], [None])
+def test_what_is_printed_of_an_epoch_and_of_a_trial_is_read_again(small_project: Path, tmp_path: Path) -> None:
+    (cell,) = cells("fne", ["small"], [0], [None])
     row = {"epoch": 2.0, "loss": 0.5, "val_rsum": 252.94, "seconds": 1.0, "false_negative_both": 0.1}
     line = epoch_line(row, cell.config)
     found = reached(line)
