@@ -1,4 +1,4 @@
-"""What the tests of the audit share: a small cell, what it is asked, a gallery."""
+"""What the tests of training and audit share: a small cell, its captions, what it is asked, a gallery."""
 
 from typing import Any
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from audited import DIM, TEXTS, Tiny
 from negbench import methods
 from negbench.benchmark.audit.picks import PickCount
 from negbench.benchmark.errors import BenchError, RunFailedError
@@ -16,21 +16,17 @@ from negbench.benchmark.evaluation.measures import measured
 from negbench.benchmark.recipe.schema import Recipe, RunConfig
 from negbench.benchmark.recipe.seeds import seed_for
 from negbench.benchmark.training import loop
-from negbench.benchmark.training.extras import ExtrasOf, Texts, centred, other_captions
+from negbench.benchmark.training.extras import ExtrasOf, centred, other_captions
 from negbench.benchmark.training.inputs import Batch, opened, towers_for
 from negbench.benchmark.training.loop import Trained, train
 from negbench.benchmark.training.memory import MomentumMemory
 from negbench.benchmark.training.task import Task
 from negbench.benchmark.training.trainer import Trainer
 from negbench.methods.base import Method, View
-from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.sources import manifest_folder
 from negbench.pipelines.store import FeatureStore, Split
 from negbench.pipelines.truth import Truth
 from small_towers import linear, read
-
-DIM = 12  # of the features in ``tiny``
-Tiny = tuple[Manifest, FeatureStore]
 
 
 def config(**changes: Any) -> RunConfig:
@@ -46,13 +42,6 @@ def config(**changes: Any) -> RunConfig:
         "learning_rate": 0.01,
     }
     return RunConfig(**(plain | changes))
-
-
-def encoded(sentences: list[str]) -> NDArray[np.float32]:
-    return np.array([[len(line) % (k + 2) for k in range(DIM)] for line in sentences], dtype=np.float32)
-
-
-TEXTS = Texts([f"caption {k % 3} of image {k // 3}" for k in range(180)], encoded)
 
 
 class Spy(Trainer):

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from audited import TEXTS
 from commands import BENCH, bench, bench_process
 from negbench import methods
 from negbench.benchmark.errors import RunFailedError
@@ -38,7 +39,6 @@ from negbench.pipelines.manifest import Manifest
 from negbench.pipelines.store import FeatureStore, complete
 from negbench.pipelines.work import Work
 from test_atomic import kill_at, no_exchange
-from test_training import TEXTS
 
 Tiny = tuple[Manifest, FeatureStore]
 STORE = Path("features/my/precomputed+ngrams")

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from negbench.pipelines.code import ROOT, code_digest, files_of
 from negbench.pipelines.errors import DataError, RequestError, unknown
+from negbench.pipelines.reading.ends import ENDS
 from negbench.pipelines.reading.json_kind import json_kind
 
 MOST_SEEN = 8
-ENDS = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".parquet", ".npy", ".npz", ".h5", ".hdf5", ".tar", ".token")
 MOST_FOLDERS = 20
 """Of a source that are looked into for datasets of their own."""
 OPTIONS = ("columns", "languages", "test_set")

@@ -6,12 +6,13 @@ from pathlib import Path, PurePosixPath
 
 from negbench.pipelines.errors import DataError
 from negbench.pipelines.manifest import Manifest
+from negbench.pipelines.reading.ends import ENDS
 from negbench.pipelines.reading.groups import names_of
 from negbench.pipelines.reading.image_files import SUFFIXES, files_below, form
 from negbench.pipelines.reading.split_files import listed, split_within
 
-ENDS = {".txt", ".csv", ".tsv", ".json", ".jsonl", ".parquet", ".npy", ".npz", ".h5", ".hdf5", ".token", ".lst", ".tar"}
-"""Of files that could be annotations."""
+SEEN = {*ENDS, ".lst"}
+"""Ends of files that could be annotations."""
 TEXTS = {".txt", ".lst", ""}
 """Of files that could be lists of images."""
 MOST_LISTS = 50
@@ -58,7 +59,7 @@ def _may_be_read(file: PurePosixPath) -> bool:
     """Whether a file could be annotations: it lies in the folder or right below it, or deeper and is called a list."""
     deep = len(file.parts) > 2
     suffix = file.suffix.lower()
-    return suffix in TEXTS - {""} and split_within(file.stem) is not None if deep else suffix in ENDS | TEXTS
+    return suffix in TEXTS - {""} and split_within(file.stem) is not None if deep else suffix in SEEN | TEXTS
 
 
 def _advice(root: Path, file: str) -> str:
