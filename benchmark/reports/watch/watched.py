@@ -36,6 +36,8 @@ class Watched:
         """Of those that run."""
         self._ended: dict[str, Done] = {}
         self._records: list[RunRecord] = []
+        self._rows = rows_so_far([], self._names, self._planned)
+        """Of them; made when one is added, not for each frame."""
 
     def running(self, names: Sequence[str], now: float) -> None:
         """These run now; one that is with another worker began anew."""
@@ -51,6 +53,7 @@ class Watched:
         if done.code == 0 and isinstance(done.cell, PlannedCell):
             record = records.read(folder_of(done.cell.config))
             self._records += [record] if "rsum" in record.metrics else []
+            self._rows = rows_so_far(self._records, self._names, self._planned)
 
     def shown(self, now: float) -> WorkShown:
         """What is to be seen at a moment."""
@@ -58,7 +61,6 @@ class Watched:
             self._look(name, now)
         left = self._left(now)
         failed = [done for done in self._ended.values() if done.code != 0]
-        heading, rows = rows_so_far(self._records, self._names, self._planned)
         studies = not all(isinstance(cell, PlannedCell) for cell in self._cells.values())
         return WorkShown(
             "studies" if studies else "cells",
@@ -68,8 +70,7 @@ class Watched:
             self._left_in_all(left),
             tuple(self._cell(name, left[name]) for name in self._paces),
             tuple(FailureShown(self._name(done.cell.name), done.line, str(done.log)) for done in reversed(failed)),
-            heading,
-            rows,
+            *self._rows,
         )
 
     def _look(self, name: str, now: float) -> None:
